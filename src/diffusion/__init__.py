@@ -1,0 +1,16 @@
+"""Denoising diffusion (Nichol & Dhariwal 2021): the method, its training and its samplers."""
+
+from diffusion.gaussian import GaussianDiffusion, Reverse
+from diffusion.losses import VLB, Classification, Hybrid, Simple
+from diffusion.predictions import Epsilon, Previous, Start, Velocity
+from diffusion.process import ForwardProcess
+from diffusion.samplers import DDIM, Ancestral, kept_steps
+from diffusion.schedule_samplers import LossSecondMoment, Uniform
+from diffusion.schedules import Cosine, Linear
+from diffusion.variances import FixedLarge, FixedSmall, Learned, LearnedRange
+
+__all__ = [
+    "DDIM", "VLB", "Ancestral", "Classification", "Cosine", "Epsilon", "FixedLarge", "FixedSmall", "ForwardProcess",
+    "GaussianDiffusion", "Hybrid", "Learned", "LearnedRange", "Linear", "LossSecondMoment", "Previous", "Reverse",
+    "Simple", "Start", "Uniform", "Velocity", "kept_steps",
+]  # fmt: skip

@@ -1,0 +1,8 @@
+"""Solvers that turn noise into images."""
+
+from diffusion.samplers.ancestral import Ancestral
+from diffusion.samplers.ddim import DDIM
+from diffusion.samplers.sampler import Sampler, Step
+from diffusion.samplers.spacing import kept_steps
+
+__all__ = ["DDIM", "Ancestral", "Sampler", "Step", "kept_steps"]

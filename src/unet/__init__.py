@@ -1,0 +1,18 @@
+"""The network; knows nothing of diffusion."""
+
+from .classifier import Classifier
+from .embedding import timestep_embedding
+from .released_weights import export_released, load_released, save_safetensors
+from .super_resolution import SuperResolutionUNet
+from .unet import Features, UNet
+
+__all__ = [
+    "Classifier",
+    "Features",
+    "SuperResolutionUNet",
+    "UNet",
+    "export_released",
+    "load_released",
+    "save_safetensors",
+    "timestep_embedding",
+]

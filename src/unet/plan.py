@@ -1,0 +1,140 @@
+"""What the halves of one network share: its levels, and how each of its blocks is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from torch import nn
+
+from .attention import AttentionBlock, count_heads
+from .blocks import Downsample, ResBlock, Stage, Upsample, grow, shrink
+from .layers import CONVOLUTIONS
+
+RESAMPLINGS = ("convolution", "pooling", "residual")
+
+
+class Level(NamedTuple):
+    """All blocks that work on feature maps of one size."""
+
+    size: int
+    channels: int
+    attends: bool
+    recomputes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The options of a network, checked, and the blocks that they ask for."""
+
+    image_size: int
+    base_channels: int
+    channel_mult: tuple[int, ...]
+    blocks_per_level: int
+    attention_resolutions: tuple[int, ...]
+    heads: int
+    channels_per_head: int | None
+    attention_order: str
+    dropout: float
+    scale_shift: bool
+    norm_groups: int
+    resampling: str
+    checkpoint: tuple[int, ...] = ()
+    dims: int = 2
+
+    def __post_init__(self) -> None:
+        if self.dims not in CONVOLUTIONS:
+            raise ValueError(f"dims={self.dims} is unknown; set model.dims to 1, 2 or 3")
+        if self.resampling not in RESAMPLINGS:
+            raise ValueError(f"resampling={self.resampling!r} is unknown; set model.resampling={one_of(RESAMPLINGS)}")
+        if not self.channel_mult or min(self.base_channels, self.blocks_per_level, *self.channel_mult) < 1:
+            raise ValueError(
+                f"base_channels={self.base_channels}, channel_mult={list(self.channel_mult)}, "
+                f"blocks_per_level={self.blocks_per_level} make no network; set model.base_channels, "
+                "model.blocks_per_level and one or more numbers in model.channel_mult to 1 or more"
+            )
+        if self.image_size < 1 or self.image_size % self.stride:
+            raise ValueError(
+                f"image_size={self.image_size} cannot be halved {len(self.channel_mult) - 1} times; "
+                f"set model.image_size to a multiple of {self.stride}, or fewer levels in model.channel_mult"
+            )
+        self._check_sizes("attention_resolutions", self.attention_resolutions)
+        self._check_sizes("checkpoint", self.checkpoint)
+
+    def _check_sizes(self, option: str, sizes: tuple[int, ...]) -> None:
+        occurring = [self.image_size >> i for i in range(len(self.channel_mult))]
+        for size in sizes:
+            if size not in occurring:
+                raise ValueError(
+                    f"{option} names size {size}, which never occurs at image_size={self.image_size}; "
+                    f"set 'model.{option}=[...]' from {occurring}"
+                )
+
+    @property
+    def stride(self) -> int:
+        """How much smaller the coarsest feature map is than the image."""
+        return 2 ** (len(self.channel_mult) - 1)
+
+    @cached_property
+    def levels(self) -> list[Level]:
+        """Finest first."""
+        sizes = [self.image_size >> i for i in range(len(self.channel_mult))]
+        return [
+            Level(size, mult * self.base_channels, size in self.attention_resolutions, size in self.checkpoint)
+            for size, mult in zip(sizes, self.channel_mult, strict=True)
+        ]
+
+    def stage(self, level: Level, in_channels: int, *, heads: int | None = None) -> Stage:
+        """A residual block, and attention where the level attends."""
+        blocks: dict[str, nn.Module] = {"residual": self._residual(in_channels, level.channels)}
+        if level.attends:
+            blocks["attention"] = self._attention(level.channels, heads)
+        return Stage(recompute=level.recomputes, **blocks)
+
+    def middle(self) -> Stage:
+        """The blocks between the halves, at the coarsest level; they always attend."""
+        level = self.levels[-1]
+        return Stage(
+            recompute=level.recomputes,
+            residual_1=self._residual(level.channels, level.channels),
+            attention=self._attention(level.channels),
+            residual_2=self._residual(level.channels, level.channels),
+        )
+
+    def downsample(self, level: Level) -> Stage:
+        """From the size of `level` to half of it."""
+        if self.resampling == "residual":
+            block: nn.Module = self._residual(level.channels, level.channels, resample=shrink(self.dims))
+        else:
+            block = Downsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
+        return Stage(recompute=level.recomputes, downsample=block)
+
+    def upsample(self, level: Level) -> nn.Module:
+        """From the size of `level` to twice it."""
+        if self.resampling == "residual":
+            return self._residual(level.channels, level.channels, resample=grow(self.dims))
+        return Upsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
+
+    def _residual(self, in_channels: int, out_channels: int, resample: nn.Module | None = None) -> ResBlock:
+        return ResBlock(
+            in_channels,
+            out_channels,
+            4 * self.base_channels,
+            dropout=self.dropout,
+            scale_shift=self.scale_shift,
+            norm_groups=self.norm_groups,
+            dims=self.dims,
+            resample=resample,
+        )
+
+    def _attention(self, channels: int, heads: int | None = None) -> AttentionBlock:
+        heads = count_heads(
+            channels, heads=self.heads if heads is None else heads, channels_per_head=self.channels_per_head
+        )
+        return AttentionBlock(channels, heads=heads, order=self.attention_order, norm_groups=self.norm_groups)
+
+
+def one_of(options: tuple[str, ...]) -> str:
+    """The options as they are listed in a sentence."""
+    return f"{', '.join(options[:-1])} or {options[-1]}"

@@ -1,0 +1,87 @@
+"""Reads and writes the weights that OpenAI released with improved-diffusion and guided-diffusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from .classifier import Classifier
+from .released_names import released_parameters
+from .released_recipe import what_to_change
+from .unet import UNet
+
+
+def load_released(network: UNet | Classifier, source: str | Path | Mapping[str, Tensor]) -> None:
+    """Fills the network (UNet, SuperResolutionUNet or Classifier) with the weights in a released .pt or .safetensors
+    file, or in its state dict. ValueError if the file is another, or does not fit this network to the last tensor."""
+    weights = read_weights(source) if isinstance(source, str | Path) else checked(source, "the state dict")
+    parameters = released_parameters(network)
+    _check_fit(
+        {name: tuple(tensor.shape) for name, tensor in weights.items()},
+        {name: tuple(parameter.shape) for name, parameter in parameters.items()},
+        network.trunk.image_size,
+    )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def export_released(network: UNet | Classifier) -> dict[str, Tensor]:
+    """The network's weights under the released names, in the released order: copies, for the original to load."""
+    return {name: parameter.detach().clone() for name, parameter in released_parameters(network).items()}
+
+
+def save_safetensors(network: UNet | Classifier, path: str | Path) -> None:
+    """Writes the weights under the released names, in a format that cannot hold code."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in export_released(network).items()}
+    safetensors.torch.save_file(tensors, path)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a .pt or .safetensors file. Nothing in the file is run; what is not tensors is refused."""
+    try:
+        if Path(path).suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist; give the path of a released .pt or .safetensors file") from error
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors, or is no PyTorch file; it is not opened, since that could run code: "
+            "save the plain state dict with torch.save"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or of another format; download it again") from error
+    return checked(content, str(path))
+
+
+def checked(content: object, origin: str) -> dict[str, Tensor]:
+    """The content as a state dict, or a ValueError that says what it is instead."""
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(
+            f"{origin} holds {type(content).__name__}, not a state dict; give the file model*.pt or ema_*.pt"
+        )
+    if {"state", "param_groups"} <= content.keys():
+        raise ValueError(f"{origin} holds the state of an optimizer; give the file model*.pt or ema_*.pt beside it")
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            raise ValueError(f"{origin} wraps its tensors, under {key!r} and others; give the state dict inside")
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(f"{origin} holds {type(value).__name__} under {key!r}; give a state dict of tensors only")
+    return dict(content)
+
+
+def _check_fit(file: dict[str, tuple[int, ...]], network: dict[str, tuple[int, ...]], image_size: int) -> None:
+    """ValueError about the first tensor, in the network's order, that the file lacks, has in another shape, or adds."""
+    if file == network:
+        return
+    name = next(name for name in [*network, *file] if file.get(name) != network.get(name))
+    theirs, ours = (f"has shape {shapes[name]}" if name in shapes else "does not occur" for shapes in (file, network))
+    change = what_to_change(file, network, image_size)
+    raise ValueError(f"{name} {theirs} in the file and {ours} in the network; {change}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,10 +14,18 @@ from diffusion.process import ForwardProcess
 from diffusion.schedules import Schedule
 from diffusion.variances import Variance
 
-if TYPE_CHECKING:
-    from diffusion.losses import Loss
-
 Transform = Callable[[Tensor], Tensor]
+
+
+class TrainingLoss(Protocol):
+    """What a diffusion is trained on (see `diffusion.losses`)."""
+
+    def check(self, variance: Variance) -> None:
+        """Raise ValueError if this loss cannot train a network with that variance."""
+
+    def __call__(self, diffusion: GaussianDiffusion, network: Callable[..., Tensor], example: Any) -> dict[str, Tensor]:
+        """{"loss": (N,), ...}: the total, and the terms it is made of."""
+        ...
 
 
 class Reverse(NamedTuple):
@@ -42,7 +50,7 @@ class GaussianDiffusion:
         schedule: Schedule,
         prediction: Prediction,
         variance: Variance,
-        loss: Loss,
+        loss: TrainingLoss,
         rescale_times: bool = True,
     ) -> None:
         loss.check(variance)

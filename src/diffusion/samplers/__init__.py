@@ -2,7 +2,8 @@
 
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
+from diffusion.samplers.draw import draw
 from diffusion.samplers.sampler import Sampler, Step
 from diffusion.samplers.spacing import kept_steps
 
-__all__ = ["DDIM", "Ancestral", "Sampler", "Step", "kept_steps"]
+__all__ = ["DDIM", "Ancestral", "Sampler", "Step", "draw", "kept_steps"]

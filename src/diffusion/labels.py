@@ -1,0 +1,33 @@
+"""Which class each drawn image is asked to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def chosen_labels(labels: str | int | Sequence[str | int] | None, classes: Sequence[str] | None) -> list[int] | None:
+    """The class numbers to cycle through, or None for a model without classes.
+
+    `labels` is None or "all" (every class), one class, or a list of them: by name, or by number where no class is
+    called so. ValueError for a class that the model does not know, and for any class if it knows none.
+    """
+    if classes is None:
+        if labels is not None:
+            raise ValueError(f"labels={labels} was given, but the model is unconditional; leave labels out")
+        return None
+    if labels is None or labels == "all":
+        return list(range(len(classes)))
+    wanted = [labels] if isinstance(labels, str | int) else list(labels)
+    if not wanted:
+        raise ValueError("labels=[] asks for no class; give labels=all or a list such as labels=[0]")
+    return [class_number(label, classes) for label in wanted]
+
+
+def class_number(label: str | int, classes: Sequence[str]) -> int:
+    """The number of the class called `label`, or numbered so."""
+    if str(label) in classes:
+        return list(classes).index(str(label))
+    if isinstance(label, int) and 0 <= label < len(classes):
+        return label
+    known = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+    raise ValueError(f"the model has no class {label!r}; it has {len(classes)}: {known}")

@@ -1,0 +1,90 @@
+"""Checkpoints: one file each, whole or not there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FORMAT = 1
+log = logging.getLogger(__name__)
+
+
+def save(folder: Path, state: dict[str, Any], *, keep: int, keep_every: int | None) -> Path:
+    """Write `state` as folder/step_N.pt; then only the last `keep` files and every `keep_every`-th step remain."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step_{state['step']:08d}.pt"
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    for old in stored(folder)[:-keep]:
+        if not (keep_every and step_of(old) % keep_every == 0):
+            old.unlink()
+    return path
+
+
+def stored(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(p for p in folder.glob("step_*.pt") if re.fullmatch(r"step_\d+\.pt", p.name))
+
+
+def step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for partial in folder.glob("step_*.partial"):
+        partial.unlink()
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The state in a file. ValueError if it is missing, damaged (every record's CRC-32 is checked) or not ours."""
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
+    try:
+        with zipfile.ZipFile(path) as records:
+            damaged = records.testzip()
+        if damaged is None:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{path} is truncated, damaged or no checkpoint ({str(error).splitlines()[0]})") from None
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
+    if damaged is not None:
+        raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a checkpoint of this program (format {FORMAT}); give one that train.py wrote")
+    return state
+
+
+def newest(run: Path) -> dict[str, Any] | None:
+    """The state of a run's last sound checkpoint, or None if it has none; damaged ones are passed over by name."""
+    paths = stored(run / "checkpoints")
+    for path in reversed(paths):
+        try:
+            return load(path)
+        except ValueError as error:
+            log.warning("%s; trying the one before", error)
+    if paths:
+        raise ValueError(f"none of the {len(paths)} checkpoints in {run / 'checkpoints'} can be read")
+    return None
+
+
+def find(path: Path) -> dict[str, Any]:
+    """The state at `path`: a file, or a run folder's newest."""
+    if path.is_dir():
+        state = newest(path)
+        if state is None:
+            raise ValueError(f"{path} has no checkpoint yet; train there first, or give another run (checkpoint=runs/NAME)")
+        return state
+    return load(path)

@@ -1,0 +1,38 @@
+"""Exponential moving averages of a network's weights, several rates at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
+
+    def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
+        for rate in rates:
+            if not 0 <= rate < 1:
+                raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
+        self.names = [name for name, _ in model.named_parameters()]
+        self.weights = list(model.parameters())
+        self.averages = {rate: [w.detach().clone() for w in self.weights] for rate in rates}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        for rate, average in self.averages.items():
+            torch._foreach_lerp_(average, self.weights, 1 - rate)
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """The averaged weights by rate, under the network's own names."""
+        return {str(rate): dict(zip(self.names, average, strict=True)) for rate, average in self.averages.items()}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        for rate, average in self.averages.items():
+            torch._foreach_copy_(average, [state[str(rate)][name] for name in self.names])
+
+
+def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> Callable[..., Tensor]:
+    """The model called with other weights, its own untouched."""
+    return lambda *inputs, **condition: torch.func.functional_call(model, weights, inputs, condition)

@@ -1,0 +1,62 @@
+"""Pictures of what the network draws while it learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion.data import grid
+from diffusion.gaussian import GaussianDiffusion
+from diffusion.samplers import Sampler, draw
+from diffusion.training.ema import EMA, with_weights
+
+
+class Picture(NamedTuple):
+    """A grid (H, W, C) uint8 and what it shows, such as "ema_0.9999"."""
+
+    name: str
+    grid: np.ndarray
+
+
+class Preview:
+    """Draws the same `images` images, from the same noise, every `every` steps (0: never) and at the end."""
+
+    def __init__(self, *, every: int = 10_000, images: int = 64, seed: int = 0) -> None:
+        self.every, self.images, self.seed = every, images, seed
+
+    def due(self, step: int, last: bool) -> bool:
+        return self.every > 0 and (last or step % self.every == 0)
+
+    def pictures(
+        self,
+        model: torch.nn.Module,
+        ema: EMA,
+        diffusion: GaussianDiffusion,
+        sampler: Sampler,
+        shape: tuple[int, ...],
+        num_classes: int | None,
+    ) -> Iterator[Picture]:
+        """One grid from the weights themselves and one from each average; a column a class where there are few."""
+        weights = {"raw": dict(model.named_parameters())}
+        weights |= {f"ema_{rate}": average for rate, average in ema.state_dict().items()}
+        device = next(model.parameters()).device
+        condition: dict[str, Tensor] = {}
+        if num_classes is not None:
+            condition["y"] = torch.arange(self.images, device=device) % num_classes
+        model.eval()
+        for name, chosen in weights.items():
+            images = draw(
+                sampler, diffusion, with_weights(model, chosen), range(self.images),
+                shape=shape, seed=self.seed, device=device, condition=condition,
+            )  # fmt: skip
+            yield Picture(name, grid(images, columns=columns(self.images, num_classes)))
+
+
+def columns(images: int, num_classes: int | None) -> int:
+    """A column a class if they fit, else a square."""
+    return num_classes if num_classes and num_classes <= 16 else math.ceil(math.sqrt(images))

@@ -1,0 +1,182 @@
+"""The loop around the learner: where to begin, when to log, draw and save, and how to stop."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffusion.data import Images, batches, save_picture
+from diffusion.gaussian import GaussianDiffusion
+from diffusion.samplers import Sampler
+from diffusion.schedule_samplers import ScheduleSampler
+from diffusion.training import checkpoint, precision
+from diffusion.training.ema import EMA
+from diffusion.training.interruption import Interruption
+from diffusion.training.learner import Learner
+from diffusion.training.logger import WandbLogger
+from diffusion.training.metrics import MetricsFile
+from diffusion.training.optimizer import rate_factor
+from diffusion.training.precision import Precision
+from diffusion.training.preview import Preview
+from diffusion.training.progress import Progress
+
+
+@dataclass
+class Run:
+    """What is trained, on what, and where it is kept. `config` is plain values, as a checkpoint stores it."""
+
+    folder: Path
+    seed: int
+    device: torch.device
+    model: nn.Module
+    diffusion: GaussianDiffusion
+    images: Images
+    sampler: Sampler
+    logger: WandbLogger
+    config: dict[str, Any]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
+class Trainer:
+    """Trains to `max_steps`, logs every `log_every` and saves every `save_every` steps, at the end and on Ctrl-C.
+
+    `batch_size` is the number of images in a step; they pass through the network `microbatch` at a time. The learning
+    rate warms up over `warmup_steps` and falls linearly to 0 at `anneal_steps`. The last `keep` checkpoints stay, and
+    every one at a multiple of `keep_every`.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        schedule_sampler: ScheduleSampler,
+        preview: Preview,
+        batch_size: int = 128,
+        microbatch: int | None = None,
+        max_steps: int | None = None,
+        warmup_steps: int = 0,
+        anneal_steps: int | None = None,
+        clip_grad_norm: float | None = None,
+        ema_rates: tuple[float, ...] = (0.9999,),
+        precision: str = "float32",
+        log_every: int = 10,
+        save_every: int = 10_000,
+        keep: int = 2,
+        keep_every: int | None = None,
+    ) -> None:
+        self.optimizer, self.schedule_sampler, self.preview = optimizer, schedule_sampler, preview
+        self.batch_size, self.microbatch, self.max_steps = batch_size, microbatch, max_steps
+        self.warmup_steps, self.anneal_steps, self.clip_grad_norm = warmup_steps, anneal_steps, clip_grad_norm
+        self.ema_rates, self.precision = tuple(ema_rates), precision
+        self.log_every, self.save_every, self.keep, self.keep_every = log_every, save_every, keep, keep_every
+        self.check()
+
+    def check(self) -> None:
+        precision.check(self.precision)
+        for name in ("batch_size", "log_every", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name}={getattr(self, name)} must be at least 1")
+        if self.microbatch is not None and (self.microbatch < 1 or self.batch_size % self.microbatch):
+            raise ValueError(
+                f"train.batch_size={self.batch_size} is not a multiple of train.microbatch={self.microbatch}; "
+                f"choose one that divides it, such as train.microbatch={max(1, self.batch_size // 4)}"
+            )
+
+    def fit(self, run: Run, state: dict[str, Any] | None = None) -> int:
+        """Train, from `state` if there is one; the exit code, 0 unless a signal stopped it."""
+        learner = self.learner(run)
+        if state is not None:
+            learner.load_state_dict(state)
+        metrics = MetricsFile(run.folder / "metrics.jsonl")
+        metrics.rewind(learner.steps_done)
+        checkpoint.clear_partial(run.checkpoints)
+        stream = batches(
+            run.images, batch_size=self.batch_size, seed=run.seed, start=learner.steps_done, device=run.device
+        )
+        progress = Progress(self.max_steps, learner.steps_done)
+        with Interruption() as interruption, closing(stream), closing(progress):
+            return self.loop(run, learner, stream, metrics, progress, interruption)
+
+    def learner(self, run: Run) -> Learner:
+        model = run.model.to(run.device)
+        return Learner(
+            model,
+            run.diffusion,
+            optimizer=self.optimizer(model.parameters()),
+            schedule_sampler=self.schedule_sampler,
+            ema=EMA(model, self.ema_rates),
+            precision=Precision(self.precision, run.device),
+            seed=run.seed,
+            microbatch=self.microbatch,
+            clip_grad_norm=self.clip_grad_norm,
+        )
+
+    def loop(self, run, learner, stream, metrics, progress, interruption) -> int:
+        saved, since, logged = learner.steps_done, time.perf_counter(), learner.steps_done
+        last = self.max_steps is not None and learner.steps_done >= self.max_steps
+        while not last and not interruption:
+            self.step(run, learner, next(stream), saved)
+            step = learner.steps_done
+            last = step == self.max_steps
+            if step % self.log_every == 0 or last:
+                speed = (step - logged) * self.batch_size / (time.perf_counter() - since)
+                self.log(run, learner, metrics, progress, speed)
+                logged = step
+            if self.preview.due(step, last):
+                self.draw(run, learner)
+            if step % self.save_every == 0 or last:
+                self.save(run, learner)
+                saved = step
+            if logged == step:
+                since = time.perf_counter()
+        if interruption and saved != learner.steps_done:
+            self.save(run, learner)
+        return interruption.exit_code
+
+    def step(self, run: Run, learner: Learner, batch, saved: int) -> None:
+        factor = rate_factor(learner.steps_done, warmup_steps=self.warmup_steps, anneal_steps=self.anneal_steps)
+        try:
+            learner.step(batch, factor)
+        except ValueError as error:
+            good = f"{run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
+            hint = "lower train.optimizer.lr, set train.clip_grad_norm=1 or train.precision=float32"
+            run.logger.alert("Training stopped", str(error))
+            raise ValueError(f"{error}; training stops before it spoils the weights ({good}); {hint}") from None
+
+    def log(self, run: Run, learner: Learner, metrics: MetricsFile, progress: Progress, speed: float) -> None:
+        images = learner.steps_done * self.batch_size
+        readings = learner.readings() | {"images_per_second": speed, "memory_gb": memory(run.device)}
+        metrics.write(learner.steps_done, {"images": images, **readings})
+        run.logger.log(learner.steps_done, {"images": images, **readings})
+        progress.update(learner.steps_done, images_per_second=speed, loss=readings["loss"])
+
+    def draw(self, run: Run, learner: Learner) -> None:
+        num_classes = None if run.images.classes is None else len(run.images.classes)
+        pictures = self.preview.pictures(
+            learner.model, learner.ema, run.diffusion, run.sampler, run.images.shape, num_classes
+        )
+        for name, grid in pictures:
+            save_picture(run.folder / "samples" / f"step_{learner.steps_done:08d}_{name}.png", grid)
+            run.logger.images(learner.steps_done, f"samples/{name}", grid, f"step {learner.steps_done}, {name}")
+
+    def save(self, run: Run, learner: Learner) -> None:
+        state = {**learner.state_dict(), "config": run.config}
+        checkpoint.save(run.checkpoints, state, keep=self.keep, keep_every=self.keep_every)
+
+
+def memory(device: torch.device) -> float:
+    """The most memory used so far, in GB: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,0 +1,87 @@
+import io
+
+import pytest
+
+from diffusion.training import progress
+from diffusion.training.progress import Progress, clock
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def passed(monkeypatch):
+    """A clock that the test moves: passed(10) lets ten seconds go by."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+def test_a_file_gets_one_plain_line_per_update(passed):
+    stream = io.StringIO()
+    bar = Progress(2000, 0, stream)
+    passed(20)
+    bar.update(200, images_per_second=412.3, loss=0.123)
+    passed(10)
+    bar.update(300, images_per_second=0.83, loss=float("nan"))
+    bar.close()
+    assert stream.getvalue().splitlines() == [
+        "step 200/2000  loss 0.123  412 images/s  ETA 3:00",
+        "step 300/2000  loss nan  0.83 images/s  ETA 2:50",
+    ]
+
+
+def test_the_time_left_of_a_resumed_run_is_at_this_sessions_speed(passed):
+    stream = io.StringIO()
+    bar = Progress(1000, 900, stream)
+    passed(20)
+    bar.update(910, images_per_second=1, loss=1)
+    assert stream.getvalue().endswith("ETA 3:00\n")
+
+
+def test_a_slow_first_step_is_soon_forgotten(passed):
+    stream = io.StringIO()
+    bar = Progress(1000, 0, stream)
+    passed(100)
+    bar.update(10, images_per_second=1, loss=1)
+    for step in range(20, 210, 10):
+        passed(10)
+        bar.update(step, images_per_second=1, loss=1)
+    assert stream.getvalue().endswith("ETA 13:28\n")  # 800 s, and 1 % of the first step's ninety
+
+
+def test_an_endless_run_has_no_time_left(passed):
+    for stream in (io.StringIO(), Terminal()):
+        bar = Progress(None, 0, stream)
+        passed(1)
+        bar.update(10, images_per_second=5, loss=1)
+        bar.close()
+        assert "step 10  loss 1  5 images/s" in stream.getvalue() and "ETA" not in stream.getvalue()
+
+
+def test_a_terminal_gets_a_bar_that_a_message_does_not_break(passed):
+    stream = Terminal()
+    bar = Progress(100, 50, stream)
+    passed(5)
+    bar.update(60, images_per_second=16, loss=0.25)
+    bar.say("samples drawn")
+    bar.close()
+    frames = [frame.strip() for frame in stream.getvalue().replace("\n", "\r").split("\r")]
+    assert "samples drawn" in frames  # alone on its line
+    assert any(f.startswith("step 60/100  loss 0.25  16 images/s  ETA 0:20  |") and f.endswith("|") for f in frames)
+
+
+def test_a_message_in_a_file_is_a_line():
+    stream = io.StringIO()
+    Progress(None, 0, stream).say("samples drawn")
+    assert stream.getvalue() == "samples drawn\n"
+
+
+def test_a_clock_reads_minutes_and_counts_hours_beyond_a_day():
+    assert [clock(s) for s in (0, 201, 3599.6, 26 * 3600 + 201)] == ["0:00", "3:21", "1:00:00", "26:03:21"]

@@ -1,0 +1,125 @@
+"""Images in a folder of one's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from diffusion.data.images import UNLABELLED, Images
+from diffusion.data.preparation import read_image, require_channels
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+class ImageFolder(Images):
+    """Every image below `root`, at any depth, in the order of its path.
+
+    `labels` names the class: "none", "folder" (the first folder below `root`) or "prefix" (the file's name up to the
+    first "_", the original's way). `on_error` says what an unreadable file does: "raise", or "skip", which puts the
+    next readable image in its place.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        image_size: int = 64,
+        width: int | None = None,
+        channels: int = 3,
+        labels: str = "none",
+        on_error: str = "raise",
+        flip: bool = False,
+        workers: int = 2,
+    ) -> None:
+        require_channels(channels)
+        if labels not in CLASS_NAMES:
+            raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
+        self.root = os.path.abspath(os.path.expanduser(root))
+        self.files = image_files(self.root)
+        self.shape = channels, image_size, width or image_size
+        self.on_error, self.flip, self.workers = on_error, flip, workers
+        names = [CLASS_NAMES[labels](file, self.root) for file in self.files]
+        self.classes = None if labels == "none" else tuple(sorted(set(names)))
+        number = {name: i for i, name in enumerate(self.classes or ())}
+        self.labels = torch.tensor([number.get(name, UNLABELLED) for name in names])
+        # Shared between the processes that read, so that an unreadable file is tried and named once.
+        self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        channels, height, width = self.shape
+        first = range(len(self))[index]
+        for at in chain(range(first, len(self)), range(first)):
+            if self.unreadable[at]:
+                continue
+            path = os.path.join(self.root, self.files[at])
+            try:
+                return read_image(path, channels=channels, height=height, width=width), int(self.labels[at])
+            except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                if self.on_error == "raise":
+                    raise ValueError(
+                        f"cannot read {path} ({reason}); set data.on_error=skip to go on without it"
+                    ) from error
+                self.unreadable[at] = True
+                log.warning("skipping %s: %s", path, reason)
+        raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
+
+
+def image_files(root: str) -> list[str]:
+    """The images below `root` as sorted paths relative to it, links followed, hidden files and folders left out."""
+    if not os.path.isdir(root):
+        raise ValueError(f"there is no folder {root}; set data.root to the folder of the images")
+    files = []
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        inside = os.path.relpath(folder, root)
+        files += [
+            name if inside == os.curdir else f"{inside}{os.sep}{name}"
+            for name in names
+            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        ]
+    if not files:
+        raise ValueError(f"there are no images ({' '.join(EXTENSIONS)}) in {root}; set data.root to another folder")
+    return sorted(files)
+
+
+def no_name(file: str, root: str) -> str:
+    """No class."""
+    return ""
+
+
+def folder_name(file: str, root: str) -> str:
+    """The first folder on the way from `root` to `file`."""
+    folder, separator, _ = file.partition(os.sep)
+    if not separator:
+        raise ValueError(
+            f"data.labels=folder needs every image in a sub-folder of {root}, and {file} is in none; "
+            "set data.labels=none or data.labels=prefix"
+        )
+    return folder
+
+
+def prefix(file: str, root: str) -> str:
+    """The name of `file` up to the first "_"."""
+    name, separator, _ = os.path.basename(file).partition("_")
+    if not separator:
+        raise ValueError(
+            f'data.labels=prefix needs a "_" after the class in every file name, and {file} in {root} has none; '
+            "set data.labels=none or data.labels=folder"
+        )
+    return name
+
+
+CLASS_NAMES: dict[str, Callable[[str, str], str]] = {"none": no_name, "folder": folder_name, "prefix": prefix}

@@ -1,0 +1,70 @@
+"""Endless batches for training."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from itertools import count
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusion.data import reading, stream
+from diffusion.data.images import Images
+from diffusion.data.pixels import from_uint8
+
+
+class Batch(NamedTuple):
+    """What one process trains on in one step."""
+
+    x_0: Tensor
+    """(N, C, H, W) in [-1, 1]"""
+    condition: dict[str, Tensor]
+    """What the network is told beside the time: "y" int64 (N,) with classes, "low_res" (N, C, h, w) to super-resolve"""
+    positions: Tensor
+    """int64 (N,), on the CPU: the images' running numbers since training began"""
+
+
+def batches(
+    images: Images,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | str = "cpu",
+) -> Generator[Batch, None, None]:
+    """The batches of the steps start, start + 1, ... without end; `close()` ends the processes that read.
+
+    `batch_size` counts the images of all `world` processes; the one of number `rank` gets its slice of them. A batch
+    depends on `seed` and its step alone. ValueError when the images do not fill a batch, or `world` does not divide it.
+    """
+    if batch_size < 1 or batch_size % world:
+        fitting = max(batch_size // world, 1) * world
+        raise ValueError(f"{world} processes cannot share {batch_size} images evenly; set train.batch_size={fitting}")
+    if len(images) < batch_size:
+        raise ValueError(
+            f"{len(images)} images do not fill a batch of {batch_size}; set train.batch_size={len(images)} or less"
+        )
+    return _batches(images, batch_size, seed, start, rank, world, torch.device(device))
+
+
+def _batches(
+    images: Images, batch_size: int, seed: int, start: int, rank: int, world: int, device: torch.device
+) -> Generator[Batch, None, None]:
+    def positions(step: int) -> range:
+        first = step * batch_size + rank * (batch_size // world)
+        return range(first, first + batch_size // world)
+
+    wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
+    with closing(reading.in_order(images, wanted, pinned=device.type == "cuda")) as reads:
+        for step, (pixels, labels) in enumerate(reads, start):
+            pixels = pixels.to(device, non_blocking=True)
+            if images.flip:
+                mirrored = stream.mirrored(positions(step), length=len(images), seed=seed).to(device)
+                pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+            x_0 = from_uint8(pixels)
+            condition = images.condition(x_0, labels.to(device, non_blocking=True))
+            yield Batch(x_0, condition, torch.tensor(positions(step)))

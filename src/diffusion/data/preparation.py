@@ -1,0 +1,52 @@
+"""From an image as it was stored to a uint8 tensor of the size that the network sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+MODES = {1: "L", 3: "RGB"}
+
+
+def read_image(path: str, *, channels: int, height: int, width: int) -> Tensor:
+    """The image in the file `path`, fitted: uint8 (C, H, W). Of an animation it is the first frame."""
+    with Image.open(path) as image:
+        return fitted(image, channels=channels, height=height, width=width)
+
+
+def fitted(image: Image.Image, *, channels: int, height: int, width: int) -> Tensor:
+    """`image` scaled until it just covers height x width, the rest cut off evenly: uint8 (C, H, W).
+
+    Grey or RGB comes first, so that a palette or a transparency (which is dropped) never enters the arithmetic of
+    scaling. Halving by BOX down to less than twice the size before BICUBIC is the original's way.
+    """
+    image = eight_bit(image)
+    image.info.pop("transparency", None)  # else Pillow warns of each palette whose transparency is dropped
+    image = image.convert(MODES[channels])
+    while image.width >= 2 * width and image.height >= 2 * height:
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    scale = max(width / image.width, height / image.height)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    pixels = torch.from_numpy(np.array(image.crop((left, top, left + width, top + height))))
+    return pixels.reshape(height, width, channels).permute(2, 0, 1)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey brought to 0..255, which Pillow would clip to white; other images as they are."""
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no white level; save it with 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError(f"levels from {levels.min()} to {levels.max()}; save it with 8 or 16 bits")
+    return Image.fromarray(np.round(levels / 257).astype(np.uint8))
+
+
+def require_channels(channels: int) -> None:
+    """Raises unless images can be prepared with so many channels."""
+    if channels not in MODES:
+        raise ValueError(f"images have 1 (grey) or 3 (RGB) channels, not {channels}; set data.channels=3")

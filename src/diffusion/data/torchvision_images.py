@@ -1,0 +1,130 @@
+"""The data sets that torchvision knows by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from numbers import Integral
+from typing import Any
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from diffusion.data.images import UNLABELLED, Resident
+from diffusion.data.preparation import fitted
+
+
+class TorchvisionImages(Resident):
+    """A set of torchvision.datasets, such as CIFAR10, MNIST or FashionMNIST, held in memory.
+
+    `split` is "train", "test" or what the set calls its parts; "all" where it has none. `padding` puts a black margin
+    of so many pixels around each image (2 makes MNIST 32x32); then `image_size`, if given, scales and crops it square.
+    For a set beyond memory, unpack it and use `ImageFolder`.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        root: str = "datasets",
+        split: str = "train",
+        download: bool = False,
+        padding: int = 0,
+        image_size: int | None = None,
+        flip: bool = False,
+    ) -> None:
+        source = opened(dataset, root=root, split=split, download=download)
+        pixels, labels = in_memory(source, dataset, padding=padding, image_size=image_size)
+        super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)
+
+
+def opened(name: str, *, root: str, split: str, download: bool) -> Any:
+    """torchvision's set called `name`. ValueError when there is none, or its files are not in `root`."""
+    kind = set_called(name)
+    accepted = parameters(kind)
+    root = os.path.abspath(os.path.expanduser(root))
+    arguments = {"root": root, **split_argument(name, split, accepted)}
+    if "download" in accepted:
+        arguments["download"] = download
+    elif download:
+        raise ValueError(f"torchvision cannot fetch {name}; put its files in {root} and set data.download=false")
+    try:
+        return kind(**arguments)
+    except ImportError as error:
+        raise ValueError(f"{name} needs the package {error.name}; type: pip install {error.name}") from error
+    except (RuntimeError, OSError) as error:
+        if download:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"cannot fetch {name} into {root} ({reason}); set data.root=... to a copy") from error
+        fetch = "data.download=true to fetch it, or " if "download" in accepted else ""
+        raise ValueError(f"no {name} in {root}; set {fetch}data.root=... to the folder that holds it") from error
+
+
+def split_argument(name: str, split: str, accepted: set[str]) -> dict[str, Any]:
+    """`split` in the words of the set called `name`."""
+    if "split" in accepted:
+        return {"split": split}
+    if "train" in accepted:
+        if split not in ("train", "test"):
+            raise ValueError(f"{name} has no split {split!r}; set data.split=train or data.split=test")
+        return {"train": split == "train"}
+    if split != "all":
+        raise ValueError(f"{name} is not split, so {split!r} cannot be taken; set data.split=all")
+    return {}
+
+
+def set_called(name: str) -> type:
+    """The class torchvision.datasets.`name`."""
+    import torchvision  # here, since it takes 1.5 s that only these sets need
+
+    known = torchvision.datasets.__all__
+    kind = getattr(torchvision.datasets, name) if name in known else None
+    if not isinstance(kind, type) or "root" not in inspect.signature(kind).parameters:
+        nearest = [*difflib.get_close_matches(name, known, n=1), "CIFAR10"][0]
+        raise ValueError(f"torchvision has no set {name!r}; set data.dataset={nearest} or another of its datasets")
+    needed = [key for key, parameter in inspect.signature(kind).parameters.items() if is_needed(parameter)]
+    if further := [key for key in needed if key not in ("root", "split")]:
+        raise ValueError(
+            f"{name} also needs {', '.join(further)}, for which there is no setting; set data.dataset=CIFAR10"
+        )
+    return kind
+
+
+def parameters(kind: type) -> set[str]:
+    """What the constructor of `kind` accepts, by name; those of its parents too, as sets pass keywords on to them."""
+    return {name for parent in kind.__mro__[:-1] for name in inspect.signature(parent).parameters}
+
+
+def is_needed(parameter: inspect.Parameter) -> bool:
+    """Whether a caller must give it."""
+    return parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+
+
+def in_memory(source: Any, name: str, *, padding: int, image_size: int | None) -> tuple[Tensor, Tensor]:
+    """All images of `source`, uint8 (N, C, H, W), and their labels, int64 (N,)."""
+    first = source[0][0]
+    if not isinstance(first, Image.Image):
+        raise ValueError(f"{name} does not consist of images; set data.dataset=CIFAR10 or another set that does")
+    first = ImageOps.expand(first, padding)
+    channels = 1 if first.mode in ("1", "L") else 3
+    height, width = (image_size, image_size) if image_size else (first.height, first.width)
+    pixels = torch.empty(len(source), channels, height, width, dtype=torch.uint8)
+    labels = torch.full((len(source),), UNLABELLED)
+    for i in range(len(source)):
+        image, target = source[i][:2]
+        image = ImageOps.expand(image, padding)
+        if image_size is None and image.size != (width, height):
+            raise ValueError(f"the images of {name} differ in size; set data.image_size={min(height, width)}")
+        pixels[i] = fitted(image, channels=channels, height=height, width=width)
+        if isinstance(target, Integral):
+            labels[i] = int(target)
+    return pixels, labels
+
+
+def class_names(source: Any, labels: Tensor) -> tuple[str, ...] | None:
+    """What `source` calls the labels, or their numbers when it has no names; None when there are no labels."""
+    if (labels == UNLABELLED).all():
+        return None
+    return tuple(getattr(source, "classes", None) or (str(label) for label in range(int(labels.max()) + 1)))

@@ -1,0 +1,141 @@
+"""Trained models from their files: our own checkpoints, and released weights, which need a recipe beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+import unet
+from diffusion import agreement, build
+from diffusion.samplers import ClassifierGuidance
+from diffusion.trained import Trained
+from diffusion.training import checkpoint
+
+RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
+
+
+def chosen(config: DictConfig, *, reads_data: bool = False) -> Trained:
+    """The model that the command line of a script asks for (`ModelChoice`). `reads_data`: data=... has a use anyway."""
+    state = own_state(config.checkpoint)
+    if state is None:
+        return released(config.checkpoint, config, device=config.device)
+    useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
+    if useless:
+        raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")
+    return restored(state, ema=config.ema, device=config.device)
+
+
+def trained(path: str, *, device: str) -> Trained:
+    """The model in a checkpoint or run folder, with the weights that it draws best with."""
+    return restored(checkpoint.find(Path(path)), ema=None, device=device)
+
+
+def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
+    """The model from `path`, steered by the classifier that `guidance` names, if any."""
+    agreement.check_draws(model, path)
+    if guidance.classifier is None:
+        if guidance.scale != 1:
+            raise ValueError(f"guidance.scale={guidance.scale} scales nothing; add guidance.classifier=runs/NAME")
+        return model
+    classifier = trained(guidance.classifier, device=str(model.device))
+    agreement.check_guides(classifier, model, guidance.classifier)
+    name = Path(guidance.classifier).stem
+    guide = ClassifierGuidance(classifier.network, classes=classifier.classes, scale=guidance.scale, name=name)
+    return model._replace(guide=guide)
+
+
+def start_from(network: torch.nn.Module, path: str) -> None:
+    """Give the network the weights at `path`, a released file or our own; ValueError unless they fit exactly."""
+    state = own_state(path)
+    own = None if state is None else unet.export_released(restored(state, ema=None, device="cpu").network)
+    unet.load_released(network, own or path)
+
+
+def own_state(path: str) -> dict[str, Any] | None:
+    """What `train.py` saved at `path`; None if the file is of another program."""
+    try:
+        return checkpoint.find(Path(path))
+    except checkpoint.Foreign:
+        return None
+
+
+def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> Trained:
+    """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
+
+    None takes the highest rate, or the weights themselves if no average was kept.
+    """
+    place = build.device_named(device)
+    config = OmegaConf.create(state["config"])
+    diffusion, network = build.instantiate(config.diffusion), build.instantiate(config.model)
+    rate = chosen_rate(ema, list(state["ema"]))
+    network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
+    return Trained(
+        network=network.to(place).eval(),
+        diffusion=diffusion,
+        shape=tuple(config.shape),
+        classes=state["config"]["classes"],
+        config=state["config"],
+        step=state["step"],
+        weights="raw" if rate is None else f"ema_{rate}",
+        device=place,
+    )
+
+
+def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
+    """Which average to use; None for the weights themselves."""
+    if ema is None:
+        return max(rates, key=float, default=None)
+    if ema in ("off", False):
+        return None
+    if str(ema) not in rates:
+        kept = ", ".join(f"ema={rate}" for rate in rates)
+        raise ValueError(f"no average of rate {ema} was kept; give {kept + ' or ' if kept else ''}ema=off")
+    return str(ema)
+
+
+def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
+    """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
+    place = build.device_named(device)
+    weights = unet.read_weights(path)
+    if recipe.ema is not None:
+        raise ValueError(f"{path} holds one set of weights; leave ema={recipe.ema} out")
+    if missing := [f"{name}=..." for name in ("model", "diffusion", "data") if recipe[name] is None]:
+        raise ValueError(
+            f"{path} holds weights alone; say of which network: experiment=... (one of {', '.join(experiments())}), "
+            f"or {' '.join(missing)}"
+        )
+    diffusion = build.instantiate(recipe.diffusion)
+    shape, num_classes = shape_of(recipe), recipe.model.get("num_classes")
+    network = build.model(recipe.model, diffusion, shape=shape, num_classes=num_classes)
+    unet.load_released(network, weights)
+    classes = None if num_classes is None else [str(number) for number in range(num_classes)]
+    described = OmegaConf.masked_copy(recipe, ["model", "diffusion", "data"])
+    config = OmegaConf.to_container(described, resolve=True, enum_to_str=True)
+    return Trained(
+        network=network.to(place).eval(),
+        diffusion=diffusion,
+        shape=shape,
+        classes=classes,
+        config={**config, "shape": list(shape), "classes": classes},
+        step=None,
+        weights=Path(path).stem,
+        device=place,
+    )
+
+
+def shape_of(recipe: DictConfig) -> tuple[int, int, int]:
+    """(C, H, W) of a recipe's images, without looking at them; in colour unless the recipe says else."""
+    images = recipe.data.get("images", recipe.data)
+    if images.get("image_size") is None:
+        raise ValueError("the size of the images is not known; give data.image_size=...")
+    channels = images.get("channels") or recipe.model.get("in_channels") or 3
+    return channels, images.image_size, images.get("width") or images.image_size
+
+
+def experiments() -> list[str]:
+    """The names of all experiments."""
+    return GlobalHydra.instance().config_loader().get_group_options("experiment")

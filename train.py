@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build
+from diffusion import build, restore
 from diffusion.command import command
 from diffusion.training import checkpoint
 
@@ -22,6 +22,9 @@ def main(config: DictConfig) -> int:
     if state is not None:
         changes = build.check_resumable(state["config"], run.config)
         log.info("Resuming at step %d. %s", state["step"], "; ".join(changes))
+    elif config.init_from is not None:
+        restore.start_from(run.model, config.init_from)
+        log.info("Starting with the weights of %s", config.init_from)
     OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
 
     run.logger.start(folder, name=config.name, config=run.config, resume=state is not None)
@@ -34,7 +37,7 @@ def main(config: DictConfig) -> int:
         log.info("Stopped by a signal and saved. The same command goes on from here.")
     else:
         log.info("Done. Everything lies in %s", folder)
-        log.info("Draw images: python sample.py checkpoint=%s", folder)
+        log.info("Draw images: %s", run.drawing_command)
     return code
 
 

@@ -6,4 +6,4 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # these tensors are too small to share: on a busy machine, threads wait for each other

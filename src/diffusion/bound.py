@@ -52,7 +52,7 @@ def bits_per_dim(nats: Tensor) -> Tensor:
 def bound_term(
     diffusion: GaussianDiffusion, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, *, clip: bool = False
 ) -> Tensor:
-    """One term of the variational bound in bits/dim, (N,): L_0 where t = 0, else L_t (eqs. 4 to 6)."""
+    """One term of the variational bound in bits/dim, (N,): L_0 where t = 0, else L_t (eqs. 5 and 6)."""
     process = diffusion.process
     reverse = diffusion.reverse(output, x_t, t, clip=clip)
     true_mean = process.posterior_mean(x_0, x_t, t)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import pkgutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hydra
 import torch
-from hydra._internal.utils import _locate
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import run_folder
-from diffusion.data import Images
+from diffusion import agreement, run_folder
+from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
-from diffusion.training import Run, Trainer, checkpoint
+from diffusion.samplers import kept_steps
 from diffusion.trained import Trained
+from diffusion.training import Run, Trainer
 
 PACKAGES = ("diffusion", "unet", "torch.optim")
 
 
 def instantiate(node: DictConfig, **given: Any) -> Any:
-    """The object that a node describes, if every `_target_` in it is a class or function of the allowed packages."""
+    """The object that a node describes, if every `_target_` in it is a class of the allowed packages or an optimizer."""
     for target in targets(OmegaConf.to_container(node, resolve=True)):
         check_target(target)
     missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
@@ -35,17 +38,24 @@ def targets(node: Any) -> list[str]:
         return [target for child in node for target in targets(child)]
     if not isinstance(node, dict):
         return []
-    mine = [node["_target_"]] if "_target_" in node else []
+    mine = [str(node["_target_"])] if "_target_" in node else []
     return mine + [target for child in node.values() for target in targets(child)]
 
 
 def check_target(target: str) -> None:
-    """A name that leads out of the allowed packages must not even be looked up: importing runs code."""
-    refused = ValueError(f"_target_={target} is refused: only {', '.join(PACKAGES)} may be built from a configuration")
+    """Refuse what is no class of the allowed packages and no optimizer: a function could write files.
+
+    A name that begins elsewhere is not even looked up, since importing runs code.
+    """
+    refused = ValueError(f"_target_={target} is refused: only classes of {', '.join(PACKAGES)} are built from a configuration")
     if not inside(target):
         raise refused
-    found = _locate(target)
-    if not callable(found) or not inside(getattr(found, "__module__", None) or ""):
+    try:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        raise ValueError(f"_target_={target} does not exist") from None
+    module = getattr(found, "__module__", None) or ""
+    if not inside(module) or not (isinstance(found, type) or module == "diffusion.training.optimizer"):
         raise refused
 
 
@@ -65,18 +75,19 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def model(node: DictConfig, images: Images, diffusion: GaussianDiffusion) -> torch.nn.Module:
+def model(
+    node: DictConfig, diffusion: GaussianDiffusion, *, shape: tuple[int, int, int], num_classes: int | None
+) -> torch.nn.Module:
     """The network, told the facts of the data and the variance that its configuration leaves open.
 
     The facts are written into `node`, so that it describes the network without the data.
     """
-    channels, height, width = images.shape
-    classes = None if images.classes is None else len(images.classes)
+    channels, height, width = shape
     facts = {
         "image_size": min(height, width),
         "in_channels": channels,
         "out_channels": diffusion.outputs(channels),
-        "num_classes": classes,
+        "num_classes": num_classes,
     }
     for key, fact in facts.items():
         if key not in node.keys():  # noqa: SIM118 (a missing value is not `in` the node)
@@ -104,9 +115,13 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
     images = instantiate(config.data)
     torch.manual_seed(config.seed)
-    network = model(config.model, images, diffusion)
+    num_classes = None if images.classes is None else len(images.classes)
+    network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
     if config.model.get("num_classes") is None:
         images.classes = None
+    agreement.check_training(network, diffusion.loss, images, trainer.preview)
+    if trainer.preview.every:
+        kept_steps(len(diffusion.process), sampler.steps)  # an impossible spacing is refused now, not at the first preview
     values = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
     return trainer, Run(
@@ -120,6 +135,48 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         logger=logger,
         config={**values, **facts},
     )
+
+
+def subject(config: DictConfig, model: Trained) -> Subject:
+    """The model and the images to measure it on: those of training or of config.data, but their test split.
+
+    A command line that names a split gets that one.
+    """
+    if config.batch_size < 1:
+        raise ValueError(f"batch_size={config.batch_size} must be at least 1")
+    agreement.check_draws(model, config.checkpoint)
+    learned_from = model.config["data"]
+    if model.step is None:  # A released file: its recipe stands in config.data, and may name another split.
+        learned_from = with_split(learned_from, "train")
+    data = learned_from if config.data is None else OmegaConf.to_container(config.data, resolve=True, enum_to_str=True)
+    named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
+    data = data if named else with_split(data, "test")
+    images = instantiate(OmegaConf.create({"data": data}).data)
+    agreement.check_measurable(model, images)
+    if model.classes is None:
+        images.classes = None
+    return Subject(
+        model=model,
+        images=images,
+        data=data,
+        held_out=described(data) != described(learned_from),
+        training_images=partial(instantiate, OmegaConf.create({"data": learned_from}).data),
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+
+
+def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
+    """The configuration of data, with another split where it is one of train and test."""
+    if "images" in data:
+        return {**data, "images": with_split(data["images"], split)}
+    return {**data, "split": split} if data.get("split") in ("train", "test") else data
+
+
+def described(data: dict[str, Any]) -> dict[str, Any]:
+    """What decides which images these are: not how they are read, nor whether training mirrors them."""
+    settings = flat({"data": data})
+    return {key: settings[key] for key in settings if not run_folder.same_experiment(key) and not key.endswith(".flip")}
 
 
 def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -146,38 +203,3 @@ def flat(node: Any, prefix: str = "") -> dict[str, Any]:
         for name, child in node.items()
         for key, value in flat(child, f"{prefix}.{name}" if prefix else str(name)).items()
     }
-
-
-def trained(path: str, *, ema: float | str | None, device: str) -> Trained:
-    """The model in a checkpoint or run folder, with the weights that `ema` names: a rate, "off", or None.
-
-    None takes the highest rate, or the weights themselves if no average was kept.
-    """
-    place = device_named(device)
-    state = checkpoint.find(Path(path))
-    config = OmegaConf.create(state["config"])
-    diffusion, network = instantiate(config.diffusion), instantiate(config.model)
-    rate = chosen_rate(ema, list(state["ema"]))
-    network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
-    return Trained(
-        network=network.to(place).eval(),
-        diffusion=diffusion,
-        shape=tuple(config.shape),
-        classes=state["config"]["classes"],
-        config=state["config"],
-        step=state["step"],
-        weights="raw" if rate is None else f"ema_{rate}",
-        device=place,
-    )
-
-
-def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
-    """Which average to use; None for the weights themselves."""
-    if ema is None:
-        return max(rates, key=float, default=None)
-    if ema in ("off", False):
-        return None
-    if str(ema) not in rates:
-        kept = ", ".join(f"ema={rate}" for rate in rates)
-        raise ValueError(f"no average of rate {ema} was kept; give {kept + ' or ' if kept else ''}ema=off")
-    return str(ema)

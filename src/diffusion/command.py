@@ -7,11 +7,12 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -39,7 +40,7 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
     def decorate(main: Main) -> Callable[[], None]:
         @hydra.main(version_base="1.3", config_path=str(path.parent / "conf"), config_name=path.stem)
         def run(config: DictConfig) -> None:
-            with clear_errors(path.stem):
+            with clear_errors(path.stem), no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
                 check_known(config)
                 code = main(config)
             if code:
@@ -57,6 +58,17 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
 
 
 @contextmanager
+def no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder that Hydra made, if nothing came to lie in it."""
+    try:
+        yield
+    finally:
+        if folder != Path.cwd():
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
 def clear_errors(name: str) -> Iterator[None]:
     """End the program with one line where a user's mistake would end it with a traceback."""
     try:
@@ -69,6 +81,8 @@ def clear_errors(name: str) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """What went wrong and what to type, in one line."""
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError | OSError | HydraException):
+        return one_line(error.__cause__)  # what the constructor said, without Hydra's words around it
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}"
     if isinstance(error, MissingConfigException):

@@ -1,4 +1,4 @@
-"""The typed configuration: schemas read off constructors, the three roots, and the command line around them."""
+"""The typed configuration: schemas read off constructors, the roots, and the command line around them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import diffusion
 import unet
-from diffusion import data, run_folder
+from diffusion import data, evaluation, run_folder
 from diffusion.training import Preview, Trainer, WandbLogger, adamw
 
 GROUPS: dict[str, dict[str, type]] = {
@@ -52,6 +52,7 @@ class TrainConfig:
     train: Any = MISSING
     sampler: Any = MISSING
     logger: Any = MISSING
+    init_from: str | None = None
     name: str = "${run_name:}"
     runs: str = "runs"
     seed: int = 0
@@ -59,33 +60,57 @@ class TrainConfig:
 
 
 @dataclasses.dataclass
-class SampleConfig:
-    """`python sample.py checkpoint=runs/NAME`: which images to draw from a trained model."""
+class ModelChoice:
+    """A trained model and its weights. An experiment describes the network of a file that holds weights alone."""
 
     checkpoint: str = MISSING
+    model: Any = None
+    diffusion: Any = None
+    data: Any = None
+    train: Any = None
+    ema: float | str | None = None
+    device: str = "auto"
+
+
+@dataclasses.dataclass
+class GuidanceConfig:
+    """The classifier that steers what is drawn, a checkpoint or run folder, and how strongly; none: no guidance."""
+
+    classifier: str | None = None
+    scale: float = 1.0
+
+
+@dataclasses.dataclass
+class SampleConfig(ModelChoice):
+    """`python sample.py checkpoint=runs/NAME`: which images to draw from a trained model."""
+
     sampler: Any = MISSING
     num_images: int = 64
     batch_size: int = 64
     seed: int = 0
     labels: Any = None
-    ema: float | str | None = None
+    low_res: str | None = None
+    guidance: GuidanceConfig = dataclasses.field(default_factory=GuidanceConfig)
     out: str | None = None
-    device: str = "auto"
 
 
 @dataclasses.dataclass
-class EvaluateConfig:
+class EvaluateConfig(ModelChoice):
     """`python evaluate.py checkpoint=runs/NAME`: how good a trained model is."""
 
-    checkpoint: str = MISSING
     evaluation: Any = MISSING
-    data: Any = None
-    sampler: Any = MISSING
+    sampler: Any = None
     batch_size: int = 64
     seed: int = 0
-    ema: float | str | None = None
     out: str | None = None
-    device: str = "auto"
+
+
+@dataclasses.dataclass
+class ExportConfig(ModelChoice):
+    """`python export.py checkpoint=runs/NAME out=model.pt`: a trained model's weights for the original's code."""
+
+    out: str = MISSING
+    overwrite: bool = False
 
 
 def schema(target: Callable[..., Any], **given: Any) -> type:
@@ -122,7 +147,8 @@ def holdable(hint: Any) -> Any:
 def register() -> None:
     """Tell Hydra every schema, and every class that is an option by itself."""
     store = ConfigStore.instance().store
-    for name, root in (("train", TrainConfig), ("sample", SampleConfig), ("evaluate", EvaluateConfig)):
+    roots = {"train": TrainConfig, "sample": SampleConfig, "evaluate": EvaluateConfig, "export": ExportConfig}
+    for name, root in roots.items():
         store(name=f"{name}_schema", node=root)
     for group, options in GROUPS.items():
         for name, target in options.items():
@@ -133,9 +159,9 @@ def register() -> None:
         store(group="schema", name=target.__name__, node=schema(target, **facts))
     for target in (unet.Classifier, diffusion.GaussianDiffusion, Trainer, Preview, WandbLogger):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (data.Digits, data.TorchvisionImages, data.ImageFolder, data.Synthetic):
+    for target in (data.Digits, data.TorchvisionImages, data.ImageFolder, data.Synthetic, data.Upsampling):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (diffusion.Ancestral, diffusion.DDIM):
+    for target in (diffusion.Ancestral, diffusion.DDIM, evaluation.Likelihood, evaluation.Recognition):
         store(group="schema", name=target.__name__, node=schema(target))
 
     store(group="train/optimizer", name="adamw", node=schema(adamw, _partial_=True))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+Labels = str | int | Sequence[str | int] | None
 
-def chosen_labels(labels: str | int | Sequence[str | int] | None, classes: Sequence[str] | None) -> list[int] | None:
+
+def chosen_labels(labels: Labels, classes: Sequence[str] | None) -> list[int] | None:
     """The class numbers to cycle through, or None for a model without classes.
 
     `labels` is None or "all" (every class), one class, or a list of them: by name, or by number where no class is
@@ -13,7 +15,10 @@ def chosen_labels(labels: str | int | Sequence[str | int] | None, classes: Seque
     """
     if classes is None:
         if labels is not None:
-            raise ValueError(f"labels={labels} was given, but the model is unconditional; leave labels out")
+            raise ValueError(
+                f"labels={labels} was given, but the model is unconditional; leave labels out, or let a classifier lead to them: "
+                "guidance.classifier=runs/NAME"
+            )
         return None
     if labels is None or labels == "all":
         return list(range(len(classes)))

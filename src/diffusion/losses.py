@@ -91,7 +91,7 @@ class Hybrid(Loss):
 
 
 class VLB(Loss):
-    """L_vlb: the variational bound itself in bits/dim, estimated by T times one term, times `weight` (eq. 3)."""
+    """L_vlb: the variational bound itself in bits/dim, estimated by T times one term, times `weight` (eq. 4)."""
 
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight

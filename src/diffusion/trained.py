@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from diffusion.gaussian import GaussianDiffusion
+from diffusion.samplers import ClassifierGuidance
 
 
 class Trained(NamedTuple):
     """A network in evaluation mode on `device`, its diffusion, and what it was trained on.
 
-    `shape` is (C, H, W), `weights` says which weights these are ("ema_0.9999", "raw"), `step` how long they learned.
+    `shape` is (C, H, W), `weights` says which weights these are ("ema_0.9999", "raw"), `step` how long they learned,
+    None if their file does not tell. `guide`, if there is one, steers what is drawn.
     """
 
     network: Callable[..., Tensor]
@@ -22,6 +24,22 @@ class Trained(NamedTuple):
     shape: tuple[int, int, int]
     classes: list[str] | None
     config: dict[str, Any]
-    step: int
+    step: int | None
     weights: str
     device: torch.device
+    guide: ClassifierGuidance | None = None
+
+    @property
+    def origin(self) -> str:
+        """Which weights these are, as a part of a file's name."""
+        return self.weights if self.step is None else f"{self.weights}_step_{self.step}"
+
+    @property
+    def low_res_size(self) -> int | None:
+        """The shorter side of the small images that the network learned to enlarge; None if it enlarges none."""
+        return self.config["data"].get("low_res_size")
+
+    @property
+    def classes_to_ask(self) -> list[str] | None:
+        """The classes that one can ask for: the network's own, or else those that the guide leads to."""
+        return list(self.guide.classes) if self.classes is None and self.guide is not None else self.classes

@@ -2,7 +2,7 @@
 
 from .classifier import Classifier
 from .embedding import timestep_embedding
-from .released_weights import export_released, load_released, save_safetensors
+from .released_weights import export_released, load_released, read_weights, save_released, save_safetensors
 from .super_resolution import SuperResolutionUNet
 from .unet import Features, UNet
 
@@ -13,6 +13,8 @@ __all__ = [
     "UNet",
     "export_released",
     "load_released",
+    "read_weights",
+    "save_released",
     "save_safetensors",
     "timestep_embedding",
 ]

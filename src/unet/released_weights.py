@@ -37,6 +37,17 @@ def export_released(network: UNet | Classifier) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in released_parameters(network).items()}
 
 
+def save_released(network: UNet | Classifier, path: str | Path) -> None:
+    """Writes the weights under the released names: a .pt file for the original to load, or a .safetensors file."""
+    suffix = Path(path).suffix
+    if suffix == ".safetensors":
+        save_safetensors(network, path)
+    elif suffix == ".pt":
+        torch.save(export_released(network), path)
+    else:
+        raise ValueError(f"{path} must end in .pt or .safetensors")
+
+
 def save_safetensors(network: UNet | Classifier, path: str | Path) -> None:
     """Writes the weights under the released names, in a format that cannot hold code."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in export_released(network).items()}

@@ -1,4 +1,4 @@
-"""The method against numbers of the released code: schedules, steps, losses, bounds and loops."""
+"""The method against numbers of the released code: schedules, steps, losses and bounds."""
 
 from __future__ import annotations
 
@@ -6,62 +6,13 @@ import numpy as np
 import pytest
 import torch
 from golden_cases import assert_golden, cases, tensors
+from golden_objects import SCHEDULES, diffusion_of
 
-from diffusion import (
-    DDIM,
-    VLB,
-    Ancestral,
-    Cosine,
-    Epsilon,
-    FixedLarge,
-    FixedSmall,
-    GaussianDiffusion,
-    Hybrid,
-    Learned,
-    LearnedRange,
-    Linear,
-    LossSecondMoment,
-    Previous,
-    Simple,
-    Start,
-    Uniform,
-    kept_steps,
-)
+from diffusion import DDIM, Ancestral, LossSecondMoment, Uniform, kept_steps
 from diffusion.bound import discretized_log_probability, normal_kl
 from diffusion.evaluation.likelihood import bound
 from diffusion.losses import example_from
 from diffusion.samplers.guidance import shift_mean, shift_score
-
-SCHEDULES = {"linear": Linear(), "cosine": Cosine()}
-PREDICTIONS = {"eps": Epsilon(), "x0": Start(), "previous": Previous()}
-VARIANCES = {
-    "fixed_small": FixedSmall(),
-    "fixed_large": FixedLarge(),
-    "learned": Learned(),
-    "learned_range": LearnedRange(),
-}
-
-
-def loss_named(kind: str, variance, steps: int):
-    """The released code's four loss kinds in the paper's terms: lambda is 1/T, or 0.001 where it rescales."""
-    if kind in ("kl", "rescaled_kl"):
-        return VLB(weight=1 / steps if kind == "kl" else 1.0)
-    if not variance.outputs:
-        return Simple()
-    return Hybrid(vlb_weight=1 / steps if kind == "mse" else 0.001)
-
-
-def diffusion_of(args: dict) -> GaussianDiffusion:
-    variance = VARIANCES[args.get("variance", "fixed_small")]
-    diffusion = GaussianDiffusion(
-        steps=args["T"],
-        schedule=SCHEDULES[args["schedule"]],
-        prediction=PREDICTIONS[args.get("network_predicts", "eps")],
-        variance=variance,
-        loss=loss_named(args.get("loss", "kl"), variance, args["T"]),
-        rescale_times=args.get("rescale_times", False),
-    )
-    return diffusion.respace(kept_steps(args["T"], args["keep"])) if "keep" in args else diffusion
 
 
 @pytest.mark.parametrize("case, inputs, expected", cases(1, "schedule_tables"))

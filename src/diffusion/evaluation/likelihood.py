@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from diffusion.bound import bound_term, prior_term
+from diffusion.evaluation.plots import plot_terms
+from diffusion.evaluation.subject import Evaluation, Subject, write_result
 from diffusion.gaussian import GaussianDiffusion
+from diffusion.randomness import generator, normal
+from diffusion.samplers import kept_steps
 
 
 class Bound(NamedTuple):
@@ -25,7 +34,14 @@ class Bound(NamedTuple):
     eps_mse: Tensor
 
 
-@torch.no_grad()
+class Term(NamedTuple):
+    """A column of each of the three tables in `Bound`, (N,)."""
+
+    vb: Tensor
+    x_0_mse: Tensor
+    eps_mse: Tensor
+
+
 def bound(
     diffusion: GaussianDiffusion,
     network: Callable[..., Tensor],
@@ -35,9 +51,22 @@ def bound(
     condition: Mapping[str, Tensor] | None = None,
     clip: bool = True,
 ) -> Bound:
-    """The bound of images x_0 (N, C, ...) in [-1, 1], with `noise(t)` as the eps of step t (eqs. 3 to 7)."""
+    """The bound of images x_0 (N, C, ...) in [-1, 1], with `noise(t)` as the eps of step t (eqs. 4 to 7)."""
+    return gathered(terms(diffusion, network, x_0, noise, condition=condition, clip=clip), prior_term(diffusion, x_0))
+
+
+@torch.no_grad()
+def terms(
+    diffusion: GaussianDiffusion,
+    network: Callable[..., Tensor],
+    x_0: Tensor,
+    noise: Callable[[int], Tensor],
+    *,
+    condition: Mapping[str, Tensor] | None = None,
+    clip: bool = True,
+) -> Iterator[Term]:
+    """The terms of `bound` one by one, from t = T - 1 down to 0."""
     process = diffusion.process
-    columns = []
     for i in reversed(range(len(process))):
         t = torch.full((len(x_0),), i, device=x_0.device)
         eps = noise(i)
@@ -45,13 +74,124 @@ def bound(
         output = network(x_t, process.time(t), **(condition or {})).float()
         predicted = diffusion.reverse(output, x_t, t, clip=clip).x_0
         implied = process.eps_from_x_0(predicted, x_t, t)
-        columns.append(
-            (
-                bound_term(diffusion, output, x_0, x_t, t, clip=clip),
-                ((predicted - x_0) ** 2).flatten(1).mean(1),
-                ((implied - eps) ** 2).flatten(1).mean(1),
-            )
+        yield Term(
+            bound_term(diffusion, output, x_0, x_t, t, clip=clip),
+            ((predicted - x_0) ** 2).flatten(1).mean(1),
+            ((implied - eps) ** 2).flatten(1).mean(1),
         )
+
+
+def gathered(columns: Iterable[Term], prior: Tensor) -> Bound:
+    """The bound that its terms and the prior add up to."""
     vb, x_0_mse, eps_mse = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
-    prior = prior_term(diffusion, x_0)
     return Bound(vb.sum(1) + prior, prior, vb, x_0_mse, eps_mse)
+
+
+class Estimate(NamedTuple):
+    """A mean over images, and how far it is expected to lie from the mean over all images there could be."""
+
+    mean: float
+    standard_error: float
+
+
+def estimate(values: Tensor) -> Estimate:
+    """The mean of values (N,), N > 1, and its standard error."""
+    values = values.double()
+    return Estimate(values.mean().item(), values.std().item() / math.sqrt(len(values)))
+
+
+class Likelihood(Evaluation):
+    """The bound of `num_images` images in bits/dim: their mean, and its standard error over images.
+
+    The images are spread evenly over the set; None takes all. `steps` keeps some steps of the process (see
+    `kept_steps`) and gives the bound of that shorter process. `clip` keeps every predicted x_0 in [-1, 1].
+
+    Writes result.json, terms.png, and terms.npz: the tables of `Bound`, `images` (N,), the images' numbers in the set,
+    and `t` (T,), the step in training of each column, which is T - 1 in column 0.
+    """
+
+    def __init__(self, *, num_images: int | None = None, steps: int | str | None = None, clip: bool = True) -> None:
+        if num_images is not None and num_images < 2:
+            raise ValueError(f"num_images={num_images} has no standard error; set evaluation.num_images=2 or more")
+        self.num_images, self.steps, self.clip = num_images, steps, clip
+
+    @property
+    def name(self) -> str:
+        parts = ["likelihood"]
+        parts += [f"{self.steps}_steps"] if self.steps is not None else []
+        parts += [f"{self.num_images}_images"] if self.num_images is not None else []
+        return "_".join([*parts, *([] if self.clip else ["unclipped"])])
+
+    def check(self, subject: Subject) -> None:
+        self.numbers(subject)
+        self.kept(subject.model.diffusion)
+
+    def __call__(self, subject: Subject, folder: Path) -> str:
+        numbers = self.numbers(subject)
+        kept = self.kept(subject.model.diffusion)
+        bounds = list(self.bounds(subject, subject.model.diffusion.respace(kept), numbers))
+        whole = Bound(*(torch.cat(parts).cpu() for parts in zip(*bounds, strict=True)))
+        total, prior = estimate(whole.total), estimate(whole.prior)
+
+        figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
+        tables = {name: table.numpy() for name, table in whole._asdict().items()}
+        np.savez(folder / "terms.npz", **tables, images=np.array(numbers), t=np.array(kept[::-1]))
+        plot_terms(folder / "terms.png", kept[::-1], whole.vb.double().mean(0).tolist(), title=f"{subject.title}: {figure}")
+        figures = {"bits_per_dim": total.mean, "standard_error": total.standard_error}
+        figures |= {"prior": prior.mean, "prior_standard_error": prior.standard_error}
+        choices = {"num_images": len(numbers), "steps": len(kept), "clip": self.clip}
+        write_result(folder, {**figures, **choices, **subject.facts()})
+        return (
+            f"{figure} (prior {prior.mean:.3f}, {len(numbers)} images of {subject.title}"
+            f"{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
+        )
+
+    def numbers(self, subject: Subject) -> list[int]:
+        """The images to measure; the share of one process among several would be a slice of these."""
+        there, wanted = len(subject.images), self.num_images
+        if there < 2 or (wanted or 0) > there:
+            raise ValueError(
+                f"{subject.title} has {there} images, not {wanted or 2}; "
+                + (f"set evaluation.num_images={there}, or leave it out" if there > 1 else "give another data=...")
+            )
+        count = there if wanted is None else wanted
+        return [i * there // count for i in range(count)]
+
+    def kept(self, diffusion: GaussianDiffusion) -> list[int]:
+        try:
+            return kept_steps(len(diffusion.process), self.steps)
+        except ValueError as error:
+            raise ValueError(str(error).replace("sampler.", "evaluation.")) from None
+
+    def bounds(self, subject: Subject, diffusion: GaussianDiffusion, numbers: Sequence[int]) -> Iterator[Bound]:
+        """The bound of each batch; the noise of an image depends on the seed, its number and t alone."""
+        running, steps = 0.0, len(diffusion.process)
+        layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        with tqdm(total=len(numbers) * steps, disable=None, bar_format=layout) as bar:
+            for first in range(0, len(numbers), subject.batch_size):
+                chosen = numbers[first : first + subject.batch_size]
+                x_0, condition = subject.examples(chosen)
+                noise = noise_of(chosen, x_0, seed=subject.seed)
+                columns = []
+                for term in terms(diffusion, subject.model.network, x_0, noise, condition=condition, clip=self.clip):
+                    columns.append(term)
+                    bar.update(len(chosen))
+                yield (found := gathered(columns, prior_term(diffusion, x_0)))
+                running += found.total.double().sum().item()
+                self.say(bar, first + len(chosen), len(numbers), running)
+
+    def say(self, bar: tqdm, done: int, total: int, running: float) -> None:
+        """The mean of the images done so far: beside the bar, or in a line of its own where there is none."""
+        text = f"{running / done:.3f} bits/dim after {done} of {total} images"
+        bar.set_postfix_str(text)
+        if bar.disable:
+            print(text, file=sys.stderr, flush=True)
+
+
+def noise_of(numbers: Sequence[int], like: Tensor, *, seed: int) -> Callable[[int], Tensor]:
+    """t -> the eps of the images of these numbers at t, shaped as `like` (N, C, H, W)."""
+
+    def noise(t: int) -> Tensor:
+        return normal([generator(seed, "bound", n, t, device=like.device) for n in numbers], like.shape[1:])
+
+    return noise

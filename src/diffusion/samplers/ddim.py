@@ -17,19 +17,25 @@ class DDIM(Sampler):
     """x_{t-1} points at the predicted x_0, with `eta` (0 to 1) times the ancestral noise (Song et al. 2021, eq. 12).
 
     With eta = 0 it draws no noise after x_T, and `encode` walks the same path from an image to its x_T.
+    `clip_guided` clips x_0 again after guidance moved it. The original does not; but where x_t is all noise, as at the
+    end of the cosine schedule, any error of a classifier's gradient moves x_0 by 1 / sqrt(alpha_bar) as much.
     """
 
-    def __init__(self, *, steps: int | str | None = None, clip: bool = True, eta: float = 0.0) -> None:
+    def __init__(
+        self, *, steps: int | str | None = None, clip: bool = True, eta: float = 0.0, clip_guided: bool = False
+    ) -> None:
         super().__init__(steps=steps, clip=clip)
         if not 0 <= eta <= 1:
             raise ValueError(f"eta lies between 0 (deterministic) and 1, got {eta}; set sampler.eta")
-        self.eta = eta
+        self.eta, self.clip_guided = eta, clip_guided
 
     def step(self, diffusion, output, x_t: Tensor, t: Tensor, noise, *, guidance=None, transform=None) -> Step:
         process = diffusion.process
         reverse = diffusion.reverse(output, x_t, t, clip=self.clip, transform=transform)
         if guidance is not None:
             reverse = shift_score(diffusion, reverse, x_t, t, guidance)
+            if self.clip_guided:
+                reverse = reverse._replace(x_0=reverse.x_0.clamp(-1, 1))
         eps = process.eps_from_x_0(reverse.x_0, x_t, t)
         alpha_bar, before = process.alpha_bar.at(t, x_t), process.alpha_bar_prev.at(t, x_t)
         std = self.eta * ((1 - before) / (1 - alpha_bar)).sqrt() * (1 - alpha_bar / before).sqrt()

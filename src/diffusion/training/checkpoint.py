@@ -16,6 +16,10 @@ FORMAT = 1
 log = logging.getLogger(__name__)
 
 
+class Foreign(ValueError):
+    """The file was not written by this program."""
+
+
 def save(folder: Path, state: dict[str, Any], *, keep: int, keep_every: int | None) -> Path:
     """Write `state` as folder/step_N.pt; then only the last `keep` files and every `keep_every`-th step remain."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,9 +52,15 @@ def clear_partial(folder: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The state in a file. ValueError if it is missing, damaged (every record's CRC-32 is checked) or not ours."""
+    """The state in a file. ValueError if it is missing or damaged (every record's CRC-32 is checked); Foreign if it is
+    not ours."""
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
+    foreign = Foreign(f"{path} is not a checkpoint of this program (format {FORMAT}); give one that train.py wrote")
+    with open(path, "rb") as file:
+        # Ours are zip archives, and begin like one even when the rest is damaged.
+        if file.read(2) not in (b"PK", b""):
+            raise foreign
     try:
         with zipfile.ZipFile(path) as records:
             damaged = records.testzip()
@@ -63,7 +73,7 @@ def load(path: Path) -> dict[str, Any]:
     if damaged is not None:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a checkpoint of this program (format {FORMAT}); give one that train.py wrote")
+        raise foreign
     return state
 
 

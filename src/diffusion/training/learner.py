@@ -54,7 +54,7 @@ class Learner:
         self.model.train()
         torch.manual_seed(seed_of(self.seed, "dropout", self.steps_done))
         draws = self.draw(batch)
-        self.learn(batch.x_0, draws, rate_factor, condition={} if batch.y is None else {"y": batch.y})
+        self.learn(batch.x_0, draws, rate_factor, batch.condition)
 
     def draw(self, batch: Batch) -> Draws:
         """t and noise of each image: functions of the seed and of the image's place in the training stream."""

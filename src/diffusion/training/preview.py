@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from diffusion.data import grid
+from diffusion.data import Images
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.samplers import Sampler, draw
 from diffusion.training.ema import EMA, with_weights
@@ -38,25 +36,18 @@ class Preview:
         ema: EMA,
         diffusion: GaussianDiffusion,
         sampler: Sampler,
-        shape: tuple[int, ...],
-        num_classes: int | None,
+        images: Images,
     ) -> Iterator[Picture]:
-        """One grid from the weights themselves and one from each average; a column a class where there are few."""
+        """One grid from the weights themselves and one from each average, of what `images` would have drawn."""
         weights = {"raw": dict(model.named_parameters())}
         weights |= {f"ema_{rate}": average for rate, average in ema.state_dict().items()}
         device = next(model.parameters()).device
-        condition: dict[str, Tensor] = {}
-        if num_classes is not None:
-            condition["y"] = torch.arange(self.images, device=device) % num_classes
+        prompts, numbers = images.prompts(self.images), range(self.images)
+        condition = prompts.condition(numbers, device)
         model.eval()
         for name, chosen in weights.items():
-            images = draw(
-                sampler, diffusion, with_weights(model, chosen), range(self.images),
-                shape=shape, seed=self.seed, device=device, condition=condition,
+            x = draw(
+                sampler, diffusion, with_weights(model, chosen), numbers,
+                shape=images.shape, seed=self.seed, device=device, condition=condition,
             )  # fmt: skip
-            yield Picture(name, grid(images, columns=columns(self.images, num_classes)))
-
-
-def columns(images: int, num_classes: int | None) -> int:
-    """A column a class if they fit, else a square."""
-    return num_classes if num_classes and num_classes <= 16 else math.ceil(math.sqrt(images))
+            yield Picture(name, prompts.picture(x))

@@ -15,6 +15,7 @@ from torch import nn
 
 from diffusion.data import Images, batches, save_picture
 from diffusion.gaussian import GaussianDiffusion
+from diffusion.losses import Classification
 from diffusion.samplers import Sampler
 from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.training import checkpoint, precision
@@ -46,6 +47,14 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def drawing_command(self) -> str:
+        """What to type to draw images with what was trained: by it, or by another model that it guides."""
+        if isinstance(self.diffusion.loss, Classification):
+            return f"python sample.py checkpoint=runs/NAME guidance.classifier={self.folder}"
+        small = "" if self.images.low_res_size is None else " low_res=FOLDER"
+        return f"python sample.py checkpoint={self.folder}{small}"
 
 
 class Trainer:
@@ -162,10 +171,7 @@ class Trainer:
         progress.update(learner.steps_done, images_per_second=speed, loss=readings["loss"])
 
     def draw(self, run: Run, learner: Learner) -> None:
-        num_classes = None if run.images.classes is None else len(run.images.classes)
-        pictures = self.preview.pictures(
-            learner.model, learner.ema, run.diffusion, run.sampler, run.images.shape, num_classes
-        )
+        pictures = self.preview.pictures(learner.model, learner.ema, run.diffusion, run.sampler, run.images)
         for name, grid in pictures:
             save_picture(run.folder / "samples" / f"step_{learner.steps_done:08d}_{name}.png", grid)
             run.logger.images(learner.steps_done, f"samples/{name}", grid, f"step {learner.steps_done}, {name}")

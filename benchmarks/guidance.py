@@ -1,0 +1,65 @@
+"""What the scale of classifier guidance buys: python benchmarks/guidance.py runs/MODEL runs/CLASSIFIER
+
+Draws the same images at each scale, the classes in turn, and prints what share shows the class asked for: by the guiding
+classifier itself, and by a judge that it does not know, trained here on real images; beside it the variety, the mean
+distance between two images of a class. Writes a picture of one class, a row a scale.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from diffusion import DDIM, Ancestral, agreement, restore
+from diffusion.data import Digits, from_uint8, save_grid
+from diffusion.evaluation.neighbours import variety
+from diffusion.evaluation.recogniser import recognised, trained_recogniser
+from diffusion.samplers import ClassifierGuidance, draw
+
+SAMPLERS = {"ancestral": Ancestral, "ddim": lambda steps: DDIM(steps=steps, clip_guided=True)}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="checkpoint or run folder of a model of digits")
+    parser.add_argument("classifier", help="checkpoint or run folder of a classifier of digits")
+    parser.add_argument("--scales", type=float, nargs="+", default=[0, 0.25, 0.5, 1, 2, 4, 8])
+    parser.add_argument("--sampler", choices=SAMPLERS, default="ancestral")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--shown", type=int, default=3, help="the class in the picture")
+    parser.add_argument("--out", default="guidance.png")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = arguments()
+    model, classifier = (restore.trained(path, device="auto") for path in (chosen.model, chosen.classifier))
+    agreement.check_guides(classifier, model, chosen.classifier)
+    sampler, y = SAMPLERS[chosen.sampler](steps=chosen.steps), torch.arange(chosen.images) % 10
+    real = Digits(image_size=model.shape[-1])
+    judge = trained_recogniser(from_uint8(real.pixels), real.labels, num_classes=10, seed=0)
+    first = torch.zeros(chosen.images, dtype=torch.long)
+    condition = {} if model.classes is None else {"y": y}
+
+    print(f"{chosen.sampler}, {chosen.steps} steps, {chosen.images} images")
+    print("scale  classifier  judge  variety")
+    rows = []
+    for scale in chosen.scales:
+        guide = ClassifierGuidance(classifier.network, classes=classifier.classes, scale=scale)
+        x = draw(
+            sampler, model.diffusion, model.network, range(chosen.images), shape=model.shape, seed=0,
+            device=model.device, condition=condition, guidance=guide.towards(y),
+        ).clamp(-1, 1)  # fmt: skip
+        with torch.no_grad():
+            named = classifier.network(x, classifier.diffusion.process.time(first)).argmax(1)
+        shares = [(labels == y).float().mean().item() for labels in (named, recognised(judge, x))]
+        print(f"{scale:5g}  {shares[0]:10.1%}  {shares[1]:5.1%}  {variety(x, y):7.2f}", flush=True)
+        rows.append(x[y == chosen.shown][:10])
+    save_grid(chosen.out, torch.cat(rows), columns=len(rows[0]))
+    print(f"Look at {chosen.out}: class {chosen.shown}, a row a scale")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Measure a trained model: python evaluate.py checkpoint=runs/NAME evaluation=likelihood (or recognition)"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from diffusion import build, restore, run_folder
+from diffusion.command import command
+
+
+@command(__file__)
+def main(config: DictConfig) -> None:
+    evaluation = build.instantiate(config.evaluation)
+    subject = build.subject(config, restore.chosen(config, reads_data=True))
+    evaluation.check(subject)
+    results = run_folder.holding(Path(config.checkpoint)) / "evaluation"
+    folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
+    print(f"Measuring {subject.model.origin} on {subject.title} into {folder}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(evaluation(subject, folder))
+
+
+if __name__ == "__main__":
+    main()

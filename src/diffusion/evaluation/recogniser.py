@@ -1,0 +1,61 @@
+"""A small classifier of real images, to judge drawn ones by: it never sees what a model draws."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusion.randomness import seed_of
+
+WIDTHS = (32, 32, 64)
+MAP = 4
+STEPS = 600
+BATCH = 64
+RATE = 3e-3
+
+
+def network(shape: tuple[int, int, int], num_classes: int) -> nn.Sequential:
+    """Three convolutions down to a map of 4x4 and a linear layer, untrained: (N, C, H, W) -> logits (N, num_classes)."""
+    channels, height, width = shape
+    halvings = min(max(round(math.log2(min(height, width) / MAP)), 0), len(WIDTHS))
+    strides = [1] * (len(WIDTHS) - halvings) + [2] * halvings
+    layers: list[nn.Module] = []
+    for before, after, stride in zip((channels, *WIDTHS), WIDTHS, strides, strict=False):
+        layers += [nn.Conv2d(before, after, 3, padding=1, stride=stride), nn.ReLU()]
+    head = nn.Linear(WIDTHS[-1] * MAP**2, num_classes)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(MAP), nn.Flatten(), nn.Dropout(0.25), head)
+
+
+def shifted(x: Tensor, most: int) -> Tensor:
+    """Each image of x (N, C, H, W) moved by up to `most` pixels each way, its border continued."""
+    n, _, height, width = x.shape
+    down, right = torch.randint(-most, most + 1, (2, n, 1))
+    rows = (torch.arange(height) + down).clamp(0, height - 1)
+    columns = (torch.arange(width) + right).clamp(0, width - 1)
+    return x[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def trained_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn.Module:
+    """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(seed, "recogniser"))
+        recogniser = network(tuple(x.shape[1:]), num_classes).to(x.device)
+        optimizer = torch.optim.AdamW(recogniser.parameters(), weight_decay=1e-2)
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
+        for _ in range(STEPS):
+            chosen = torch.randint(len(x), (BATCH,)).to(x.device)
+            loss = F.cross_entropy(recogniser(shifted(x[chosen], max(1, x.shape[-1] // 12))), y[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            rate.step()
+    return recogniser.eval()
+
+
+@torch.no_grad()
+def recognised(recogniser: nn.Module, x: Tensor) -> Tensor:
+    """The class that each image of x (N, C, H, W) is taken for, (N,)."""
+    return torch.cat([recogniser(part).argmax(1) for part in x.split(1024)])

@@ -1,0 +1,39 @@
+"""Requests to stop."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from diffusion.training.interruption import SIGNALS, Interruption
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_noted_and_reported_as_a_shell_would(number):
+    with Interruption() as interruption:
+        assert not interruption and interruption.exit_code == 0
+        os.kill(os.getpid(), number)
+        assert interruption and interruption.exit_code == 128 + number
+
+
+def test_afterwards_signals_do_what_they_did_before():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with Interruption():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    program = """if True:
+        import os, signal
+        from diffusion.training.interruption import Interruption
+        with Interruption():
+            os.kill(os.getpid(), signal.SIGINT)
+            print("still here", flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("never here")
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM and done.stdout == "still here\n"

@@ -1,0 +1,130 @@
+"""One training step."""
+
+import pytest
+import torch
+from tiny_training import tiny_images, tiny_learner
+
+from diffusion.data import batches
+
+
+def stream(batch_size=8, start=0):
+    return batches(tiny_images(), batch_size=batch_size, seed=1, start=start)
+
+
+def train(learner, steps, start=0, factor=1.0):
+    for _, batch in zip(range(steps), stream(start=start), strict=False):
+        learner.step(batch, factor)
+    return learner
+
+
+def weights(learner):
+    return [weight.detach().clone() for weight in learner.model.parameters()]
+
+
+def gradients(learner):
+    return torch.cat([weight.grad.flatten() for weight in learner.model.parameters()])
+
+
+def test_micro_batches_change_the_gradient_by_rounding_only():
+    # Sums of 8 numbers in another order: a few units in float32's last place, of the largest gradient.
+    whole = gradients(train(tiny_learner(), 1))
+    for microbatch in (2, 3, 8):
+        parts = gradients(train(tiny_learner(microbatch=microbatch), 1))
+        assert torch.allclose(parts, whole, rtol=0, atol=2e-6 * whole.abs().max().item())
+
+
+def test_micro_batches_change_the_weights_by_rounding_only():
+    # Adam divides a gradient by its own size: where that is rounding (the key bias), a step of the rate is as good as any.
+    whole, parts = train(tiny_learner(), 3), train(tiny_learner(microbatch=2), 3)
+    for (name, one), other in zip(whole.model.named_parameters(), parts.model.parameters(), strict=True):
+        apart = (one - other).abs()
+        assert apart.max() <= 3 * 2 * 1e-3
+        if "bias" not in name:
+            assert apart.median() < 1e-6, name
+    assert whole.readings()["loss"] == pytest.approx(parts.readings()["loss"], rel=1e-5)
+
+
+def test_dropout_differs_between_steps_but_not_between_runs():
+    one, other = (train(tiny_learner(dropout=0.5), 3) for _ in range(2))
+    assert all(map(torch.equal, weights(one), weights(other)))
+    torch.manual_seed(99)  # what else a program draws does not matter
+    assert all(map(torch.equal, weights(train(tiny_learner(dropout=0.5), 3)), weights(one)))
+
+
+def test_the_seed_decides_t_and_noise():
+    batch = next(stream())
+    one, same, other = (tiny_learner(seed=seed).draw(batch) for seed in (0, 0, 1))
+    assert torch.equal(one.eps, same.eps) and torch.equal(one.t, same.t)
+    assert not torch.equal(one.eps, other.eps)
+
+
+def test_an_image_is_drawn_for_by_its_place_in_the_stream_whatever_the_batch():
+    learner, whole = tiny_learner(), next(stream(8))
+    eps = learner.draw(whole).eps
+    halves = [learner.draw(batch).eps for _, batch in zip(range(2), stream(4), strict=False)]
+    assert torch.equal(torch.cat(halves), eps)
+
+
+@pytest.mark.parametrize("microbatch", [None, 2])
+def test_a_loss_that_is_not_finite_leaves_weights_averages_and_history_untouched(microbatch):
+    learner = train(tiny_learner(microbatch=microbatch), 2)
+    before, counts = weights(learner), learner.schedule_sampler.counts.clone()
+    averages = [average.clone() for average in learner.ema.state_dict()["0.9"].values()]
+    batch = next(stream(start=2))
+    batch.x_0[-1, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="the loss of step 2 is nan"):
+        learner.step(batch, 1.0)
+    assert all(map(torch.equal, weights(learner), before))
+    assert all(map(torch.equal, learner.ema.state_dict()["0.9"].values(), averages))
+    assert torch.equal(learner.schedule_sampler.counts, counts) and learner.steps_done == 2
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_weights_untouched():
+    learner = tiny_learner()
+    before = weights(learner)
+    learner.model.head.register_full_backward_hook(lambda module, inputs, outputs: (inputs[0] * float("inf"),))
+    with pytest.raises(ValueError, match="the gradient of step 0 is"):
+        train(learner, 1)
+    assert all(map(torch.equal, weights(learner), before))
+
+
+def test_clipping_limits_what_the_norm_reports_unclipped():
+    free, clipped = tiny_learner(), tiny_learner(clip_grad_norm=0.1)
+    for learner in (free, clipped):
+        train(learner, 1)
+    assert gradients(clipped).norm().item() == pytest.approx(0.1, rel=1e-4)
+    norm = gradients(free).norm().item()
+    assert norm > 0.1
+    for learner in (free, clipped):
+        assert learner.readings()["grad_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_the_rate_of_a_step_is_the_configured_one_times_its_factor():
+    learner = train(tiny_learner(lr=0.01), 2, factor=0.25)
+    assert learner.readings()["lr"] == 0.0025
+    before = weights(train(learner, 1, start=2, factor=0.0))
+    assert all(map(torch.equal, weights(train(learner, 1, start=3, factor=0.0)), before))
+
+
+def test_readings_say_where_the_weights_stand():
+    learner = train(tiny_learner(), 1)
+    norm = torch.cat([weight.flatten() for weight in weights(learner)]).norm().item()
+    readings = learner.readings()
+    assert readings["param_norm"] == pytest.approx(norm, rel=1e-5)
+    assert readings["loss"] == pytest.approx(readings["mse"] + readings["vb"], rel=1e-5)
+
+
+def test_training_goes_on_with_the_settings_of_now():
+    state = train(tiny_learner(lr=0.01), 2).state_dict()
+    learner = tiny_learner(lr=0.5)
+    learner.load_state_dict(state)
+    assert learner.optimizer.param_groups[0]["lr"] == 0.5
+    train(learner, 1, start=2)
+    assert learner.readings()["lr"] == 0.5
+
+
+def test_all_losses_of_a_batch_reach_the_schedule_sampler():
+    learner = train(tiny_learner(microbatch=2), 1)
+    t = learner.draw(next(stream())).t
+    counted = torch.bincount(t, minlength=4).clamp(max=2)
+    assert torch.equal(learner.schedule_sampler.counts, counted)

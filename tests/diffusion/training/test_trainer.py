@@ -1,0 +1,155 @@
+"""The loop: a run that was broken off and resumed is the unbroken one."""
+
+import os
+import signal
+
+import pytest
+import torch
+from tiny_training import tiny_run, tiny_trainer
+
+from diffusion.training import Preview, checkpoint
+from diffusion.training.metrics import MetricsFile
+
+
+def same(one, other) -> bool:
+    """Equal to the bit, all the way down."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other) and one.dtype == other.dtype
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def metrics(run):
+    """What a run logged, but for what it cost."""
+    lines = MetricsFile.read(run.folder / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k not in ("images_per_second", "memory_gb")} for line in lines]
+
+
+@pytest.mark.parametrize("precision", ["float32", "fp16"])
+def test_a_resumed_run_equals_the_unbroken_one_to_the_bit(tmp_path, precision):
+    unbroken = tiny_run(tmp_path / "unbroken")
+    assert tiny_trainer(max_steps=8, precision=precision).fit(unbroken) == 0
+
+    broken = tiny_run(tmp_path / "broken")
+    tiny_trainer(max_steps=5, precision=precision).fit(broken)
+    state = checkpoint.newest(broken.folder)
+    assert state["schedule_sampler"]["counts"].min() == 2  # so the losses decide which t are drawn from here on
+    resumed = tiny_run(tmp_path / "broken")
+    tiny_trainer(max_steps=8, precision=precision).fit(resumed, state)
+
+    ends = [checkpoint.newest(run.folder) for run in (unbroken, resumed)]
+    assert ends[0]["step"] == 8
+    for key in ends[0]:
+        assert same(ends[0][key], ends[1][key]), key
+    assert metrics(unbroken) == metrics(resumed)
+    assert [line["step"] for line in metrics(resumed)] == list(range(1, 9))
+
+
+class Signalling(Preview):
+    """Sends this process a signal after step `at`, as a user would."""
+
+    def __init__(self, at):
+        super().__init__(every=1)
+        self.at = at
+
+    def pictures(self, *_):
+        self.at -= 1
+        if self.at == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return []
+
+
+def test_ctrl_c_saves_after_the_step_in_hand_and_the_run_goes_on_from_there(tmp_path):
+    unbroken, run = tiny_run(tmp_path / "unbroken"), tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=6, log_every=2).fit(unbroken)
+    assert tiny_trainer(max_steps=6, log_every=2, preview=Signalling(at=3)).fit(run) == 128 + signal.SIGINT
+    assert checkpoint.newest(run.folder)["step"] == 3
+    resumed = tiny_run(tmp_path / "run")
+    assert tiny_trainer(max_steps=6, log_every=2).fit(resumed, checkpoint.newest(run.folder)) == 0
+    # Step 4 is the mean of steps 3 and 4, of which the one came before the signal.
+    assert metrics(resumed) == metrics(unbroken)
+    assert same(checkpoint.newest(run.folder)["model"], checkpoint.newest(unbroken.folder)["model"])
+
+
+def test_lines_logged_after_the_checkpoint_are_logged_again_and_not_twice(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=5, save_every=2).fit(run)
+    checkpoint.stored(run.checkpoints)[-1].unlink()  # as if killed between step 4 and 5
+    again = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=6, save_every=2).fit(again, checkpoint.newest(run.folder))
+    assert [line["step"] for line in metrics(again)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=2).fit(run)
+    files = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.pt")}
+    assert tiny_trainer(max_steps=2).fit(tiny_run(tmp_path / "run"), checkpoint.newest(run.folder)) == 0
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.pt")} == files
+    assert [line["step"] for line in metrics(run)] == [1, 2]
+
+
+def test_checkpoints_lines_and_pictures_come_when_they_are_due_and_at_the_end(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=7, log_every=2, save_every=3, keep=9, preview=Preview(every=4, images=2)).fit(run)
+    assert [checkpoint.step_of(path) for path in checkpoint.stored(run.checkpoints)] == [3, 6, 7]
+    assert [line["step"] for line in metrics(run)] == [2, 4, 6, 7]
+    assert sorted(path.name for path in (run.folder / "samples").iterdir()) == [
+        f"step_{step:08d}_{name}.png" for step in (4, 7) for name in ("ema_0.5", "ema_0.9", "raw")
+    ]
+
+
+def test_previews_change_nothing(tmp_path):
+    ends = []
+    for every in (0, 1):
+        run = tiny_run(tmp_path / str(every))
+        tiny_trainer(max_steps=3, preview=Preview(every=every, images=2)).fit(run)
+        ends.append(checkpoint.newest(run.folder)["model"])
+    assert same(*ends)
+
+
+def test_a_line_counts_images_and_holds_every_reading(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=3, log_every=3).fit(run)
+    (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
+    assert line["images"] == 12 and line["images_per_second"] > 0 and line["memory_gb"] > 0
+    assert {"loss", "mse", "vb", "grad_norm", "param_norm", "lr"} < line.keys()
+    assert line["lr"] == pytest.approx(1e-3 * 3 / 4 * (1 - 2 / 50))  # warm-up and annealing, at the third step
+
+
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=2).fit(run)
+    spoilt = tiny_run(tmp_path / "run")
+    state = checkpoint.newest(run.folder)
+    spoilt.diffusion.loss.vlb_weight = float("nan")
+    with pytest.raises(ValueError, match=r"the loss of step 2 is nan.*holds step 2.*lower train\.optimizer\.lr"):
+        tiny_trainer(max_steps=5).fit(spoilt, state)
+    assert checkpoint.newest(run.folder)["step"] == 2
+    with pytest.raises(ValueError, match="there is no checkpoint yet"):
+        tiny_trainer(max_steps=5).fit(tiny_run(tmp_path / "new", diffusion=spoilt.diffusion))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"batch_size": 6, "microbatch": 4}, r"batch_size=6 is not a multiple of train\.microbatch=4"),
+        ({"batch_size": 0}, r"train\.batch_size=0 must be at least 1"),
+        ({"microbatch": -1}, "microbatch=-1"),
+        ({"log_every": 0}, r"train\.log_every=0"),
+        ({"save_every": 0}, r"train\.save_every=0"),
+        ({"keep": 0}, r"train\.keep=0"),
+        ({"precision": "half"}, r"train\.precision=half is none of"),
+    ],
+)
+def test_impossible_settings_say_what_to_type(options, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_trainer(**options)
+
+
+def test_fewer_images_than_a_batch_are_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match=r"12 images do not fill a batch of 16; set train\.batch_size=12"):
+        tiny_trainer(batch_size=16, max_steps=1).fit(tiny_run(tmp_path / "run"))

@@ -1,0 +1,303 @@
+"""The configuration: every option composes, builds and trains; what is wrong in it is refused before anything runs."""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from PIL import Image
+
+from diffusion import build
+from diffusion.command import check_known, one_line
+from diffusion.config import register
+from diffusion.training.metrics import MetricsFile
+
+HERE = Path(__file__).parent
+CONF = HERE.parent / "conf"
+
+TINY = (
+    "name=test", "device=cpu", "logger.mode=disabled", "logger.group=null", "sampler.steps=2", "diffusion.steps=20",
+    "train.max_steps=1", "train.batch_size=2", "train.microbatch=1", "train.warmup_steps=0",
+)  # fmt: skip
+SYNTHETIC = ("data=synthetic", "data.image_size=16", "data.num_images=4")
+NARROW = ("data=synthetic", "data.image_size=32", "data.num_images=4", "model.base_channels=16", "model.norm_groups=8")
+NO_PREVIEW = "train.preview.every=0"
+
+# How each option is tried, beside TINY: what it needs to fit with, and what makes it small.
+OPTIONS = {
+    "model/unet_tiny": SYNTHETIC,
+    "model/unet_32": NARROW,
+    "model/unet_64": NARROW,
+    "model/unet_256": NARROW,
+    "model/superres_tiny": ("data=upsampling", NO_PREVIEW),
+    "model/superres_64_256": ("data=upsampling", "model.base_channels=16", "model.norm_groups=8", NO_PREVIEW),
+    "model/classifier_tiny": (*SYNTHETIC, "data.num_classes=2", "diffusion/loss=classification", NO_PREVIEW),
+    "diffusion/cosine": SYNTHETIC,
+    "diffusion/cosine_vlb": SYNTHETIC,
+    "diffusion/linear": SYNTHETIC,
+    "diffusion/schedule/linear": SYNTHETIC,
+    "diffusion/schedule/cosine": SYNTHETIC,
+    "diffusion/prediction/epsilon": SYNTHETIC,
+    "diffusion/prediction/start": SYNTHETIC,
+    "diffusion/prediction/velocity": SYNTHETIC,
+    "diffusion/prediction/previous": SYNTHETIC,
+    "diffusion/variance/fixed_small": (*SYNTHETIC, "diffusion/loss=simple"),
+    "diffusion/variance/fixed_large": (*SYNTHETIC, "diffusion/loss=simple"),
+    "diffusion/variance/learned": SYNTHETIC,
+    "diffusion/variance/learned_range": SYNTHETIC,
+    "diffusion/loss/simple": (*SYNTHETIC, "diffusion/variance=fixed_large"),
+    "diffusion/loss/hybrid": SYNTHETIC,
+    "diffusion/loss/vlb": SYNTHETIC,
+    "diffusion/loss/classification": (*SYNTHETIC, "data.num_classes=2", "model=classifier_tiny", NO_PREVIEW),
+    "train/default": SYNTHETIC,
+    "train/debug": SYNTHETIC,
+    "train/paper": SYNTHETIC,
+    "train/optimizer/adamw": SYNTHETIC,
+    "train/schedule_sampler/uniform": SYNTHETIC,
+    "train/schedule_sampler/loss_second_moment": SYNTHETIC,
+    "data/digits": ("data.image_size=8",),
+    "data/synthetic": ("data.image_size=16",),
+    "data/upsampling": ("model=superres_tiny", NO_PREVIEW),
+    "data/image_folder": ("data.root={root}/pictures", "data.image_size=8", "data.labels=folder", "data.workers=0"),
+    "data/mnist": ("data.root={root}", "data.image_size=16"),
+    "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),
+    "data/cifar10": ("data.root={root}",),
+    "sampler/ancestral": SYNTHETIC,
+    "sampler/ddim": SYNTHETIC,
+    "logger/wandb": SYNTHETIC,
+    "experiment/digits_classifier": (),
+    "experiment/digits_upsample": (NO_PREVIEW,),
+}
+# The published recipes are in test_recipes.py; these groups configure no training.
+ELSEWHERE = ("hydra", "schema", "evaluation")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides, root="train"):
+    config = hydra.compose(root, list(overrides))
+    check_known(config)
+    return config
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder of pictures, and four images in the formats of MNIST and CIFAR-10."""
+    for number in range(4):
+        path = tmp_path / "pictures" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (60 * number, 0, 0)).save(path)
+    for name in ("MNIST", "FashionMNIST"):
+        raw = tmp_path / name / "raw"
+        raw.mkdir(parents=True)
+        for part in ("train", "t10k"):
+            pixels = bytes(range(28)) * 28 * 4
+            (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 4, 28, 28) + pixels)
+            (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 4) + bytes(range(4)))
+    fake_cifar(tmp_path / "cifar-10-batches-py", monkeypatch)
+    return tmp_path
+
+
+def fake_cifar(folder, monkeypatch):
+    import pickle
+
+    import numpy as np
+    from torchvision.datasets import CIFAR10
+
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(CIFAR10, "train_list", [("data_batch_1", None)])
+    monkeypatch.setattr(CIFAR10, "_load_meta", lambda self: setattr(self, "classes", list("abcd")))
+    folder.mkdir()
+    batch = {"data": np.zeros((4, 3 * 32 * 32), dtype=np.uint8), "labels": [0, 1, 2, 3]}
+    (folder / "data_batch_1").write_bytes(pickle.dumps(batch))
+
+
+def test_every_option_is_tried():
+    loader = GlobalHydra.instance().config_loader()
+
+    def options(group):
+        for name in loader.list_groups(group):
+            inner = f"{group}/{name}" if group else name
+            if inner.split("/")[0] not in ELSEWHERE:
+                yield from (f"{inner}/{option}" for option in loader.get_group_options(inner))
+                yield from options(inner)
+
+    recipes = (HERE / "test_recipes.py").read_text()
+    there = {option for option in options("") if not (option.startswith("experiment/") and option.split("/")[1] in recipes)}
+    assert there == set(OPTIONS)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_composes_builds_and_trains_a_step(option, files):
+    group, _, name = option.rpartition("/")
+    overrides = [override.format(root=files) for override in OPTIONS[option]]
+    config = composed(f"{group}={name}", *TINY, *overrides)
+    trainer, run = build.training(config, files / "run")
+    run.folder.mkdir()
+    before = [weight.detach().clone() for weight in run.model.parameters()]
+    assert trainer.fit(run) == 0
+    assert not all(map(torch.equal, before, run.model.parameters()))
+    (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
+    assert line["step"] == 1
+
+
+@pytest.mark.parametrize("root", ["sample", "evaluate", "export"])
+def test_the_other_roots_compose_with_every_option_of_theirs(root):
+    config = composed("checkpoint=x", *(["out=y"] if root == "export" else []), root=root)
+    for group in config.keys() & {"sampler", "evaluation"}:
+        for option in GlobalHydra.instance().config_loader().get_group_options(group):
+            node = composed("checkpoint=x", f"{group}={option}", root=root)[group]
+            assert build.check_target(node._target_) is None
+
+
+def test_facts_of_the_data_and_the_variance_reach_the_network():
+    config = composed(*TINY, *SYNTHETIC, "data.num_classes=3", "data.channels=1")
+    _, run = build.training(config, Path())
+    model = run.config["model"]
+    assert (model["image_size"], model["in_channels"], model["out_channels"], model["num_classes"]) == (16, 1, 2, 3)
+    assert run.config["shape"] == [1, 16, 16] and run.config["classes"] == ["0", "1", "2"]
+    assert run.config["train"]["schedule_sampler"]["steps"] == 20
+    fixed = composed(*TINY, *SYNTHETIC, "diffusion=linear")
+    assert build.training(fixed, Path())[1].config["model"]["out_channels"] == 3
+
+
+def test_a_network_may_ignore_the_classes():
+    _, run = build.training(composed(*TINY, "model.num_classes=null"), Path())
+    assert run.images.classes is None and run.config["classes"] is None
+
+
+def test_a_configuration_is_plain_values_as_a_checkpoint_needs():
+    _, run = build.training(composed(*TINY, *SYNTHETIC), Path())
+
+    def plain(node):
+        if isinstance(node, dict):
+            return all(isinstance(key, str) and plain(value) for key, value in node.items())
+        if isinstance(node, list):
+            return all(map(plain, node))
+        return node is None or type(node) in (str, int, float, bool)
+
+    assert plain(run.config)
+
+
+def error(*overrides) -> str:
+    """The line that a user reads."""
+    with pytest.raises((ValueError, OSError, HydraException)) as caught:
+        build.training(composed(*overrides), Path("never"))
+    assert not Path("never").exists()
+    return one_line(caught.value)
+
+
+REFUSED = [
+    (["model.dropuot=1"], "no setting model.dropuot; did you mean dropout"),
+    (["+dropuot=1"], "no setting dropuot; did you mean dropout"),
+    (["train.optimizer.learning=1"], "no setting train.optimizer.learning"),
+    (["model.dropout=high"], "model.dropout: Value 'high' of type 'str' could not be converted to Float"),
+    (["model.attention_resolutions=16"], r"model.attention_resolutions: .*give a list: 'model.attention_resolutions=\["),
+    (["train.max_steps=1e3"], "train.max_steps: Value '1000.0' of type 'float' could not be converted to Integer"),
+    (["model=unet_99"], "no model unet_99; there are .*unet_256, unet_32"),
+    (["sampler=dpm"], "no sampler dpm; there are ancestral, ddim"),
+    (["diffusion/variance=fixed_medium"], "no diffusion/variance fixed_medium; there are fixed_large"),
+    (["experiment=mine"], "no experiment mine"),
+    (["modle=unet_64"], "modle"),
+    (["model.heads=3"], r"64 channels cannot be shared by 3 heads; set model.heads"),
+    (["model.base_channels=36"], r"model\.norm_groups"),
+    (["data=synthetic", "data.image_size=18"], "18"),
+    (["model.attention_resolutions=[7]"], r"7.*model\.attention_resolutions"),
+    (["model.out_channels=1"], r"model.out_channels=1, but LearnedRange needs 2 output channels"),
+    (["model.in_channels=3"], "model.in_channels=3, but the data have channels 1"),
+    (["model.num_classes=7"], "model.num_classes=7, but the data have 10 classes"),
+    (["data=image_folder", "data.image_size=16"], "data.root"),
+    (["data=image_folder", "data.root=/nowhere", "data.image_size=16"], "/nowhere"),
+    (["data=cifar10", "data.root=/nowhere"], r"no CIFAR10 in /nowhere; set data\.download=true"),
+    (["data=mnist", "data.root=/nowhere"], r"no MNIST in /nowhere"),
+    (["train.microbatch=7"], r"train.batch_size=32 is not a multiple of train.microbatch=7; choose"),
+    (["train.precision=fp8"], "train.precision=fp8 is none of float32, bf16, fp16"),
+    (["train.ema_rates=[2]"], "EMA"),
+    (["diffusion=linear", "diffusion.steps=19"], r"a linear schedule needs at least 20 steps \(diffusion.steps=20\)"),
+    (["diffusion.steps=1"], "at least 2 steps"),
+    (["diffusion/loss=simple"], "simple loss never trains LearnedRange; use diffusion/loss=hybrid"),
+    (["sampler.steps=1001"], "cannot take 1001 of 1000 steps; sampler.steps must be at most 1000"),
+    (["sampler=ddim", "sampler.eta=2"], "eta lies between 0"),
+    (["sampler.steps=ddim300"], "sampler.steps=ddim"),
+    (["logger.mode=loud"], "logger.mode=loud is unknown"),
+    (["device=cuda:99"], "device=cuda:99 cannot be used .* device=cpu always can"),
+    (["device=abacus"], "device=abacus cannot be used"),
+]
+
+
+@pytest.mark.parametrize("overrides, message", REFUSED, ids=lambda value: value[-1] if isinstance(value, list) else "")
+def test_a_mistake_is_one_line_that_says_what_to_type(overrides, message):
+    line = error("name=test", "logger.group=null", *overrides)
+    assert re.search(message, line), line
+    assert "\n" not in line and len(line) < 400 and "Error" not in line
+
+
+FOREIGN = [
+    "os.mkdir",
+    "builtins.eval",
+    "subprocess.Popen",
+    "os",
+    "diffusionist.Linear",
+    "diffusion.build.hydra.utils.instantiate",
+    "diffusion.build.instantiate",
+    "diffusion.training.checkpoint.os.mkdir",
+    "diffusion.training.checkpoint.Path.mkdir",
+    "diffusion.training.checkpoint.save",
+    "unet.unet.torch.load",
+    "unet.load_released",
+    "torch.optim.Optimizer.load_state_dict",
+    "torch.load",
+    "diffusion",
+    "diffusion.nowhere.Linear",
+    "",
+    "5",
+]
+
+
+@pytest.mark.parametrize("where", ["schedule", "loss.extra", "list"])
+@pytest.mark.parametrize("target", FOREIGN)
+def test_what_a_configuration_may_not_build_is_refused_and_does_not_run(tmp_path, target, where):
+    node = OmegaConf.to_container(composed(*TINY, *SYNTHETIC).diffusion, resolve=True)
+    ran = tmp_path / "ran"
+    foreign = {"_target_": target, "_args_": [str(ran)]}
+    if where == "schedule":
+        node["schedule"] = foreign
+    elif where == "list":
+        node["schedule"]["more"] = [[foreign]]
+    else:
+        node["loss"]["extra"] = foreign
+    with pytest.raises(ValueError, match="_target_=.* (is refused|does not exist)"):
+        build.instantiate(OmegaConf.create(node))
+    assert not ran.exists()
+
+
+def test_a_foreign_module_is_not_even_imported(tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text("class Linear: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="is refused"):
+        build.instantiate(OmegaConf.create({"_target_": "stranger.Linear"}))
+    assert "stranger" not in sys.modules
+
+
+def test_only_what_changes_nothing_else_may_change_in_a_run():
+    old = {"seed": 0, "train": {"max_steps": 5, "optimizer": {"lr": 1e-3}}, "model": {"heads": 2}}
+    new = {"seed": 0, "train": {"max_steps": 9, "optimizer": {"lr": 1e-4}}, "model": {"heads": 2}}
+    assert build.check_resumable(old, new) == ["train.max_steps: 5 -> 9", "train.optimizer.lr: 0.001 -> 0.0001"]
+    assert build.check_resumable(old, old) == []
+    with pytest.raises(ValueError, match=r"another experiment \(model.heads: 2 -> 4; seed: 0 -> 1\); .*name="):
+        build.check_resumable(old, {**new, "seed": 1, "model": {"heads": 4}})
+    with pytest.raises(ValueError, match="model.dropout: None -> 0.1"):
+        build.check_resumable(old, {**old, "model": {"heads": 2, "dropout": 0.1}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import torch
@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion import agreement, run_folder
+from diffusion.data import batches
 from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.samplers import kept_steps
@@ -23,7 +24,7 @@ PACKAGES = ("diffusion", "unet", "torch.optim")
 
 
 def instantiate(node: DictConfig, **given: Any) -> Any:
-    """The object that a node describes, if every `_target_` in it is a class of the allowed packages or an optimizer."""
+    """The object that a node describes; ValueError if a `_target_` in it is not allowed, or a value is missing."""
     for target in targets(OmegaConf.to_container(node, resolve=True)):
         check_target(target)
     missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
@@ -47,7 +48,7 @@ def check_target(target: str) -> None:
 
     A name that begins elsewhere is not even looked up, since importing runs code.
     """
-    refused = ValueError(f"_target_={target} is refused: only classes of {', '.join(PACKAGES)} are built from a configuration")
+    refused = ValueError(f"_target_={target} is refused: only classes of {', '.join(PACKAGES)} may be built")
     if not inside(target):
         raise refused
     try:
@@ -63,6 +64,11 @@ def inside(name: str) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in PACKAGES)
 
 
+def plain_values(node: DictConfig) -> dict[str, Any]:
+    """The configuration as a checkpoint may hold it: dicts, lists, strings and numbers."""
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, enum_to_str=True))
+
+
 def device_named(name: str) -> torch.device:
     """"auto" is a GPU if there is one."""
     if name == "auto":
@@ -71,7 +77,8 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={name} cannot be used ({str(error).splitlines()[0]}); device=cpu always can") from None
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
     return device
 
 
@@ -119,10 +126,12 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
     if config.model.get("num_classes") is None:
         images.classes = None
+    batches(images, batch_size=trainer.batch_size, seed=config.seed).close()  # too few images are refused now
     agreement.check_training(network, diffusion.loss, images, trainer.preview)
     if trainer.preview.every:
-        kept_steps(len(diffusion.process), sampler.steps)  # an impossible spacing is refused now, not at the first preview
-    values = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        # An impossible spacing is refused now, not at the first preview.
+        kept_steps(len(diffusion.process), sampler.steps)
+    values = plain_values(config)
     facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
     return trainer, Run(
         folder=folder,
@@ -148,7 +157,7 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     learned_from = model.config["data"]
     if model.step is None:  # A released file: its recipe stands in config.data, and may name another split.
         learned_from = with_split(learned_from, "train")
-    data = learned_from if config.data is None else OmegaConf.to_container(config.data, resolve=True, enum_to_str=True)
+    data = learned_from if config.data is None else plain_values(config.data)
     named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
     data = data if named else with_split(data, "test")
     images = instantiate(OmegaConf.create({"data": data}).data)

@@ -109,7 +109,9 @@ def setting_error(error: OmegaConfBaseException) -> str:
 
 def check_known(config: DictConfig) -> None:
     """Refuse what +key=value put beside the known settings, where nothing would read it."""
-    known = {field.name for field in dataclasses.fields(OmegaConf.get_type(config))}
+    root = OmegaConf.get_type(config)
+    assert root is not None, "every root has a schema"
+    known = {field.name for field in dataclasses.fields(root)}
     for key in config:
         if key not in known:
             raise ValueError(unknown(str(key)))

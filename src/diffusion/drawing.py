@@ -66,8 +66,8 @@ def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> N
     for number, image in enumerate(pixels):
         save_picture(images / f"{number:05d}.png", image)
     save_picture(folder / "grid.png", request.prompts.picture(x[:400]))
-    labels = {} if request.prompts.labels is None else {"arr_1": np.array(request.prompts.labels_of(range(len(x))))}
-    np.savez(folder / "samples.npz", arr_0=pixels, **labels)
+    labels = [] if request.prompts.labels is None else [np.array(request.prompts.labels_of(range(len(x))))]
+    np.savez(folder / "samples.npz", pixels, *labels)
 
 
 def folder_name(request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None) -> str:

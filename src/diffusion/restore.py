@@ -114,7 +114,7 @@ def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     unet.load_released(network, weights)
     classes = None if num_classes is None else [str(number) for number in range(num_classes)]
     described = OmegaConf.masked_copy(recipe, ["model", "diffusion", "data"])
-    config = OmegaConf.to_container(described, resolve=True, enum_to_str=True)
+    config = build.plain_values(described)
     return Trained(
         network=network.to(place).eval(),
         diffusion=diffusion,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.samplers import ClassifierGuidance
@@ -19,7 +17,7 @@ class Trained(NamedTuple):
     None if their file does not tell. `guide`, if there is one, steers what is drawn.
     """
 
-    network: Callable[..., Tensor]
+    network: torch.nn.Module
     diffusion: GaussianDiffusion
     shape: tuple[int, int, int]
     classes: list[str] | None

@@ -27,15 +27,22 @@ PARTS: dict[type[nn.Module], dict[str, str]] = {
 }
 
 
-def released_parameters(network: UNet | Classifier) -> dict[str, nn.Parameter]:
+def released_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     """The network's own parameters by their released names, in the released order; the shapes are the same."""
     named = {}
-    for place, module in _modules(network):
+    for place, module in _modules(of_a_released_kind(network)):
         parts = PARTS.get(type(module), {})
         for name, parameter in module.named_parameters():
             part, dot, rest = name.partition(".")
             named[f"{place}.{parts.get(part, part)}{dot}{rest}"] = parameter
     return named
+
+
+def of_a_released_kind(network: nn.Module) -> UNet | Classifier:
+    """The network itself. TypeError if it is of a kind that was never released."""
+    if not isinstance(network, UNet | Classifier):
+        raise TypeError(f"{type(network).__name__} was never released; give a UNet, SuperResolutionUNet or Classifier")
+    return network
 
 
 def _modules(network: UNet | Classifier) -> Iterator[tuple[str, nn.Module]]:

@@ -9,15 +9,13 @@ from pickle import UnpicklingError
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
-from .classifier import Classifier
-from .released_names import released_parameters
+from .released_names import of_a_released_kind, released_parameters
 from .released_recipe import what_to_change
-from .unet import UNet
 
 
-def load_released(network: UNet | Classifier, source: str | Path | Mapping[str, Tensor]) -> None:
+def load_released(network: nn.Module, source: str | Path | Mapping[str, Tensor]) -> None:
     """Fills the network (UNet, SuperResolutionUNet or Classifier) with the weights in a released .pt or .safetensors
     file, or in its state dict. ValueError if the file is another, or does not fit this network to the last tensor."""
     weights = read_weights(source) if isinstance(source, str | Path) else checked(source, "the state dict")
@@ -25,19 +23,19 @@ def load_released(network: UNet | Classifier, source: str | Path | Mapping[str, 
     _check_fit(
         {name: tuple(tensor.shape) for name, tensor in weights.items()},
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
-        network.trunk.image_size,
+        of_a_released_kind(network).trunk.image_size,
     )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
 
 
-def export_released(network: UNet | Classifier) -> dict[str, Tensor]:
+def export_released(network: nn.Module) -> dict[str, Tensor]:
     """The network's weights under the released names, in the released order: copies, for the original to load."""
     return {name: parameter.detach().clone() for name, parameter in released_parameters(network).items()}
 
 
-def save_released(network: UNet | Classifier, path: str | Path) -> None:
+def save_released(network: nn.Module, path: str | Path) -> None:
     """Writes the weights under the released names: a .pt file for the original to load, or a .safetensors file."""
     suffix = Path(path).suffix
     if suffix == ".safetensors":
@@ -48,7 +46,7 @@ def save_released(network: UNet | Classifier, path: str | Path) -> None:
         raise ValueError(f"{path} must end in .pt or .safetensors")
 
 
-def save_safetensors(network: UNet | Classifier, path: str | Path) -> None:
+def save_safetensors(network: nn.Module, path: str | Path) -> None:
     """Writes the weights under the released names, in a format that cannot hold code."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in export_released(network).items()}
     safetensors.torch.save_file(tensors, path)

@@ -12,11 +12,9 @@ class EMA:
     """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
 
     def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
-        for rate in rates:
-            if not 0 <= rate < 1:
-                raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
+        check(rates)
         self.names = [name for name, _ in model.named_parameters()]
-        self.weights = list(model.parameters())
+        self.weights: list[Tensor] = list(model.parameters())
         self.averages = {rate: [w.detach().clone() for w in self.weights] for rate in rates}
 
     @torch.no_grad()
@@ -31,6 +29,12 @@ class EMA:
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         for rate, average in self.averages.items():
             torch._foreach_copy_(average, [state[str(rate)][name] for name in self.names])
+
+
+def check(rates: tuple[float, ...]) -> None:
+    for rate in rates:
+        if not 0 <= rate < 1:
+            raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
 
 
 def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> Callable[..., Tensor]:

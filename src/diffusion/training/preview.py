@@ -39,7 +39,7 @@ class Preview:
         images: Images,
     ) -> Iterator[Picture]:
         """One grid from the weights themselves and one from each average, of what `images` would have drawn."""
-        weights = {"raw": dict(model.named_parameters())}
+        weights = {"raw": {name: weight.detach() for name, weight in model.named_parameters()}}
         weights |= {f"ema_{rate}": average for rate, average in ema.state_dict().items()}
         device = next(model.parameters()).device
         prompts, numbers = images.prompts(self.images), range(self.images)

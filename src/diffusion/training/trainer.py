@@ -18,7 +18,7 @@ from diffusion.gaussian import GaussianDiffusion
 from diffusion.losses import Classification
 from diffusion.samplers import Sampler
 from diffusion.schedule_samplers import ScheduleSampler
-from diffusion.training import checkpoint, precision
+from diffusion.training import checkpoint, ema, precision
 from diffusion.training.ema import EMA
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
@@ -93,6 +93,7 @@ class Trainer:
 
     def check(self) -> None:
         precision.check(self.precision)
+        ema.check(self.ema_rates)
         for name in ("batch_size", "log_every", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)} must be at least 1")

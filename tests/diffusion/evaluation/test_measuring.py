@@ -1,0 +1,140 @@
+"""The two evaluations on models whose figures are known."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange
+from diffusion.agreement import check_measurable, numbers_of
+from diffusion.data import Digits, from_uint8
+from diffusion.evaluation import Likelihood, Recognition, Subject
+from diffusion.evaluation.likelihood import estimate
+from diffusion.trained import Trained
+
+DATA = {"_target_": "diffusion.data.digits.Digits", "split": "train", "image_size": 8, "flip": False}
+DIGITS = [str(digit) for digit in range(10)]
+
+
+def network(x_t, time, y):
+    """Depends on every input, so that no mix-up of images, times or labels goes unseen."""
+    shift = (0.1 * y + 0.001 * time).view(-1, 1, 1, 1)
+    return torch.cat([0.9 * x_t - 0.1 * shift, torch.tanh(x_t - shift)], dim=1)
+
+
+def subject_of(images, *, classes=DIGITS, batch_size=4, seed=0, held_out=True) -> Subject:
+    diffusion = GaussianDiffusion(
+        steps=6, schedule=Cosine(), prediction=Epsilon(), variance=LearnedRange(), loss=Hybrid()
+    )
+    model = Trained(network, diffusion, images.shape, classes, {"data": DATA}, 12, "raw", torch.device("cpu"))
+    data = {**DATA, "split": "test"}
+    return Subject(model, images, data, held_out, lambda: Digits(image_size=8), batch_size, seed)
+
+
+def measured(folder, batch_size=4, seed=0, **options):
+    likelihood = Likelihood(num_images=10, **options)
+    folder.mkdir()
+    said = likelihood(subject_of(Digits(split="test", image_size=8), batch_size=batch_size, seed=seed), folder)
+    return said, json.loads((folder / "result.json").read_text()), np.load(folder / "terms.npz")
+
+
+def test_the_seed_alone_decides_the_bound_whatever_the_batch_size(tmp_path):
+    runs = [measured(tmp_path / str(i), batch_size=n, seed=s)[2] for i, (n, s) in enumerate([(4, 0), (7, 0), (4, 1)])]
+    for name in ("total", "vb", "x_0_mse", "eps_mse"):
+        # The sums over pixels may be taken in another order.
+        assert np.allclose(runs[0][name], runs[1][name], rtol=1e-5)
+        assert not np.allclose(runs[0][name], runs[2][name], rtol=1e-5)
+
+
+def test_prior_and_terms_add_up_to_the_figure_that_is_told(tmp_path):
+    said, result, terms = measured(tmp_path / "0")
+    assert terms["vb"].shape == (10, 6)
+    assert np.allclose(terms["vb"].sum(1) + terms["prior"], terms["total"], rtol=1e-6)
+    assert np.isclose(result["bits_per_dim"], terms["total"].mean(), rtol=1e-6)
+    assert said.startswith(f"{result['bits_per_dim']:.3f} +- {result['standard_error']:.3f} bits/dim")
+
+
+def test_the_first_column_is_the_noisiest_step_and_steps_are_those_of_training(tmp_path):
+    _, _, terms = measured(tmp_path / "0", steps=3)
+    assert terms["t"].tolist() == [5, 2, 0]
+    assert terms["x_0_mse"][:, 0].mean() > terms["x_0_mse"][:, -1].mean()
+
+
+def test_the_images_are_spread_over_the_set_and_no_more_than_it_has():
+    subject = subject_of(Digits(split="test", image_size=8))
+    assert Likelihood(num_images=5).numbers(subject) == [0, 71, 142, 213, 284]
+    assert Likelihood().numbers(subject) == list(range(355))
+    with pytest.raises(ValueError, match=r"355 images, not 356; set evaluation\.num_images=355"):
+        Likelihood(num_images=356).check(subject)
+    with pytest.raises(ValueError, match=r"evaluation\.steps must be at most 6"):
+        Likelihood(steps=7).check(subject)
+
+
+def test_a_standard_error_is_the_spread_of_means_of_as_many_images():
+    draws = torch.randn(4000, 25, generator=torch.Generator().manual_seed(0)) * 3 + 7
+    errors = torch.tensor([estimate(row).standard_error for row in draws])
+    assert estimate(draws[0]).mean == pytest.approx(draws[0].mean().item())
+    # The spread of 4000 means is known to 1/sqrt(8000) = 1.1 %.
+    assert errors.square().mean().sqrt().item() == pytest.approx(draws.mean(1).std().item(), rel=0.04)
+
+
+def test_labels_reach_the_network_by_the_name_of_their_class():
+    images = Digits(split="test", image_size=8)
+    subject = subject_of(images)
+    right = subject.examples(range(20)).condition["y"]
+    images.classes, images.labels = tuple(reversed(DIGITS)), 9 - images.labels
+    renamed = subject_of(images, classes=[*DIGITS, "ten"]).examples(range(20)).condition["y"]
+    assert torch.equal(right, renamed)
+    assert numbers_of(["plane", "car"], ["0", "1"]) == [0, 1]  # released weights only number their classes
+
+
+def test_images_that_do_not_fit_the_model_are_refused():
+    model = subject_of(Digits(image_size=8)).model
+    with pytest.raises(ValueError, match=r"1x8x8, the data have 1x16x16; set data\.image_size=8"):
+        check_measurable(model, Digits(image_size=16))
+    images = Digits(image_size=8)
+    images.classes = ("0", "cat")
+    with pytest.raises(ValueError, match="no class 'cat'"):
+        check_measurable(model, images)
+    images.classes = None
+    with pytest.raises(ValueError, match="have no labels"):
+        check_measurable(model, images)
+
+
+class Copying(Ancestral):
+    """Draws training images of the class that is `ahead` of the one asked for."""
+
+    def __init__(self, ahead: int) -> None:
+        super().__init__(steps=2)
+        self.ahead = ahead
+
+    def sample(self, diffusion, network, noise, *, condition, **options):
+        pixels, labels = Digits(image_size=8).read(range(1442))
+        wanted = (condition["y"] + self.ahead) % 10
+        return torch.stack([from_uint8(pixels)[labels == y][i] for i, y in enumerate(wanted.tolist())])
+
+
+def test_copies_of_training_images_are_recognised_and_known_as_copies(tmp_path):
+    subject = subject_of(Digits(split="test", image_size=8), batch_size=40)
+    results = []
+    for ahead in (0, 1):
+        Recognition(sampler=Copying(ahead), num_images=40)(subject, tmp_path)
+        results.append(json.loads((tmp_path / "result.json").read_text()))
+    right, wrong = results
+    assert right["classifier_accuracy"] >= 0.97
+    assert right["recognised"] >= 0.95 and wrong["recognised"] <= 0.05
+    assert set(right["nearest_training_image"]["drawn"].values()) == {0.0}
+    assert right["nearer_than_any_test_image"] == 40
+    assert right["nearest_training_image"]["test"]["0.0"] > 0.1
+
+
+def test_recognition_needs_classes_two_images_of_each_and_unseen_test_images():
+    images, recognition = Digits(split="test", image_size=8), Recognition(sampler=Ancestral(steps=2))
+    recognition.check(subject_of(images))
+    with pytest.raises(ValueError, match="unconditional"):
+        recognition.check(subject_of(images, classes=None))
+    with pytest.raises(ValueError, match="were seen in training"):
+        recognition.check(subject_of(images, held_out=False))
+    with pytest.raises(ValueError, match=r"set evaluation\.num_images=20"):
+        Recognition(sampler=Ancestral(steps=2), num_images=19).check(subject_of(images))

@@ -1,0 +1,42 @@
+import torch
+
+from diffusion.data import Digits, from_uint8
+from diffusion.evaluation import recogniser
+from diffusion.evaluation.recogniser import recognised, shifted, trained_recogniser
+
+
+def digits(split, **options):
+    images = Digits(split=split, image_size=8, **options)
+    return from_uint8(images.pixels), images.labels
+
+
+def test_what_is_no_digit_is_not_read_as_the_class_that_it_was_given(monkeypatch):
+    # Labels drawn by chance cannot be learned: reading them would mean that the judge saw the test images.
+    x, y = digits("train")
+    monkeypatch.setattr(recogniser, "STEPS", 100)
+    chance = torch.randint(10, y.shape, generator=torch.Generator().manual_seed(0))
+    read = recognised(trained_recogniser(x, chance, num_classes=10, seed=0), digits("test")[0])
+    assert (read == digits("test")[1]).float().mean() < 0.35
+
+
+def test_the_seed_alone_decides_the_judge_and_chance_elsewhere_goes_on(monkeypatch):
+    monkeypatch.setattr(recogniser, "STEPS", 3)
+    x, y = digits("train")
+    judges = []
+    for outside, seed in ((1, 0), (2, 0), (3, 1)):
+        torch.manual_seed(outside)
+        expected = torch.rand(3, generator=torch.Generator().manual_seed(outside))
+        judges.append(trained_recogniser(x, y, num_classes=10, seed=seed)(x[:4]))
+        assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(judges[0], judges[1]) and not torch.equal(judges[0], judges[2])
+
+
+def test_a_shift_moves_an_image_whole_and_continues_its_border():
+    torch.manual_seed(0)
+    x = torch.arange(64.0).view(1, 1, 8, 8).expand(50, 2, 8, 8)
+    rows, columns = torch.arange(8), torch.arange(8)
+    possible = {
+        (d, r): x[0, 0][(rows + d).clamp(0, 7)][:, (columns + r).clamp(0, 7)] for d in (-1, 0, 1) for r in (-1, 0, 1)
+    }
+    seen = {key for image in shifted(x, 1) for key, moved in possible.items() if torch.equal(image, moved.expand(2, 8, 8))}
+    assert seen == set(possible)

@@ -1,8 +1,8 @@
 """What the scale of classifier guidance buys: python benchmarks/guidance.py runs/MODEL runs/CLASSIFIER
 
-Draws the same images at each scale, the classes in turn, and prints what share shows the class asked for: by the guiding
-classifier itself, and by a judge that it does not know, trained here on real images; beside it the variety, the mean
-distance between two images of a class. Writes a picture of one class, a row a scale.
+Draws the same images at each scale, the classes in turn, and prints what share shows the class asked for: by the
+guiding classifier itself, and by a judge that it does not know, trained here on real images; beside it the variety, the
+mean distance between two images of a class. Writes a picture of one class, a row a scale.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ def main() -> None:
     chosen = arguments()
     model, classifier = (restore.trained(path, device="auto") for path in (chosen.model, chosen.classifier))
     agreement.check_guides(classifier, model, chosen.classifier)
-    sampler, y = SAMPLERS[chosen.sampler](steps=chosen.steps), torch.arange(chosen.images) % 10
+    sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
+    y = torch.arange(chosen.images, device=model.device) % 10
     real = Digits(image_size=model.shape[-1])
-    judge = trained_recogniser(from_uint8(real.pixels), real.labels, num_classes=10, seed=0)
-    first = torch.zeros(chosen.images, dtype=torch.long)
+    judge = trained_recogniser(
+        from_uint8(real.pixels).to(model.device), real.labels.to(model.device), num_classes=10, seed=0
+    )
+    first = torch.zeros_like(y)
     condition = {} if model.classes is None else {"y": y}
 
     print(f"{chosen.sampler}, {chosen.steps} steps, {chosen.images} images")
@@ -54,7 +57,7 @@ def main() -> None:
         ).clamp(-1, 1)  # fmt: skip
         with torch.no_grad():
             named = classifier.network(x, classifier.diffusion.process.time(first)).argmax(1)
-        shares = [(labels == y).float().mean().item() for labels in (named, recognised(judge, x))]
+        shares = [(labels == y).float().mean().item() for labels in (named, recognised(judge, x).to(y))]
         print(f"{scale:5g}  {shares[0]:10.1%}  {shares[1]:5.1%}  {variety(x, y):7.2f}", flush=True)
         rows.append(x[y == chosen.shown][:10])
     save_grid(chosen.out, torch.cat(rows), columns=len(rows[0]))

@@ -1,8 +1,8 @@
 """Super-resolution against bicubic enlargement: python benchmarks/upsampling.py runs/MODEL
 
-On test digits the model never saw. Two figures, since either alone can be had cheaply: the PSNR to the true images, which
-blur raises, and the mean gradient's length relative to the true images', which noise raises. Better is a higher PSNR
-with a sharpness near 1. The model is scored on one drawn image each, and bicubic is clipped to the range of pixels.
+On test digits the model never saw. Two figures, since either alone can be had cheaply: the PSNR to the true images,
+which blur raises, and the mean length of the gradient relative to the true images', which noise raises. Better is a
+higher PSNR with a sharpness near 1. The model is scored on one drawn image each.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ def command(script, *overrides):
 
 
 def test_a_run_is_measured_on_the_test_split_of_its_data_and_what_does_not_fit_is_one_line(tmp_path):
-    command("train.py", "train=debug", "train.max_steps=1", "train.preview.every=0", "data.image_size=8", "logger.mode=disabled",
-            "model.attention_resolutions=[]", "model.channel_mult=[1]", f"runs={tmp_path}", "name=a")  # fmt: skip
+    small = ["data.image_size=8", "model.attention_resolutions=[]", "model.channel_mult=[1]", "train.max_steps=1"]
+    command("train.py", "train=debug", "train.preview.every=0", *small, "logger.mode=disabled",
+            f"runs={tmp_path}", "name=a")  # fmt: skip
     run = f"checkpoint={tmp_path / 'a'}"
     done = command("evaluate.py", run, "evaluation.steps=3", "evaluation.num_images=4")
     assert done.returncode == 0, done.stderr

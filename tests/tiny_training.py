@@ -61,8 +61,9 @@ def tiny_learner(*, precision: str = "float32", dropout: float = 0.0, lr: float 
 def tiny_run(folder: Path, *, dropout: float = 0.1, **changes) -> Run:
     folder.mkdir(exist_ok=True)
     defaults = dict(
-        folder=folder, seed=3, device=CPU, model=tiny_network(dropout), diffusion=tiny_diffusion(), images=tiny_images(),
-        sampler=Ancestral(steps=2), logger=WandbLogger(mode="disabled"), config={"train": {"max_steps": 1}},
+        folder=folder, seed=3, device=CPU, model=tiny_network(dropout), diffusion=tiny_diffusion(),
+        images=tiny_images(), sampler=Ancestral(steps=2), logger=WandbLogger(mode="disabled"),
+        config={"train": {"max_steps": 1}},
     )  # fmt: skip
     return Run(**defaults | changes)
 

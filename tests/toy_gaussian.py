@@ -42,6 +42,6 @@ class ToyGaussian:
 
 
 def normal_nodes(count: int) -> tuple[Tensor, Tensor]:
-    """Points and weights (count,) of Gauss and Hermite: the mean of f(z) over a standard normal z is sum(weights * f)."""
+    """Gauss and Hermite's points and weights (count,): f(z) of a standard normal z has the mean sum(weights * f)."""
     points, weights = np.polynomial.hermite_e.hermegauss(count)
     return torch.from_numpy(points), torch.from_numpy(weights / weights.sum())

@@ -15,12 +15,18 @@ from diffusion.trained import Trained
 from diffusion.training import Preview
 
 
+def check_labels(loss: TrainingLoss, images: Images) -> None:
+    """Raise ValueError if the loss needs labels and the images have none."""
+    if isinstance(loss, Classification) and images.classes is None:
+        raise ValueError("a classifier learns nothing from data without labels; set data=digits, or data.labels=...")
+
+
 def check_training(network: nn.Module, loss: TrainingLoss, images: Images, preview: Preview) -> None:
     """Raise ValueError unless this network can be trained with that loss on those images."""
     name, told = type(network).__name__, inspect.signature(network.forward).parameters
-    check_purpose(name, classifies="y" not in told, loss=loss, images=images, preview=preview)
+    check_purpose(name, classifies="y" not in told, loss=loss, preview=preview)
     if images.low_res_size is None and "low_res" in told:
-        raise ValueError(f"{name} enlarges small images, and the data have none; set data=upsampling, or model=unet_tiny")
+        raise ValueError(f"{name} enlarges small images, the data have none; set data=upsampling, or model=unet_tiny")
     if images.low_res_size is not None and "low_res" not in told:
         raise ValueError(
             f"the data come with small images (data.low_res_size={images.low_res_size}), which {name} is not shown; "
@@ -28,8 +34,8 @@ def check_training(network: nn.Module, loss: TrainingLoss, images: Images, previ
         )
 
 
-def check_purpose(name: str, *, classifies: bool, loss: TrainingLoss, images: Images, preview: Preview) -> None:
-    """Raise ValueError if only one of network and loss is made to classify, or if what classifies cannot."""
+def check_purpose(name: str, *, classifies: bool, loss: TrainingLoss, preview: Preview) -> None:
+    """Raise ValueError if only one of network and loss is made to classify, or if what classifies is asked to draw."""
     kind = type(loss).__name__
     if classifies != isinstance(loss, Classification):
         raise ValueError(
@@ -37,8 +43,6 @@ def check_purpose(name: str, *, classifies: bool, loss: TrainingLoss, images: Im
             if classifies
             else f"{kind} trains classifiers and {name} draws; set model=classifier_tiny, or diffusion/loss=hybrid"
         )
-    if classifies and images.classes is None:
-        raise ValueError(f"{name} has nothing to learn: the data have no labels; choose data that do, such as data=digits")
     if classifies and preview.every:
         raise ValueError(f"{name} draws nothing to preview; set train.preview.every=0")
 
@@ -88,22 +92,24 @@ def check_measurable(model: Trained, images: Images) -> None:
         )
     if images.low_res_size != model.low_res_size:
         wanted = model.low_res_size
+        hint = "data=digits or others without" if wanted is None else f"data=upsampling data.low_res_size={wanted}"
         raise ValueError(
-            f"the model is shown small images of {wanted}, the data have {images.low_res_size}; set "
-            + ("data=digits or another without them" if wanted is None else f"data=upsampling data.low_res_size={wanted}")
+            f"the model is shown small images of {wanted}, the data have {images.low_res_size}; set {hint}"
         )
-    if model.classes is not None and images.classes is None:
+    if model.classes is None:
+        return
+    if images.classes is None:
         raise ValueError(
             f"the model is class-conditional ({few(model.classes)}) and the data have no labels; "
             "give labelled ones: data=image_folder data.root=... data.labels=folder"
         )
-    if model.classes is not None:
-        numbers_of(list(images.classes), model.classes)
+    numbers_of(list(images.classes), model.classes)
 
 
 def numbers_of(classes: list[str], known: list[str]) -> list[int]:
-    """Which of the `known` classes each of `classes` is: by name, or by place where the known ones only have numbers."""
-    if len(classes) == len(known) and known == [str(number) for number in range(len(known))]:
+    """Which `known` class each of `classes` is: by name, or by place where the known ones only have numbers."""
+    numbered = known == [str(number) for number in range(len(known))]
+    if numbered and len(classes) == len(known) and not set(classes) <= set(known):
         return list(range(len(known)))
     return [class_number(name, known) for name in classes]
 

@@ -121,6 +121,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     trainer = instantiate(config.train)
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
     images = instantiate(config.data)
+    agreement.check_labels(diffusion.loss, images)
     torch.manual_seed(config.seed)
     num_classes = None if images.classes is None else len(images.classes)
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)

@@ -16,8 +16,8 @@ def chosen_labels(labels: Labels, classes: Sequence[str] | None) -> list[int] | 
     if classes is None:
         if labels is not None:
             raise ValueError(
-                f"labels={labels} was given, but the model is unconditional; leave labels out, or let a classifier lead to them: "
-                "guidance.classifier=runs/NAME"
+                f"labels={labels} was given, but the model is unconditional; "
+                "leave labels out, or let a classifier lead to them: guidance.classifier=runs/NAME"
             )
         return None
     if labels is None or labels == "all":

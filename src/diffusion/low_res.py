@@ -72,8 +72,8 @@ def from_npz(path: Path, channels: int) -> Given:
     try:
         with np.load(path) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as an npz ({str(error).splitlines()[0]})") from None
+    except (ValueError, OSError, zipfile.BadZipFile):
+        raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
     images, labels = arrays.get("arr_0"), arrays.get("arr_1")
     if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
         found = "nothing" if images is None else f"{images.dtype} {images.shape}"
@@ -95,7 +95,7 @@ def from_folder(root: str, channels: int) -> Given:
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             sizes = ["x".join(map(str, i.shape[1:])) for i in (images[0], image)]
-            raise ValueError(f"{root} mixes sizes: {files[0]} is {sizes[0]}, {file} is {sizes[1]}; give images of one size")
+            raise ValueError(f"{root} mixes sizes: {files[0]} is {sizes[0]}, {file} is {sizes[1]}; give one size")
     return Given(torch.stack(images), None)
 
 

@@ -44,7 +44,7 @@ def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
     classifier = trained(guidance.classifier, device=str(model.device))
     agreement.check_guides(classifier, model, guidance.classifier)
     name = Path(guidance.classifier).stem
-    guide = ClassifierGuidance(classifier.network, classes=classifier.classes, scale=guidance.scale, name=name)
+    guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
     return model._replace(guide=guide)
 
 

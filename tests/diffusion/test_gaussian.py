@@ -36,7 +36,7 @@ def test_a_respaced_diffusion_leaves_the_whole_one_alone():
 def test_a_head_too_narrow_for_the_variance_is_refused_with_the_right_width():
     diffusion = diffusion_of(variance=LearnedRange(), prediction=Epsilon())
     assert diffusion.outputs(3) == 6
-    with pytest.raises(ValueError, match=r"LearnedRange needs 6 output channels, the model gives 3; set model.out_channels=6"):
+    with pytest.raises(ValueError, match=r"needs 6 output channels, the model gives 3; set model.out_channels=6"):
         diffusion.split(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
 
 

@@ -10,7 +10,7 @@ from golden_objects import SCHEDULES, diffusion_of
 
 from diffusion import DDIM, Ancestral, LossSecondMoment, Uniform, kept_steps
 from diffusion.bound import discretized_log_probability, normal_kl
-from diffusion.evaluation.likelihood import bound
+from diffusion.evaluation.whole_bound import bound
 from diffusion.losses import example_from
 from diffusion.samplers.guidance import shift_mean, shift_score
 

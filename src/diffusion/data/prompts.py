@@ -52,7 +52,8 @@ class Prompts(NamedTuple):
         x = x.cpu()
         if self.low_res is None:
             return grid(x, columns=self._columns(len(x)))
-        shown = [images[torch.arange(len(x)) % len(images)] for images in (self.low_res, self.true) if images is not None]
+        given = [images for images in (self.low_res, self.true) if images is not None]
+        shown = [images[torch.arange(len(x)) % len(images)] for images in given]
         shown.insert(1, x)
         tiles = torch.stack([interpolate(images, x.shape[2:], mode="nearest") for images in shown], dim=1)
         return grid(tiles.flatten(0, 1), columns=TILES - TILES % len(shown))

@@ -18,7 +18,7 @@ class Upsampling(Images):
     def __init__(self, *, images: Images, low_res_size: int) -> None:
         self.images = images
         self.shape, self.classes, self.flip, self.workers = images.shape, images.classes, images.flip, images.workers
-        self.low_res_size = low_res_size
+        self.low_res_size: int = low_res_size
         low_res_shape(self.shape, low_res_size)
 
     def __len__(self) -> int:
@@ -52,7 +52,8 @@ def low_res_shape(shape: tuple[int, ...], low_res_size: int) -> tuple[int, int, 
     short = min(height, width)
     if not 0 < low_res_size < short:
         raise ValueError(
-            f"low_res_size={low_res_size} does not shrink images of {height}x{width}; set data.low_res_size below {short}"
+            f"low_res_size={low_res_size} does not shrink images of {height}x{width}; "
+            f"set data.low_res_size from 1 to {short - 1}"
         )
     if (height * low_res_size) % short or (width * low_res_size) % short:
         raise ValueError(

@@ -1,10 +1,10 @@
-"""The variational bound on -log p(x_0), term by term."""
+"""How likely a model finds images: its bound in bits/dim."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,78 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffusion.bound import bound_term, prior_term
+from diffusion.bound import prior_term
 from diffusion.evaluation.plots import plot_terms
 from diffusion.evaluation.subject import Evaluation, Subject, write_result
+from diffusion.evaluation.whole_bound import Bound, gathered, terms
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.randomness import generator, normal
 from diffusion.samplers import kept_steps
-
-
-class Bound(NamedTuple):
-    """bits/dim: `total` (N,) = `prior` (N,) + the sum of `vb` (N, T). Column j of the last three is t = T - 1 - j.
-
-    `x_0_mse` and `eps_mse` (N, T) are the mean squared errors of the predicted x_0 and of the noise it implies.
-    """
-
-    total: Tensor
-    prior: Tensor
-    vb: Tensor
-    x_0_mse: Tensor
-    eps_mse: Tensor
-
-
-class Term(NamedTuple):
-    """A column of each of the three tables in `Bound`, (N,)."""
-
-    vb: Tensor
-    x_0_mse: Tensor
-    eps_mse: Tensor
-
-
-def bound(
-    diffusion: GaussianDiffusion,
-    network: Callable[..., Tensor],
-    x_0: Tensor,
-    noise: Callable[[int], Tensor],
-    *,
-    condition: Mapping[str, Tensor] | None = None,
-    clip: bool = True,
-) -> Bound:
-    """The bound of images x_0 (N, C, ...) in [-1, 1], with `noise(t)` as the eps of step t (eqs. 4 to 7)."""
-    return gathered(terms(diffusion, network, x_0, noise, condition=condition, clip=clip), prior_term(diffusion, x_0))
-
-
-@torch.no_grad()
-def terms(
-    diffusion: GaussianDiffusion,
-    network: Callable[..., Tensor],
-    x_0: Tensor,
-    noise: Callable[[int], Tensor],
-    *,
-    condition: Mapping[str, Tensor] | None = None,
-    clip: bool = True,
-) -> Iterator[Term]:
-    """The terms of `bound` one by one, from t = T - 1 down to 0."""
-    process = diffusion.process
-    for i in reversed(range(len(process))):
-        t = torch.full((len(x_0),), i, device=x_0.device)
-        eps = noise(i)
-        x_t = process.sample(x_0, t, eps)
-        output = network(x_t, process.time(t), **(condition or {})).float()
-        predicted = diffusion.reverse(output, x_t, t, clip=clip).x_0
-        implied = process.eps_from_x_0(predicted, x_t, t)
-        yield Term(
-            bound_term(diffusion, output, x_0, x_t, t, clip=clip),
-            ((predicted - x_0) ** 2).flatten(1).mean(1),
-            ((implied - eps) ** 2).flatten(1).mean(1),
-        )
-
-
-def gathered(columns: Iterable[Term], prior: Tensor) -> Bound:
-    """The bound that its terms and the prior add up to."""
-    vb, x_0_mse, eps_mse = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
-    return Bound(vb.sum(1) + prior, prior, vb, x_0_mse, eps_mse)
 
 
 class Estimate(NamedTuple):
@@ -136,7 +71,8 @@ class Likelihood(Evaluation):
         figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
         np.savez(folder / "terms.npz", **tables, images=np.array(numbers), t=np.array(kept[::-1]))
-        plot_terms(folder / "terms.png", kept[::-1], whole.vb.double().mean(0).tolist(), title=f"{subject.title}: {figure}")
+        means = whole.vb.double().mean(0).tolist()
+        plot_terms(folder / "terms.png", kept[::-1], means, title=f"{subject.title}: {figure}")
         figures = {"bits_per_dim": total.mean, "standard_error": total.standard_error}
         figures |= {"prior": prior.mean, "prior_standard_error": prior.standard_error}
         choices = {"num_images": len(numbers), "steps": len(kept), "clip": self.clip}

@@ -12,7 +12,7 @@ class Nearest(NamedTuple):
     """The distance of each image to the nearest of others, (N,), and which one that is, (N,)."""
 
     distance: Tensor
-    index: Tensor
+    which: Tensor
 
 
 def nearest(x: Tensor, others: Tensor) -> Nearest:
@@ -22,7 +22,7 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
 
 
 def variety(x: Tensor, y: Tensor) -> float:
-    """The mean distance between two images of one class: over all pairs, then over classes. Two of each class at least."""
+    """The mean distance between two images of one class, over all pairs, then over classes; each has two or more."""
     return torch.stack([torch.pdist(flat(x[y == label])).mean() for label in y.unique()]).mean().item()
 
 

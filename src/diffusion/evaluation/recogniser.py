@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ BATCH = 64
 RATE = 3e-3
 
 
-def network(shape: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """Three convolutions down to a map of 4x4 and a linear layer, untrained: (N, C, H, W) -> logits (N, num_classes)."""
+def network(shape: Sequence[int], num_classes: int) -> nn.Sequential:
+    """Three convolutions down to a map of 4x4 and a linear layer: (N, C, H, W) -> logits (N, num_classes)."""
     channels, height, width = shape
     halvings = min(max(round(math.log2(min(height, width) / MAP)), 0), len(WIDTHS))
     strides = [1] * (len(WIDTHS) - halvings) + [2] * halvings
@@ -42,7 +43,7 @@ def trained_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> 
     """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them."""
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(seed, "recogniser"))
-        recogniser = network(tuple(x.shape[1:]), num_classes).to(x.device)
+        recogniser = network(x.shape[1:], num_classes).to(x.device)
         optimizer = torch.optim.AdamW(recogniser.parameters(), weight_decay=1e-2)
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
         for _ in range(STEPS):

@@ -90,13 +90,14 @@ class Recognition(Evaluation):
             )
         if self.num_images < 2 * len(classes):
             raise ValueError(
-                f"{self.num_images} images are fewer than two of each class; set evaluation.num_images={2 * len(classes)}"
+                f"{self.num_images} images are fewer than two of each class; "
+                f"set evaluation.num_images={2 * len(classes)}"
             )
         if subject.model.low_res_size is not None:
             raise ValueError("the model enlarges images, whose class shows already; take evaluation=likelihood")
         if not subject.held_out:
             raise ValueError(
-                f"all images of {subject.title} were seen in training, and the classifier needs others to be tested on; "
+                f"all images of {subject.title} were seen in training, and the classifier is tested on others; "
                 "give some: data=image_folder data.root=..."
             )
         kept_steps(len(subject.model.diffusion.process), self.sampler.steps)
@@ -136,17 +137,17 @@ def pairs(samples: Labelled, near: Nearest, training: Tensor, *, num_classes: in
     rows = []
     for place in (0.0, 0.5, 1.0):
         chosen = torch.stack([order[int(place * (count - 1))] for order, count in zip(ordered, counts, strict=True)])
-        rows += [samples.x[chosen], training[near.index[chosen]]]
+        rows += [samples.x[chosen], training[near.which[chosen]]]
     return grid(torch.cat(rows), columns=columns)
 
 
 def summary(result: dict[str, Any], title: str) -> str:
-    distance, variety = result["nearest_training_image"], result["variety"]
+    drawn, test = (result["nearest_training_image"][kind]["0.5"] for kind in ("drawn", "test"))
     return (
         f"{result['recognised']:.1%} of {result['num_images']} images are recognised as the class asked for, by a "
-        f"classifier that reads {result['classifier_accuracy']:.1%} of {result['num_test_images']} images of {title} right\n"
-        f"nearest training image: at a median distance of {distance['drawn']['0.5']:.2f}, test images "
-        f"{distance['test']['0.5']:.2f} (L2, pixels in [0, 1]); {result['nearer_than_any_test_image']} are nearer to one "
-        f"than any test image is\n"
-        f"variety: two images of a class lie {variety['drawn']:.2f} apart on average, real ones {variety['training']:.2f}"
+        f"classifier that reads {result['classifier_accuracy']:.1%} of {result['num_test_images']} images of {title} "
+        f"right\nnearest training image: at a median distance of {drawn:.2f}, test images {test:.2f} "
+        f"(L2, pixels in [0, 1]); {result['nearer_than_any_test_image']} are nearer to one than any test image is\n"
+        f"variety: two images of a class lie {result['variety']['drawn']:.2f} apart on average, "
+        f"real ones {result['variety']['training']:.2f}"
     )

@@ -68,8 +68,10 @@ class Subject(NamedTuple):
 class Evaluation(ABC):
     """One way to measure a model."""
 
-    name: str
-    """What it is called where its results lie."""
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is called where its results lie."""
 
     @abstractmethod
     def check(self, subject: Subject) -> None:

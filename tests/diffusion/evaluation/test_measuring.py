@@ -84,8 +84,7 @@ def test_labels_reach_the_network_by_the_name_of_their_class():
     subject = subject_of(images)
     right = subject.examples(range(20)).condition["y"]
     images.classes, images.labels = tuple(reversed(DIGITS)), 9 - images.labels
-    renamed = subject_of(images, classes=[*DIGITS, "ten"]).examples(range(20)).condition["y"]
-    assert torch.equal(right, renamed)
+    assert torch.equal(right, subject_of(images).examples(range(20)).condition["y"])
     assert numbers_of(["plane", "car"], ["0", "1"]) == [0, 1]  # released weights only number their classes
 
 
@@ -103,30 +102,25 @@ def test_images_that_do_not_fit_the_model_are_refused():
 
 
 class Copying(Ancestral):
-    """Draws training images of the class that is `ahead` of the one asked for."""
-
-    def __init__(self, ahead: int) -> None:
-        super().__init__(steps=2)
-        self.ahead = ahead
+    """Draws training images of the class asked for, but of the next class from 5 on."""
 
     def sample(self, diffusion, network, noise, *, condition, **options):
         pixels, labels = Digits(image_size=8).read(range(1442))
-        wanted = (condition["y"] + self.ahead) % 10
-        return torch.stack([from_uint8(pixels)[labels == y][i] for i, y in enumerate(wanted.tolist())])
+        wanted = [y if y < 5 else (y + 1) % 10 for y in condition["y"].tolist()]
+        return torch.stack([from_uint8(pixels)[labels == y][i] for i, y in enumerate(wanted)])
 
 
-def test_copies_of_training_images_are_recognised_and_known_as_copies(tmp_path):
+def test_copies_are_known_as_copies_and_wrong_classes_as_wrong(tmp_path):
     subject = subject_of(Digits(split="test", image_size=8), batch_size=40)
-    results = []
-    for ahead in (0, 1):
-        Recognition(sampler=Copying(ahead), num_images=40)(subject, tmp_path)
-        results.append(json.loads((tmp_path / "result.json").read_text()))
-    right, wrong = results
-    assert right["classifier_accuracy"] >= 0.97
-    assert right["recognised"] >= 0.95 and wrong["recognised"] <= 0.05
-    assert set(right["nearest_training_image"]["drawn"].values()) == {0.0}
-    assert right["nearer_than_any_test_image"] == 40
-    assert right["nearest_training_image"]["test"]["0.0"] > 0.1
+    Recognition(sampler=Copying(steps=2), num_images=40)(subject, tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["classifier_accuracy"] >= 0.97
+    by_class = result["recognised_by_class"]
+    # One or two of the training images themselves may be misread.
+    assert sum(by_class[digit] for digit in "01234") >= 4.5 and sum(by_class[digit] for digit in "56789") <= 0.5
+    assert set(result["nearest_training_image"]["drawn"].values()) == {0.0}
+    assert result["nearer_than_any_test_image"] == 40
+    assert result["nearest_training_image"]["test"]["0.0"] > 0.1
 
 
 def test_recognition_needs_classes_two_images_of_each_and_unseen_test_images():

@@ -12,7 +12,7 @@ def test_the_nearest_is_the_nearest_of_all_in_pixels_from_0_to_1():
     x, others = images(300, 0), images(50, 1)
     every = ((x[:, None] - others) / 2).square().sum((2, 3, 4)).sqrt()
     found = nearest(x, others)
-    assert torch.equal(found.index, every.argmin(1))
+    assert torch.equal(found.which, every.argmin(1))
     assert torch.allclose(found.distance, every.min(1).values)
 
 

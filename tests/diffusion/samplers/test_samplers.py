@@ -14,7 +14,8 @@ def affine(toy: ToyGaussian, sampler, t: int) -> tuple[float, float, float]:
     x_t = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64).view(3, 1, 1, 1)
     noise = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).view(3, 1, 1, 1)
     at = torch.full((3,), t)
-    shift, gain, spread = sampler.step(toy.diffusion, toy.network(x_t, at), x_t, at, lambda: noise).x_t.flatten().tolist()
+    step = sampler.step(toy.diffusion, toy.network(x_t, at), x_t, at, lambda: noise)
+    shift, gain, spread = step.x_t.flatten().tolist()
     return gain - shift, shift, spread - shift
 
 
@@ -129,12 +130,9 @@ def test_guidance_by_a_likelihood_draws_from_the_posterior():
         gain = a.sqrt() * toy.std**2 / (a * toy.std**2 + 1 - a)
         return gain * (seen - gain * x_t) / (1 + toy.std**2 - gain * a.sqrt() * toy.std**2)
 
-    x_t = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    x_t = silence = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
     for t in reversed(range(2000)):
-        at = torch.tensor([t])
-        step = Ancestral(clip=False).step(
-            toy.diffusion, toy.network(x_t, at), x_t, at, lambda: torch.zeros_like(x_t), guidance=guidance
-        )
-        x_t = step.x_t
+        at, sampler = torch.tensor([t]), Ancestral(clip=False)
+        x_t = sampler.step(toy.diffusion, toy.network(x_t, at), x_t, at, lambda: silence, guidance=guidance).x_t
     wanted = seen * toy.std**2 / (1 + toy.std**2)
     assert x_t.item() == pytest.approx(wanted, rel=0.01)  # guidance is exact for infinitely many steps

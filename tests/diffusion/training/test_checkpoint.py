@@ -17,8 +17,8 @@ def folder(tmp_path):
 
 
 def save(folder, step, keep=100, keep_every=None):
-    state = {"step": step, "model": {"weight": torch.full((1000,), float(step))}, "config": {"name": "x", "rates": [0.9]}}
-    return checkpoint.save(folder, state, keep=keep, keep_every=keep_every)
+    weights, config = {"weight": torch.full((1000,), float(step))}, {"name": "x", "rates": [0.9]}
+    return checkpoint.save(folder, dict(step=step, model=weights, config=config), keep=keep, keep_every=keep_every)
 
 
 def test_what_is_saved_is_loaded(folder):
@@ -28,7 +28,8 @@ def test_what_is_saved_is_loaded(folder):
 
 
 @pytest.mark.parametrize(
-    "keep, keep_every, left", [(2, None, [8, 10]), (1, 4, [4, 8, 10]), (100, None, [2, 4, 6, 8, 10]), (1, 1, [2, 4, 6, 8, 10])]
+    "keep, keep_every, left",
+    [(2, None, [8, 10]), (1, 4, [4, 8, 10]), (100, None, [2, 4, 6, 8, 10]), (1, 1, [2, 4, 6, 8, 10])],
 )
 def test_the_last_and_every_so_many_are_kept(folder, keep, keep_every, left):
     for step in (2, 4, 6, 8, 10):
@@ -135,7 +136,7 @@ def test_a_run_begins_anew_without_files_but_not_if_none_can_be_read(folder):
 def test_a_run_folder_stands_for_its_newest_file(folder):
     first, _ = save(folder, 1), save(folder, 2)
     assert checkpoint.find(folder.parent)["step"] == 2 and checkpoint.find(first)["step"] == 1
-    with pytest.raises(ValueError, match="no checkpoint at .*nowhere"):
+    with pytest.raises(ValueError, match=r"no checkpoint at .*nowhere"):
         checkpoint.find(folder / "nowhere")
     with pytest.raises(ValueError, match="has no checkpoint yet; train there first"):
         checkpoint.find(folder)

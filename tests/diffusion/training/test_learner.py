@@ -34,7 +34,7 @@ def test_micro_batches_change_the_gradient_by_rounding_only():
 
 
 def test_micro_batches_change_the_weights_by_rounding_only():
-    # Adam divides a gradient by its own size: where that is rounding (the key bias), a step of the rate is as good as any.
+    # Adam divides a gradient by its own size: where that is rounding (the key bias), any step is as good.
     whole, parts = train(tiny_learner(), 3), train(tiny_learner(microbatch=2), 3)
     for (name, one), other in zip(whole.model.named_parameters(), parts.model.parameters(), strict=True):
         apart = (one - other).abs()

@@ -74,5 +74,5 @@ def test_when_no_scale_helps_fp16_stops_with_the_weights_as_they_were():
 
 
 def test_an_unknown_format_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="train.precision=fp8 is none of float32, bf16, fp16"):
+    with pytest.raises(ValueError, match=r"train\.precision=fp8 is none of float32, bf16, fp16"):
         precision.check("fp8")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toy_gaussian import ToyGaussian, normal_nodes
 
-from diffusion.evaluation.likelihood import bound
+from diffusion.evaluation.whole_bound import bound
 
 
 def mean_bound(toy: ToyGaussian, network, nodes: int):

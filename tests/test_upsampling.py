@@ -1,0 +1,54 @@
+"""Super-resolution from the data to the preview, without a command line."""
+
+import torch
+from tiny_training import tiny_run, tiny_trainer
+
+from diffusion.data import Synthetic, Upsampling
+from diffusion.training import Preview
+from unet import SuperResolutionUNet
+
+
+def tiny_upsampling_run(folder):
+    torch.manual_seed(0)
+    network = SuperResolutionUNet(
+        image_size=8, in_channels=1, out_channels=2, num_classes=2, base_channels=16, channel_mult=(1, 2),
+        blocks_per_level=1, attention_resolutions=(), heads=2, norm_groups=8,
+    )  # fmt: skip
+    with torch.no_grad():
+        network.head[-1].weight.normal_(std=0.1)  # a fresh network ends in zeros and passes no gradient on
+    images = Upsampling(images=Synthetic(image_size=8, channels=1, num_classes=2, num_images=12), low_res_size=4)
+    return tiny_run(folder, model=network, images=images)
+
+
+def test_the_network_learns_from_the_small_image(tmp_path):
+    run = tiny_upsampling_run(tmp_path)
+    seen = run.model.trunk.stem.weight[:, 1].detach().clone()
+    tiny_trainer(max_steps=2).fit(run)
+    assert not torch.equal(run.model.trunk.stem.weight[:, 1], seen)
+
+
+def test_a_preview_enlarges_the_first_images_and_shows_them_between_small_and_true(tmp_path):
+    run, trainer = tiny_upsampling_run(tmp_path), tiny_trainer()
+    learner = trainer.learner(run)
+    pictures = list(
+        Preview(every=1, images=4).pictures(learner.model, learner.ema, run.diffusion, run.sampler, run.images)
+    )
+    assert [picture.name for picture in pictures] == ["raw", "ema_0.5", "ema_0.9"]
+    prompts = run.images.prompts(4)
+    for number in range(4):
+        left, middle, right = (tile(pictures[0].grid, 3 * number + place) for place in range(3))
+        small = prompts.low_res[number, 0].repeat_interleave(2, 0).repeat_interleave(2, 1)
+        assert close(left, small) and close(right, prompts.true[number, 0])
+        assert not close(middle, small) and not close(middle, prompts.true[number, 0])
+
+
+def tile(grid, column: int) -> torch.Tensor:
+    """Tile `column` of a picture with one row of 8x8 images, in [-1, 1]."""
+    factor = grid.shape[0] // 8
+    left = column * (8 * factor + 2)
+    return torch.from_numpy(grid[: 8 * factor : factor, left : left + 8 * factor : factor, 0]) / 127.5 - 1
+
+
+def close(shown: torch.Tensor, image: torch.Tensor) -> bool:
+    """Equal up to the rounding to 256 levels."""
+    return bool((shown - image).abs().max() <= 0.51 / 127.5)

@@ -2,22 +2,37 @@
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 import unet
 from diffusion import restore
 from diffusion.command import command
+from diffusion.drawing import whole
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
     out = Path(config.out)
-    if out.exists() and not config.overwrite:
-        raise ValueError(f"{out} exists; give another out=..., or overwrite=true")
+    check(out, overwrite=config.overwrite)
     model = restore.chosen(config)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unet.save_released(model.network, out)
+    write(model.network, out)
     print(f"Wrote the {len(unet.export_released(model.network))} tensors of {model.origin} to {out}")
+
+
+def check(out: Path, *, overwrite: bool) -> None:
+    """Raise ValueError if nothing can or may be written to `out`."""
+    if out.suffix not in (".pt", ".safetensors"):
+        raise ValueError(f"{out} must end in .pt or .safetensors")
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise ValueError(f"{out} exists; give another out=...{'' if out.is_dir() else ', or overwrite=true'}")
+
+
+def write(network: torch.nn.Module, out: Path) -> None:
+    """Writes the weights to `out`, or leaves what was there as it was."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole(out) as path:
+        unet.save_released(network, path)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, drawing, low_res, restore
-from diffusion.command import command
+from diffusion import build, drawing, low_res, restore, run_folder
+from diffusion.command import command, no_empty_folder
 
 
 @command(__file__)
@@ -17,11 +17,11 @@ def main(config: DictConfig) -> None:
     prompts = low_res.prompts(model, **asked)
     request = drawing.Request(prompts.at_most(config.num_images), config.batch_size, config.seed, prompts)
 
-    place = Path(config.checkpoint)
-    samples = (place if place.is_dir() else place.parent) / "samples"
+    samples = run_folder.holding(Path(config.checkpoint)) / "samples"
     folder = Path(config.out) if config.out else samples / drawing.folder_name(request, model, sampler, **asked)
     print(f"Drawing {request.num_images} images with {model.origin} into {folder}")
-    drawing.write(request, model, sampler, folder)
+    with no_empty_folder(samples), no_empty_folder(folder):
+        drawing.write(request, model, sampler, folder)
     print(f"Look at {folder / 'grid.png'}")
 
 

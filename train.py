@@ -34,7 +34,7 @@ def main(config: DictConfig) -> int:
     finally:
         run.logger.finish(code)
     if code:
-        log.info("Stopped by a signal and saved. The same command goes on from here.")
+        log.info("Stopped by a signal, all steps saved. The same command goes on from here.")
     else:
         log.info("Done. Everything lies in %s", folder)
         log.info("Draw images: %s", run.drawing_command)

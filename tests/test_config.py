@@ -269,6 +269,8 @@ FOREIGN = [
     "diffusion.training.checkpoint.os.mkdir",
     "diffusion.training.checkpoint.Path.mkdir",
     "diffusion.training.checkpoint.save",
+    "diffusion.training.checkpoint.zipfile.ZipFile",
+    "diffusion.training.checkpoint.Path",
     "unet.unet.torch.load",
     "unet.load_released",
     "torch.optim.Optimizer.load_state_dict",

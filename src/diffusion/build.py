@@ -16,7 +16,6 @@ from diffusion import agreement, run_folder
 from diffusion.data import batches
 from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
-from diffusion.samplers import kept_steps
 from diffusion.trained import Trained
 from diffusion.training import Run, Trainer
 
@@ -131,7 +130,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     agreement.check_training(network, diffusion.loss, images, trainer.preview)
     if trainer.preview.every:
         # An impossible spacing is refused now, not at the first preview.
-        kept_steps(len(diffusion.process), sampler.steps)
+        sampler.spaced(diffusion)
     values = plain_values(config)
     facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
     return trainer, Run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -33,16 +36,25 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
     """Make `main(config)` the command of `script`: conf/<its name>.yaml beside it is its configuration.
 
     A ValueError or OSError, or what Hydra refuses, becomes one line on stderr and exit code 1; with
-    HYDRA_FULL_ERROR=1 it is shown whole. What `main` returns is the exit code.
+    HYDRA_FULL_ERROR=1 it is shown whole. What `main` returns is the exit code. In a sweep a run that fails says so and
+    the others go on; a signal ends them all.
     """
     path = Path(script).resolve()
+    failed: list[str] = []
 
     def decorate(main: Main) -> Callable[[], None]:
         @hydra.main(version_base="1.3", config_path=str(path.parent / "conf"), config_name=path.stem)
         def run(config: DictConfig) -> None:
-            with clear_errors(path.stem), no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
-                check_known(config)
-                code = main(config)
+            hydra_config, code = HydraConfig.get(), None
+            try:
+                with clear_errors(path.stem), own_folder(Path(hydra_config.runtime.output_dir)):
+                    check_known(config)
+                    code = main(config)
+            except SystemExit as end:
+                if hydra_config.mode != RunMode.MULTIRUN or not isinstance(end.code, str):
+                    raise
+                print(end.code, file=sys.stderr)
+                failed.append(hydra_config.job.override_dirname)
             if code:
                 sys.exit(code)
 
@@ -51,6 +63,8 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
             with clear_errors(path.stem):
                 run()
+            if failed:
+                sys.exit(f"{path.stem}: {len(failed)} of the sweep's runs failed: {'; '.join(failed)}")
 
         return entry
 
@@ -58,11 +72,14 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
 
 
 @contextmanager
-def no_empty_folder(folder: Path) -> Iterator[None]:
-    """Remove the folder that Hydra made, if nothing came to lie in it."""
+def own_folder(folder: Path) -> Iterator[None]:
+    """End the run's log with the run, and remove the folder that Hydra made if nothing came to lie in it."""
     try:
         yield
     finally:
+        for handler in [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
         if folder != Path.cwd():
             with suppress(OSError):
                 folder.rmdir()
@@ -73,7 +90,10 @@ def clear_errors(name: str) -> Iterator[None]:
     """End the program with one line where a user's mistake would end it with a traceback."""
     try:
         yield
-    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError) as error:
         if SHOW_WHOLE:
             raise
         sys.exit(f"{name}: {one_line(error)}")
@@ -81,6 +101,8 @@ def clear_errors(name: str) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """What went wrong and what to type, in one line."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "the GPU has too little memory; set a smaller train.microbatch, 'model.checkpoint=[...]', or batch_size"
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError | OSError | HydraException):
         return one_line(error.__cause__)  # what the constructor said, without Hydra's words around it
     if isinstance(error, OSError) and error.strerror:

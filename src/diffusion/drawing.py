@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +15,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffusion.data import Prompts, save_picture, to_uint8
+from diffusion.data import Prompts, from_uint8, save_picture, to_uint8
 from diffusion.labels import Labels
 from diffusion.run_folder import plain, shortened
 from diffusion.samplers import Sampler, draw
 from diffusion.trained import Trained
+
+GRID = 400  # images at most in grid.png
+LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class Request(NamedTuple):
@@ -49,32 +56,98 @@ def drawn(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor
 def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
     """Draw the images into `folder`: grid.png, images/00000.png and so on, and samples.npz.
 
-    The npz holds arr_0, uint8 (N, H, W, C), and where classes were asked for arr_1, the labels (N,).
+    The npz holds arr_0, uint8 (N, H, W, C), and where classes were asked for arr_1, the labels (N,). Until the last
+    image is drawn, they lie in images.partial, and what the folder held before stays as it was.
     """
     request.check()
-    batches = []
+    sampler.spaced(model.diffusion)  # Steps that it cannot take are refused before there is a folder.
+    images, partial = folder / "images", folder / "images.partial"
+    if numbered(images) and not (folder / "samples.npz").is_file():
+        raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
+    partial.mkdir(parents=True, exist_ok=True)  # A folder that cannot be written is noticed before hours of drawing.
+    try:
+        pixels = written(request, model, sampler, partial)
+        labels = [] if request.prompts.labels is None else [np.array(request.prompts.labels_of(range(len(pixels))))]
+        with whole(folder / "samples.npz") as path:
+            np.savez(path, pixels, *labels)
+        with whole(folder / "grid.png") as path:
+            x = from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))
+            save_picture(path, request.prompts.picture(x))
+        move_images(partial, images)
+    finally:
+        with suppress(OSError):
+            partial.rmdir()  # succeeds if it is empty
+
+
+def written(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
+    """The images asked for, uint8 (N, H, W, C), each written to `folder` as soon as it is drawn."""
+    for old in numbered(folder):
+        old.unlink()
+    channels, height, width = model.shape
+    pixels = np.empty((request.num_images, height, width, channels), np.uint8)
+    done = 0
     with tqdm(total=request.num_images, unit="image", disable=None) as bar:
         for batch in drawn(request, model, sampler):
-            batches.append(batch.cpu())
+            check_finite(batch, sampler)
+            for image in to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy():
+                pixels[done] = image
+                save_picture(folder / f"{done:05d}.png", image)
+                done += 1
             bar.update(len(batch))
-    x = torch.cat(batches)
-    pixels = to_uint8(x).permute(0, 2, 3, 1).numpy()
-    images = folder / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    for old in images.glob("[0-9]" * 5 + ".png"):
+    return pixels
+
+
+def check_finite(x: Tensor, sampler: Sampler) -> None:
+    """Raise ValueError for images that a diverging sampler drew."""
+    if not x.isfinite().all():
+        settings = ", ".join(f"sampler.{name}={value}" for name, value in vars(sampler).items())
+        raise ValueError(
+            f"the drawn images hold values that are not finite ({type(sampler).__name__} with {settings}); "
+            "set sampler.clip=true, more sampler.steps or, with a guide, sampler=ddim sampler.clip_guided=true"
+        )
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The images in `folder` that are called as `write` calls them; none if there is no such folder."""
+    return [path for path in folder.glob("*.png") if re.fullmatch("[0-9]{5,}", path.stem)]
+
+
+def move_images(source: Path, folder: Path) -> None:
+    """Puts the numbered images of `source` in the place of those in `folder`."""
+    folder.mkdir(exist_ok=True)
+    for old in numbered(folder):
         old.unlink()
-    for number, image in enumerate(pixels):
-        save_picture(images / f"{number:05d}.png", image)
-    save_picture(folder / "grid.png", request.prompts.picture(x[:400]))
-    labels = [] if request.prompts.labels is None else [np.array(request.prompts.labels_of(range(len(x))))]
-    np.savez(folder / "samples.npz", pixels, *labels)
+    for new in numbered(source):
+        os.replace(new, folder / new.name)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` once all is written; the old file stays if that fails."""
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def name_of(sampler: Sampler) -> str:
+    """The sampler, its steps, and each setting that differs from its constructor's: ancestral_50, ddim_all_eta_0.5."""
+    parts = [type(sampler).__name__.lower(), str(sampler.steps or "all")]
+    for name, parameter in inspect.signature(type(sampler)).parameters.items():
+        value = vars(sampler)[name]
+        if name != "steps" and value != parameter.default:
+            parts.append(f"{'' if value else 'no_'}{name}" if isinstance(value, bool) else f"{name}_{value}")
+    return "_".join(parts)
 
 
 def folder_name(request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
-    parts = [type(sampler).__name__.lower(), str(sampler.steps or "all"), model.origin]
+    parts = [name_of(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
     parts += [f"guided_{model.guide.name}_{model.guide.scale:g}"] if model.guide is not None else []
     parts += [f"from_{shortened(plain(low_res))}"] if low_res is not None else []
-    return "_".join(parts).replace("/", "-")
+    name = "_".join(parts).replace("/", "-")
+    return name if len(name) <= LONGEST_NAME else shortened(name)

@@ -22,17 +22,17 @@ def chosen_labels(labels: Labels, classes: Sequence[str] | None) -> list[int] | 
         return None
     if labels is None or labels == "all":
         return list(range(len(classes)))
-    wanted = [labels] if isinstance(labels, str | int) else list(labels)
+    wanted = list(labels) if isinstance(labels, list | tuple) else [labels]
     if not wanted:
         raise ValueError("labels=[] asks for no class; give labels=all or a list such as labels=[0]")
     return [class_number(label, classes) for label in wanted]
 
 
-def class_number(label: str | int, classes: Sequence[str]) -> int:
-    """The number of the class called `label`, or numbered so."""
+def class_number(label: object, classes: Sequence[str]) -> int:
+    """The number of the class called `label`, or numbered so; true and 1.5 are no numbers of classes."""
     if str(label) in classes:
         return list(classes).index(str(label))
-    if isinstance(label, int) and 0 <= label < len(classes):
+    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(classes):
         return label
     known = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
     raise ValueError(f"the model has no class {label!r}; it has {len(classes)}: {known}")

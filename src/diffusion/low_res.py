@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from diffusion.data.folder import image_files
 from diffusion.data.preparation import fitted
 from diffusion.labels import Labels, chosen_labels
 from diffusion.trained import Trained
+
+# What numpy raises for a file that is empty, no archive, damaged, or a single array (.npy) under the name of an npz.
+UNREADABLE = (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
 
 class Given(NamedTuple):
@@ -72,7 +76,7 @@ def from_npz(path: Path, channels: int) -> Given:
     try:
         with np.load(path) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile):
+    except UNREADABLE:
         raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
     images, labels = arrays.get("arr_0"), arrays.get("arr_1")
     if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
@@ -80,8 +84,8 @@ def from_npz(path: Path, channels: int) -> Given:
         raise ValueError(f"{path} must hold arr_0, uint8 (N, height, width, {channels}), and holds {found}")
     if not len(images):
         raise ValueError(f"{path} holds no images; give another file")
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"{path} holds {len(images)} images and {len(labels)} labels; give one label an image")
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
     return Given(torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist())
 
 

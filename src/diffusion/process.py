@@ -63,7 +63,7 @@ class ForwardProcess:
 
     def respace(self, kept: Sequence[int]) -> ForwardProcess:
         """The same process seen only at the steps `kept`, rising; the network is still told the original times."""
-        keep = torch.as_tensor(kept)
+        keep = torch.as_tensor(kept, dtype=torch.int64)
         alpha_bar = self.alpha_bar.values[keep]
         previous = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
         return ForwardProcess(1 - alpha_bar / previous, self.times[keep])
@@ -94,7 +94,9 @@ class ForwardProcess:
 def check(betas: Tensor) -> None:
     """Refuse what is no chain of noising steps."""
     if betas.ndim != 1 or len(betas) < 2:
-        raise ValueError(f"a process needs at least 2 steps, got {betas.numel()}; ask for more (diffusion.steps, sampler.steps)")
+        raise ValueError(
+            f"a process needs at least 2 steps, got {betas.numel()}; ask for more (diffusion.steps, sampler.steps)"
+        )
     worst = betas.max().item() if betas.max() > 1 else betas.min().item()
     if not 0 < worst <= 1 or math.isnan(worst):
         raise ValueError(

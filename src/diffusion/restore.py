@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 import unet
-from diffusion import agreement, build
+from diffusion import agreement, build, run_folder
 from diffusion.samplers import ClassifierGuidance
 from diffusion.trained import Trained
 from diffusion.training import checkpoint
@@ -43,7 +43,7 @@ def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
         return model
     classifier = trained(guidance.classifier, device=str(model.device))
     agreement.check_guides(classifier, model, guidance.classifier)
-    name = Path(guidance.classifier).stem
+    name = f"{run_folder.holding(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
     guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
     return model._replace(guide=guide)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,3 +63,12 @@ def holding(checkpoint: Path) -> Path:
     if checkpoint.is_dir():
         return checkpoint
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+
+
+def argument(key: str, value: object) -> str:
+    """key=value as a shell and Hydra take it, quoted for both where it must be."""
+    text = str(value)
+    if re.fullmatch(r"[\w./+@%-]+", text, re.ASCII):
+        return f"{key}={text}"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return shlex.quote(f"{key}='{escaped}'")

@@ -7,7 +7,7 @@ from PIL import Image
 from toy_gaussian import ToyGaussian
 
 from diffusion.data import Prompts
-from diffusion.drawing import Request, drawn, folder_name, write
+from diffusion.drawing import Request, drawn, folder_name, name_of, whole, write
 from diffusion.samplers import DDIM, Ancestral, ClassifierGuidance
 from diffusion.trained import Trained
 
@@ -55,6 +55,48 @@ def test_drawing_fewer_images_leaves_none_of_the_old_ones_but_strangers(model, t
     assert "arr_1" not in np.load(tmp_path / "samples.npz")
 
 
+def test_pictures_that_were_not_drawn_here_are_left_alone(model, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "00000.png").write_text("a user's")
+    with pytest.raises(ValueError, match="were not drawn here; give another out="):
+        write(Request(1, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path)
+    assert (tmp_path / "images" / "00000.png").read_text() == "a user's"
+
+
+def test_drawing_that_fails_leaves_the_old_images_and_nothing_half_written(model, tmp_path):
+    def everything():
+        return {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    write(Request(2, 2, 0, Prompts()), model, DDIM(steps=3), tmp_path)
+    before = everything()
+    broken = model._replace(network=lambda x, time, y=None: torch.full((len(x), 2, 4, 4), torch.nan))
+    with pytest.raises(ValueError, match=r"not finite \(DDIM with sampler.steps=3, .*; set sampler.clip=true"):
+        write(Request(2, 2, 0, Prompts()), broken, DDIM(steps=3), tmp_path)
+    assert everything() == before and not (tmp_path / "images.partial").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_anything_is_drawn(model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        write(Request(1, 1, 0, Prompts()), model._replace(network=None), DDIM(steps=3), tmp_path / "file" / "new")
+
+
+def test_steps_that_cannot_be_taken_leave_no_folder(model, tmp_path):
+    with pytest.raises(ValueError, match="sampler.steps"):
+        write(Request(1, 1, 0, Prompts()), model, DDIM(steps=11), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path):
+    file = tmp_path / "a.npz"
+    with whole(file) as path:
+        path.write_text("old")
+    with pytest.raises(OSError), whole(file) as path:
+        path.write_text("ne")
+        raise OSError("the disk is full")
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.parametrize("counts", [{"num_images": 0}, {"batch_size": -1}])
 def test_counts_below_one_are_refused_before_anything_is_written(model, tmp_path, counts):
     request = Request(**dict(num_images=1, batch_size=1, seed=0, prompts=Prompts()) | counts)
@@ -72,11 +114,24 @@ def test_another_way_of_drawing_is_another_folder(model):
     names = [
         name(), name(DDIM(steps=5)), name(Ancestral()), name(seed=1), name(labels=[3, 7]), name(labels=3),
         name(low_res="/a/b.npz"), name(low_res="/a/c.npz"), name(guide=guide), name(guide=guide._replace(scale=1.0)),
-        name(step=8), name(weights="raw"),
+        name(step=8), name(weights="raw"), name(DDIM(steps=5, eta=1.0)), name(Ancestral(steps=5, clip=False)),
     ]  # fmt: skip
     assert len(set(names)) == len(names)
     assert name(labels="all") == name() == "ancestral_5_ema_0.9_step_7"
+    assert len(name(labels=list(range(300)))) < 255
     assert all("/" not in name(labels=[word], low_res=word) for word in ("a/b", "../x"))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name"),
+    [
+        (Ancestral(steps=50), "ancestral_50"),
+        (Ancestral(clip=False), "ancestral_all_no_clip"),
+        (DDIM(steps="ddim5", eta=0.5, clip_guided=True), "ddim_ddim5_eta_0.5_clip_guided"),
+    ],
+)
+def test_a_sampler_is_named_by_what_it_does_otherwise(sampler, name):
+    assert name_of(sampler) == name
 
 
 def test_a_guide_steers_a_model_without_classes_towards_those_asked_for(model):

@@ -19,6 +19,7 @@ YEARS = ("1990", "2000", "3")
         ("7", DIGITS, [7]),
         (["cat", "dog", "cat"], ("cat", "dog"), [0, 1, 0]),
         ([1], ("cat", "dog"), [1]),
+        (1.5, ("1", "1.5"), [1]),
         ([3], YEARS, [2]),  # a class that is called so comes before a number
         ([2000, 0], YEARS, [1, 0]),
     ],
@@ -36,6 +37,9 @@ def test_classes_are_named_or_numbered(labels, classes, numbers):
         ([-1], DIGITS, "no class -1"),
         (["bird"], ("cat", "dog"), "no class 'bird'; it has 2: cat, dog"),
         ("1", ("cat", "dog"), "no class '1'"),
+        (1.5, DIGITS, "no class 1.5; it has 10"),
+        (True, DIGITS, "no class True"),
+        ([True], DIGITS, "no class True"),
         ([], DIGITS, r"labels=\[\] asks for no class"),
         ([99], [str(n) for n in range(20, 60)], r"40: 20, .*, 31, \.\.\."),
     ],

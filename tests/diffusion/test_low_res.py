@@ -84,6 +84,7 @@ def test_a_model_that_enlarges_nothing_is_asked_for_classes():
         ({"images": pixels(2, 4)}, "holds nothing"),
         ({"arr_0": pixels(0, 4)}, "no images"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array([0])}, "2 images and 1 labels"),
+        ({"arr_0": pixels(2, 4), "arr_1": np.array(0)}, "2 images and 1 labels"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array([0, 3])}, "no class 3"),
         ({"arr_0": pixels(2, 4)}, r"has no labels; name the class of each image: labels="),
     ],
@@ -95,7 +96,11 @@ def test_an_npz_that_cannot_be_enlarged_says_why(npz, arrays, message):
 
 def test_places_that_hold_no_images_say_so(tmp_path):
     (tmp_path / "bad.npz").write_text("no archive")
-    places = {"bad.npz": "is no npz", "none.npz": "no file", ".": "no images", "gone": "no folder"}
+    (tmp_path / "empty.npz").touch()
+    np.save(tmp_path / "array.npy", pixels(2, 4))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    places = dict.fromkeys(("bad.npz", "empty.npz", "array.npz"), "is no npz")
+    places |= {"none.npz": "no file", ".": "no images", "gone": "no folder"}
     for place, message in places.items():
         with pytest.raises(ValueError, match=message) as caught:
             prompts(model(), labels=None, low_res=str(tmp_path / place))

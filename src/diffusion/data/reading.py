@@ -44,7 +44,7 @@ def _reads(loader: DataLoader[Labelled | ValueError]) -> Generator[Labelled, Non
         if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
             raise
         reason = str(error).partition("\n")[0].strip() or type(error).__name__
-        raise RuntimeError(
+        raise ChildProcessError(  # an OSError, which the command line shows in one line
             f"a process that reads images died ({reason}), perhaps for want of memory; set data.workers=0 to do without"
         ) from error
 
@@ -64,7 +64,7 @@ class _Reader(Dataset["Labelled | ValueError"]):
 
 def _leave_stopping_to_the_parent(worker: int) -> None:
     """Ctrl-C or a scheduler signals every process of a job. Readers that died of it would kill the run that saves."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
 

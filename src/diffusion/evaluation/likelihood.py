@@ -59,7 +59,7 @@ class Likelihood(Evaluation):
 
     def check(self, subject: Subject) -> None:
         self.numbers(subject)
-        self.kept(subject.model.diffusion)
+        subject.model.diffusion.respace(self.kept(subject.model.diffusion))
 
     def __call__(self, subject: Subject, folder: Path) -> str:
         numbers = self.numbers(subject)

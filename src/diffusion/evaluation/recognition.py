@@ -10,12 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.data import Prompts, from_uint8, grid, save_picture, to_uint8
-from diffusion.drawing import Request, drawn
+from diffusion.drawing import Request, drawn, name_of
 from diffusion.evaluation.neighbours import Nearest, nearest, variety
 from diffusion.evaluation.plots import plot_distances
 from diffusion.evaluation.recogniser import recognised, trained_recogniser
 from diffusion.evaluation.subject import Evaluation, Subject, write_result
-from diffusion.samplers import Sampler, kept_steps
+from diffusion.samplers import Sampler
 
 COLUMNS = 10
 SHOWN = 200
@@ -45,7 +45,7 @@ class Recognition(Evaluation):
 
     @property
     def name(self) -> str:
-        return f"recognition_{type(self.sampler).__name__.lower()}_{self.sampler.steps or 'all'}"
+        return f"recognition_{name_of(self.sampler)}"
 
     def __call__(self, subject: Subject, folder: Path) -> str:
         classes = subject.model.classes or []
@@ -100,7 +100,7 @@ class Recognition(Evaluation):
                 f"all images of {subject.title} were seen in training, and the classifier is tested on others; "
                 "give some: data=image_folder data.root=..."
             )
-        kept_steps(len(subject.model.diffusion.process), self.sampler.steps)
+        self.sampler.spaced(subject.model.diffusion)
 
     def samples(self, subject: Subject, prompts: Prompts) -> Labelled:
         """The images, as their pixels are stored, and the classes asked for."""

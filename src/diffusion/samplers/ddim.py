@@ -10,7 +10,6 @@ from torch import Tensor
 from diffusion.gaussian import GaussianDiffusion, Transform
 from diffusion.samplers.guidance import shift_score
 from diffusion.samplers.sampler import Network, Sampler, Step
-from diffusion.samplers.spacing import kept_steps
 
 
 class DDIM(Sampler):
@@ -39,14 +38,21 @@ class DDIM(Sampler):
         eps = process.eps_from_x_0(reverse.x_0, x_t, t)
         alpha_bar, before = process.alpha_bar.at(t, x_t), process.alpha_bar_prev.at(t, x_t)
         std = self.eta * ((1 - before) / (1 - alpha_bar)).sqrt() * (1 - alpha_bar / before).sqrt()
-        x_prev = before.sqrt() * reverse.x_0 + (1 - before - std**2).sqrt() * eps
+        # With eta = 1 what is left for eps can be 0, and rounding would take it below.
+        x_prev = before.sqrt() * reverse.x_0 + (1 - before - std**2).clamp(min=0).sqrt() * eps
         if self.eta > 0:
             noisy = (t > 0).view(-1, *[1] * (x_t.ndim - 1))
             x_prev = x_prev + noisy * std * noise()
         return Step(x_prev, reverse.x_0)
 
     def step_back(
-        self, diffusion: GaussianDiffusion, output: Tensor, x_t: Tensor, t: Tensor, *, transform: Transform | None = None
+        self,
+        diffusion: GaussianDiffusion,
+        output: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        *,
+        transform: Transform | None = None,
     ) -> Step:
         """One step of the same path towards noise: x_{t+1} from x_t (eta = 0)."""
         process = diffusion.process
@@ -57,12 +63,17 @@ class DDIM(Sampler):
 
     @torch.no_grad()
     def encode(
-        self, diffusion: GaussianDiffusion, network: Network, x_0: Tensor, *, condition: Mapping[str, Tensor] | None = None
+        self,
+        diffusion: GaussianDiffusion,
+        network: Network,
+        x_0: Tensor,
+        *,
+        condition: Mapping[str, Tensor] | None = None,
     ) -> Iterator[Step]:
         """Every step from the images x_0 in [-1, 1] to the x_T that `sample` turns back into them."""
         if self.eta:
-            raise ValueError(f"only the deterministic path can be walked backwards, eta is {self.eta}; set sampler.eta=0")
-        diffusion = diffusion.respace(kept_steps(len(diffusion.process), self.steps))
+            raise ValueError(f"only the path without noise can be walked back, eta is {self.eta}; set sampler.eta=0")
+        diffusion = self.spaced(diffusion)
         x_t = x_0
         for i in range(len(diffusion.process)):
             t = torch.full((len(x_t),), i, device=x_t.device)

@@ -15,7 +15,7 @@ def shift_mean(diffusion: GaussianDiffusion, reverse: Reverse, x_t: Tensor, t: T
 
 
 def shift_score(diffusion: GaussianDiffusion, reverse: Reverse, x_t: Tensor, t: Tensor, guidance: Guidance) -> Reverse:
-    """The noise moves by -sqrt(1 - alpha_bar) * gradient, x_0 and mean follow; x_0 is not clipped again (algorithm 2)."""
+    """The noise moves by -sqrt(1 - alpha_bar) * gradient, x_0 and mean follow; x_0 is not clipped again (alg. 2)."""
     process = diffusion.process
     gradient = guidance(x_t, process.time(t))
     eps = process.eps_from_x_0(reverse.x_0, x_t, t) - process.noise.at(t, x_t) * gradient

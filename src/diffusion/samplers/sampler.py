@@ -48,6 +48,10 @@ class Sampler(ABC):
     ) -> Step:
         """One step from x_t, where t (N,) is the same for all; noise is asked for only if the step needs any."""
 
+    def spaced(self, diffusion: GaussianDiffusion) -> GaussianDiffusion:
+        """The diffusion at the steps that this sampler takes. ValueError if it cannot take them."""
+        return diffusion.respace(kept_steps(len(diffusion.process), self.steps))
+
     @torch.no_grad()
     def progressive(
         self,
@@ -64,7 +68,7 @@ class Sampler(ABC):
         `noise()` gives the next standard normal (N, C, ...); `guidance(x_t, time)` the gradient of a log probability
         in x_t, of its shape; `transform` changes each predicted x_0 before it is clipped.
         """
-        diffusion = diffusion.respace(kept_steps(len(diffusion.process), self.steps))
+        diffusion = self.spaced(diffusion)
         x_t = noise()
         for i in reversed(range(len(diffusion.process))):
             t = torch.full((len(x_t),), i, device=x_t.device)

@@ -25,15 +25,35 @@ def save(folder: Path, state: dict[str, Any], *, keep: int, keep_every: int | No
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{state['step']:08d}.pt"
     partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OSError(getattr(error, "errno", None), f"the checkpoint was not written ({reason})", str(path)) from error
+    sync_folder(folder)
     for old in stored(folder)[:-keep]:
         if not (keep_every and step_of(old) % keep_every == 0):
             old.unlink()
     return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` outlast a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def last_step(folder: Path) -> int:
+    """The step of the newest file in a folder, 0 if there is none."""
+    return max(map(step_of, stored(folder)), default=0)
 
 
 def stored(folder: Path) -> list[Path]:
@@ -45,10 +65,12 @@ def step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step_"))
 
 
-def clear_partial(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
+def tidy(folder: Path, step: int) -> None:
+    """Remove what a killed process left half-written, and set aside files after `step`: the damaged ones passed over."""
     for partial in folder.glob("step_*.partial"):
         partial.unlink()
+    for later in [path for path in stored(folder) if step_of(path) > step]:
+        later.rename(later.with_suffix(".damaged"))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -95,6 +117,6 @@ def find(path: Path) -> dict[str, Any]:
     if path.is_dir():
         state = newest(path)
         if state is None:
-            raise ValueError(f"{path} has no checkpoint yet; train there first, or give another run (checkpoint=runs/NAME)")
+            raise ValueError(f"{path} has no checkpoint yet; train there first, or give another: checkpoint=runs/NAME")
         return state
     return load(path)

@@ -26,6 +26,10 @@ class Draws(NamedTuple):
     eps: Tensor
 
 
+class NotFinite(ValueError):
+    """A loss or gradient that would spoil the weights."""
+
+
 class Learner:
     """One optimizer step on one global batch: draw, noise, predict, loss, backward, update."""
 
@@ -50,7 +54,7 @@ class Learner:
         self.steps_done = 0
 
     def step(self, batch: Batch, rate_factor: float) -> None:
-        """Train on one batch. ValueError if its loss or gradient is not finite; the weights are then untouched."""
+        """Train on one batch. NotFinite if its loss or gradient is; the weights are then untouched."""
         self.model.train()
         torch.manual_seed(seed_of(self.seed, "dropout", self.steps_done))
         draws = self.draw(batch)
@@ -69,11 +73,10 @@ class Learner:
         losses = []
         for begin in range(0, total, self.microbatch or total):
             part = slice(begin, begin + (self.microbatch or total))
-            losses.append(
-                self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, {k: c[part] for k, c in condition.items()})
-            )
-        self.schedule_sampler.update(draws.t, torch.cat(losses))
-        self.update(rate_factor)
+            told = {name: values[part] for name, values in condition.items()}
+            losses.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
+        if self.update(rate_factor):
+            self.schedule_sampler.update(draws.t, torch.cat(losses))
         self.steps_done += 1
 
     def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Tensor:
@@ -82,14 +85,16 @@ class Learner:
         with self.precision.autocast():
             terms = self.diffusion.loss(self.diffusion, self.model, example)
         loss = (terms["loss"] * draws.weights).sum() / total
-        if not torch.isfinite(loss):
-            raise ValueError(f"the loss of step {self.steps_done} is {loss.item()}")
+        finite = bool(torch.isfinite(loss))
+        if not finite and not self.precision.scaler.is_enabled():
+            raise NotFinite(f"the loss of step {self.steps_done} is {loss.item()}")
         self.precision.scaler.scale(loss).backward()
-        self.averages.add(terms, draws.t, steps=len(self.diffusion.process), weights=draws.weights)
+        if finite:
+            self.averages.add(terms, draws.t, steps=len(self.diffusion.process), weights=draws.weights)
         return terms["loss"].detach()
 
-    def update(self, rate_factor: float) -> None:
-        """Let the gradient change the weights and their averages; under fp16 an overflow skips the step."""
+    def update(self, rate_factor: float) -> bool:
+        """Let the gradient change the weights and their averages; False if it overflowed fp16, which skips it."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor
         scaler = self.precision.scaler
@@ -98,16 +103,19 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
         finite = bool(torch.isfinite(norm))
         if not finite and not scaler.is_enabled():
-            raise ValueError(f"the gradient of step {self.steps_done} is {norm.item()}")
+            raise NotFinite(f"the gradient of step {self.steps_done} is {norm.item()}")
         scaler.step(self.optimizer)
         scaler.update()
         if self.precision.exhausted:
-            raise ValueError(f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16")
+            raise NotFinite(
+                f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16"
+            )
         if scaler.is_enabled():
             self.averages.add_value("skipped_steps", float(not finite))
         if finite:
             self.averages.add_value("grad_norm", norm)
             self.ema.update()
+        return finite
 
     def readings(self) -> dict[str, float]:
         """The averages since the last call, and where the optimizer and the weights stand."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -13,21 +15,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from diffusion.data import Images, batches, save_picture
+from diffusion.data import Batch, Images, batches, save_picture
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.losses import Classification
+from diffusion.run_folder import argument
 from diffusion.samplers import Sampler
 from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.training import checkpoint, ema, precision
 from diffusion.training.ema import EMA
 from diffusion.training.interruption import Interruption
-from diffusion.training.learner import Learner
+from diffusion.training.learner import Learner, NotFinite
 from diffusion.training.logger import WandbLogger
 from diffusion.training.metrics import MetricsFile
 from diffusion.training.optimizer import rate_factor
 from diffusion.training.precision import Precision
 from diffusion.training.preview import Preview
 from diffusion.training.progress import Progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,9 +57,9 @@ class Run:
     def drawing_command(self) -> str:
         """What to type to draw images with what was trained: by it, or by another model that it guides."""
         if isinstance(self.diffusion.loss, Classification):
-            return f"python sample.py checkpoint=runs/NAME guidance.classifier={self.folder}"
+            return f"python sample.py checkpoint=runs/NAME {argument('guidance.classifier', self.folder)}"
         small = "" if self.images.low_res_size is None else " low_res=FOLDER"
-        return f"python sample.py checkpoint={self.folder}{small}"
+        return f"python sample.py {argument('checkpoint', self.folder)}{small}"
 
 
 class Trainer:
@@ -94,9 +99,14 @@ class Trainer:
     def check(self) -> None:
         precision.check(self.precision)
         ema.check(self.ema_rates)
-        for name in ("batch_size", "log_every", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name}={getattr(self, name)} must be at least 1")
+        for name in ("batch_size", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"train.{name}={value} must be at least 1")
+        if self.warmup_steps < 0:
+            raise ValueError(f"train.warmup_steps={self.warmup_steps} must be 0 or more")
+        if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
+            raise ValueError(f"train.clip_grad_norm={self.clip_grad_norm} must be above 0; null never clips")
         if self.microbatch is not None and (self.microbatch < 1 or self.batch_size % self.microbatch):
             raise ValueError(
                 f"train.batch_size={self.batch_size} is not a multiple of train.microbatch={self.microbatch}; "
@@ -110,13 +120,19 @@ class Trainer:
             learner.load_state_dict(state)
         metrics = MetricsFile(run.folder / "metrics.jsonl")
         metrics.rewind(learner.steps_done)
-        checkpoint.clear_partial(run.checkpoints)
+        checkpoint.tidy(run.checkpoints, learner.steps_done)
         stream = batches(
             run.images, batch_size=self.batch_size, seed=run.seed, start=learner.steps_done, device=run.device
         )
         progress = Progress(self.max_steps, learner.steps_done)
         with Interruption() as interruption, closing(stream), closing(progress):
-            return self.loop(run, learner, stream, metrics, progress, interruption)
+            try:
+                return self.loop(run, learner, stream, metrics, progress, interruption)
+            except NotFinite:
+                raise
+            except (ValueError, OSError):
+                self.save(run, learner)
+                raise
 
     def learner(self, run: Run) -> Learner:
         model = run.model.to(run.device)
@@ -133,34 +149,33 @@ class Trainer:
         )
 
     def loop(self, run, learner, stream, metrics, progress, interruption) -> int:
-        saved, since, logged = learner.steps_done, time.perf_counter(), learner.steps_done
+        since, logged = time.perf_counter(), learner.steps_done
         last = self.max_steps is not None and learner.steps_done >= self.max_steps
         while not last and not interruption:
-            self.step(run, learner, next(stream), saved)
+            self.step(run, learner, next(stream))
             step = learner.steps_done
             last = step == self.max_steps
             if step % self.log_every == 0 or last:
                 speed = (step - logged) * self.batch_size / (time.perf_counter() - since)
                 self.log(run, learner, metrics, progress, speed)
                 logged = step
-            if self.preview.due(step, last):
-                self.draw(run, learner)
             if step % self.save_every == 0 or last:
                 self.save(run, learner)
-                saved = step
+            if self.preview.due(step, last):
+                self.draw(run, learner)
             if logged == step:
                 since = time.perf_counter()
-        if interruption and saved != learner.steps_done:
-            self.save(run, learner)
+        self.save(run, learner)
         return interruption.exit_code
 
-    def step(self, run: Run, learner: Learner, batch, saved: int) -> None:
+    def step(self, run: Run, learner: Learner, batch: Batch) -> None:
         factor = rate_factor(learner.steps_done, warmup_steps=self.warmup_steps, anneal_steps=self.anneal_steps)
         try:
             learner.step(batch, factor)
-        except ValueError as error:
+        except NotFinite as error:
+            saved = checkpoint.last_step(run.checkpoints)
             good = f"{run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
-            hint = "lower train.optimizer.lr, set train.clip_grad_norm=1 or train.precision=float32"
+            hint = f"go on with name={run.folder.name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
             run.logger.alert("Training stopped", str(error))
             raise ValueError(f"{error}; training stops before it spoils the weights ({good}); {hint}") from None
 
@@ -169,15 +184,22 @@ class Trainer:
         readings = learner.readings() | {"images_per_second": speed, "memory_gb": memory(run.device)}
         metrics.write(learner.steps_done, {"images": images, **readings})
         run.logger.log(learner.steps_done, {"images": images, **readings})
-        progress.update(learner.steps_done, images_per_second=speed, loss=readings["loss"])
+        progress.update(learner.steps_done, images_per_second=speed, loss=readings.get("loss", float("nan")))
 
     def draw(self, run: Run, learner: Learner) -> None:
-        pictures = self.preview.pictures(learner.model, learner.ema, run.diffusion, run.sampler, run.images)
-        for name, grid in pictures:
-            save_picture(run.folder / "samples" / f"step_{learner.steps_done:08d}_{name}.png", grid)
-            run.logger.images(learner.steps_done, f"samples/{name}", grid, f"step {learner.steps_done}, {name}")
+        """Draw and keep previews; what goes wrong with them costs pictures, never the training."""
+        step = learner.steps_done
+        try:
+            for name, grid in self.preview.pictures(learner.model, learner.ema, run.diffusion, run.sampler, run.images):
+                save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
+                run.logger.images(step, f"samples/{name}", grid, f"step {step}, {name}")
+        except (OSError, RuntimeError) as error:
+            log.warning("Training goes on without the preview of step %d: %s", step, str(error).splitlines()[0])
 
     def save(self, run: Run, learner: Learner) -> None:
+        """Write a checkpoint of the step in hand, unless it is there already or is the untrained beginning."""
+        if learner.steps_done in (0, checkpoint.last_step(run.checkpoints)):
+            return
         state = {**learner.state_dict(), "config": run.config}
         checkpoint.save(run.checkpoints, state, keep=self.keep, keep_every=self.keep_every)
 
@@ -186,4 +208,5 @@ def memory(device: torch.device) -> float:
     """The most memory used so far, in GB: of the GPU, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

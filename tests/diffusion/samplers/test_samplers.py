@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy_gaussian import ToyGaussian
 
-from diffusion import DDIM, VLB, Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion
+from diffusion import DDIM, VLB, Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
 from diffusion.randomness import generator
 from diffusion.samplers import draw
 
@@ -136,3 +136,15 @@ def test_guidance_by_a_likelihood_draws_from_the_posterior():
         x_t = sampler.step(toy.diffusion, toy.network(x_t, at), x_t, at, lambda: silence, guidance=guidance).x_t
     wanted = seen * toy.std**2 / (1 + toy.std**2)
     assert x_t.item() == pytest.approx(wanted, rel=0.01)  # guidance is exact for infinitely many steps
+
+
+@pytest.mark.parametrize("total, steps", [(4000, 4), (4000, 6), (4000, 20), (1000, 2), (1000, 3), (1000, 8)])
+def test_ddim_with_eta_1_stays_finite_where_nothing_is_left_for_eps(total, steps):
+    diffusion = GaussianDiffusion(
+        steps=total, schedule=Cosine(), prediction=Epsilon(), variance=FixedSmall(), loss=Simple()
+    )
+    chance = torch.Generator().manual_seed(0)
+    x = DDIM(steps=steps, eta=1.0).sample(
+        diffusion, lambda x_t, time: x_t, lambda: torch.randn(2, 1, 4, 4, generator=chance)
+    )
+    assert x.isfinite().all()

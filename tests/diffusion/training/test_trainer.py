@@ -153,3 +153,42 @@ def test_impossible_settings_say_what_to_type(options, message):
 def test_fewer_images_than_a_batch_are_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(ValueError, match=r"12 images do not fill a batch of 16; set train\.batch_size=12"):
         tiny_trainer(batch_size=16, max_steps=1).fit(tiny_run(tmp_path / "run"))
+
+
+class Failing(Preview):
+    def pictures(self, *_):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_preview_that_fails_costs_pictures_and_nothing_else(tmp_path, caplog):
+    run = tiny_run(tmp_path / "run")
+    assert tiny_trainer(max_steps=3, preview=Failing(every=1)).fit(run) == 0
+    assert checkpoint.newest(run.folder)["step"] == 3
+    assert "without the preview of step 3" in caplog.text
+
+
+def test_data_that_cannot_be_read_stop_the_run_with_all_its_steps_saved(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    whole = run.images.read
+    reads = iter(range(100))
+
+    def read(indices):
+        if next(reads) == 3:
+            raise ValueError("cannot read cat.png")
+        return whole(indices)
+
+    run.images.read = read
+    with pytest.raises(ValueError, match=r"cat\.png"):
+        tiny_trainer(max_steps=9).fit(run)
+    assert checkpoint.newest(run.folder)["step"] == 3
+
+
+def test_a_damaged_newest_file_is_set_aside_and_its_step_saved_again(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=4, save_every=2, keep=1, keep_every=2).fit(run)
+    newest = checkpoint.stored(run.checkpoints)[-1]
+    newest.write_bytes(newest.read_bytes()[:100])
+    again = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=4, save_every=2, keep=1).fit(again, checkpoint.newest(run.folder))
+    assert checkpoint.newest(run.folder)["step"] == 4
+    assert [path.name for path in run.checkpoints.glob("*.damaged")] == ["step_00000004.damaged"]

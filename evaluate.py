@@ -5,7 +5,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from diffusion import build, restore, run_folder
-from diffusion.command import command, no_empty_folder
+from diffusion.command import command
+from diffusion.files import made
 
 
 @command(__file__)
@@ -16,8 +17,7 @@ def main(config: DictConfig) -> None:
     results = run_folder.holding(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
     print(f"Measuring {subject.model.origin} on {subject.title} into {folder}", flush=True)
-    with no_empty_folder(results), no_empty_folder(folder):
-        folder.mkdir(parents=True, exist_ok=True)  # A folder that cannot be written is noticed before the measuring.
+    with made(folder):
         print(evaluation(subject, folder))
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 import unet
 from diffusion import restore
 from diffusion.command import command
-from diffusion.drawing import whole
+from diffusion.files import whole
 
 
 @command(__file__)

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion import build, drawing, low_res, restore, run_folder
-from diffusion.command import command, no_empty_folder
+from diffusion.command import command
 
 
 @command(__file__)
@@ -20,8 +20,7 @@ def main(config: DictConfig) -> None:
     samples = run_folder.holding(Path(config.checkpoint)) / "samples"
     folder = Path(config.out) if config.out else samples / drawing.folder_name(request, model, sampler, **asked)
     print(f"Drawing {request.num_images} images with {model.origin} into {folder}")
-    with no_empty_folder(samples), no_empty_folder(folder):
-        drawing.write(request, model, sampler, folder)
+    drawing.write(request, model, sampler, folder)
     print(f"Look at {folder / 'grid.png'}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, restore
+from diffusion import build, restore, run_folder
 from diffusion.command import command
 from diffusion.training import checkpoint
 
@@ -20,10 +20,10 @@ def main(config: DictConfig) -> int:
     log.info("Run folder: %s", folder)
     state = checkpoint.newest(folder)
     if state is not None:
-        changes = build.check_resumable(state["config"], run.config)
+        changes = run_folder.check_resumable(state["config"], run.config)
         log.info("Resuming at step %d. %s", state["step"], "; ".join(changes))
     elif config.init_from is not None:
-        restore.start_from(run.model, config.init_from)
+        restore.start_from(run.model, config.init_from, model=run.config["model"])
         log.info("Starting with the weights of %s", config.init_from)
     OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
 

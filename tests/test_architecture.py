@@ -77,7 +77,7 @@ LAYERS = [
     {"gaussian"},
     {"bound"},
     {"losses", "samplers", "schedule_samplers", "data"},
-    {"trained", "labels", "training", "evaluation", "drawing", "run_folder", "low_res", "agreement"},
+    {"files", "trained", "labels", "training", "evaluation", "drawing", "run_folder", "low_res", "agreement"},
     {"build", "config", "command", "restore"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

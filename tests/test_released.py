@@ -127,8 +127,12 @@ def test_a_run_started_from_weights_begins_with_them(compose, network, tmp_path)
 
     again = network(*digits)
     again.head[-1].weight.data.zero_()
-    restore.start_from(again, str(tmp_path / "new"))
+    restore.start_from(again, str(tmp_path / "new"), model={})
     assert all(torch.equal(tensor, original[name]) for name, tensor in unet.export_released(again).items())
+
+    other = {"heads": 1, "dropout": 0.5, "num_classes": 3, "attention_resolutions": [16, 8, 4]}
+    with pytest.raises(ValueError, match=r"weights of another network; set 'model.attention_resolutions=.*model.heads"):
+        restore.start_from(again, str(tmp_path / "new"), model=other)
 
     said = run("export.py", f"checkpoint={tmp_path / 'new'}", f"out={tmp_path / 'new.safetensors'}")
     assert f"{len(original)} tensors" in said
@@ -141,4 +145,4 @@ def test_weights_that_do_not_fit_do_not_start_a_run(network, tmp_path):
     path = tmp_path / "old.pt"
     unet.save_released(network(*BASELINE), path)
     with pytest.raises(ValueError, match=r"label_emb\.weight does not occur in the file .* model\.num_classes=null"):
-        restore.start_from(network(*CONDITIONAL), str(path))
+        restore.start_from(network(*CONDITIONAL), str(path), model={})

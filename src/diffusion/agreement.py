@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.data import Images
-from diffusion.gaussian import TrainingLoss
+from diffusion.gaussian import GaussianDiffusion, TrainingLoss
 from diffusion.labels import class_number
 from diffusion.losses import Classification
+from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.trained import Trained
 from diffusion.training import Preview
 
@@ -31,6 +32,29 @@ def check_training(network: nn.Module, loss: TrainingLoss, images: Images, previ
         raise ValueError(
             f"the data come with small images (data.low_res_size={images.low_res_size}), which {name} is not shown; "
             "set model=superres_tiny, or data=digits"
+        )
+    check_shape(network, images)
+
+
+def check_shape(network: nn.Module, images: Images) -> None:
+    """Raise ValueError unless the network accepts an image of this shape, which it is shown without computing."""
+    weights = {name: weight.to("meta") for name, weight in network.state_dict().items()}
+    x = torch.zeros(1, *images.shape, device="meta")
+    time = torch.zeros(1, device="meta")
+    told = inspect.signature(network.forward).parameters
+    condition = images.condition(x, time.long())
+    with torch.no_grad():
+        given = {name: value for name, value in condition.items() if name in told}
+        torch.func.functional_call(network, weights, (x, time), given)
+
+
+def check_times(diffusion: GaussianDiffusion, schedule_sampler: ScheduleSampler) -> None:
+    """Raise ValueError unless the t to train on are drawn from all those of the diffusion."""
+    steps = len(diffusion.process)
+    if schedule_sampler.steps != steps:
+        raise ValueError(
+            f"train.schedule_sampler.steps={schedule_sampler.steps} is not diffusion.steps={steps}; "
+            "leave it out, it follows diffusion.steps"
         )
 
 

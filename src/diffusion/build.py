@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pkgutil
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +12,7 @@ from typing import Any, cast
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion import agreement, run_folder
@@ -20,16 +23,29 @@ from diffusion.trained import Trained
 from diffusion.training import Run, Trainer
 
 PACKAGES = ("diffusion", "unet", "torch.optim")
+# What training cannot do without, each an object of its own.
+PARTS = (
+    "data", "model", "diffusion", "diffusion.schedule", "diffusion.prediction", "diffusion.variance", "diffusion.loss",
+    "train", "train.optimizer", "train.schedule_sampler", "train.preview", "sampler", "logger",
+)  # fmt: skip
 
 
 def instantiate(node: DictConfig, **given: Any) -> Any:
-    """The object that a node describes; ValueError if a `_target_` in it is not allowed, or a value is missing."""
+    """The object that a node describes; ValueError if a `_target_` in it is not allowed, or a value is missing.
+
+    What a constructor refuses comes out as it was raised.
+    """
     for target in targets(OmegaConf.to_container(node, resolve=True)):
         check_target(target)
     missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
     if missing:
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
-    return hydra.utils.instantiate(node, _convert_="all", **given)
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **given)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | OSError):
+            raise error.__cause__ from None
+        raise
 
 
 def targets(node: Any) -> list[str]:
@@ -45,10 +61,11 @@ def targets(node: Any) -> list[str]:
 def check_target(target: str) -> None:
     """Refuse what is no class of the allowed packages and no optimizer: a function could write files.
 
-    A name that begins elsewhere is not even looked up, since importing runs code.
+    A name that begins elsewhere is not even looked up, since importing runs code. pkgutil would take a colon in a name
+    and look up something else than Hydra.
     """
     refused = ValueError(f"_target_={target} is refused: only classes of {', '.join(PACKAGES)} may be built")
-    if not inside(target):
+    if not inside(target) or not re.fullmatch(r"[\w.]+", target):
         raise refused
     try:
         found = pkgutil.resolve_name(target)
@@ -69,7 +86,7 @@ def plain_values(node: DictConfig) -> dict[str, Any]:
 
 
 def device_named(name: str) -> torch.device:
-    """"auto" is a GPU if there is one."""
+    """The device of that name; "auto" is a GPU if there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -101,13 +118,16 @@ def model(
         if OmegaConf.is_missing(node, key):
             node[key] = fact
         elif node[key] != fact and not (key == "num_classes" and node[key] is None):
-            raise ValueError(f"model.{key}={node[key]}, but {reason(key, fact, diffusion)}; leave it out")
+            raise ValueError(
+                f"model.{key}={node[key]}, but {reason(key, fact, diffusion)}; "
+                f"set model.{key}={'null' if fact is None else fact}"
+            )
     return instantiate(node)
 
 
 def reason(key: str, fact: Any, diffusion: GaussianDiffusion) -> str:
     if key == "out_channels":
-        return f"{type(diffusion.variance).__name__} needs {fact} output channels (model.out_channels={fact})"
+        return f"{type(diffusion.variance).__name__} needs {fact} output channels"
     if key == "num_classes":
         return "the data have no labels" if fact is None else f"the data have {fact} classes"
     return f"the data have {key.replace('in_', '')} {fact}"
@@ -115,10 +135,16 @@ def reason(key: str, fact: Any, diffusion: GaussianDiffusion) -> str:
 
 def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     """The trainer and the run that a training configuration describes, kept in `folder`."""
+    run_folder.check_name(config.name)
+    if absent := [part for part in PARTS if OmegaConf.select(config, part) is None]:
+        raise ValueError(f"{absent[0]} is null, and nothing can be trained without it; leave {absent[0]}=null out")
     device = device_named(config.device)
     diffusion = instantiate(config.diffusion)
     trainer = instantiate(config.train)
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
+    agreement.check_times(diffusion, trainer.schedule_sampler)
+    trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now
+    run_folder.resolve_roots(config.data)
     images = instantiate(config.data)
     agreement.check_labels(diffusion.loss, images)
     torch.manual_seed(config.seed)
@@ -154,9 +180,10 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     if config.batch_size < 1:
         raise ValueError(f"batch_size={config.batch_size} must be at least 1")
     agreement.check_draws(model, config.checkpoint)
-    learned_from = model.config["data"]
     if model.step is None:  # A released file: its recipe stands in config.data, and may name another split.
-        learned_from = with_split(learned_from, "train")
+        learned_from = with_split(model.config["data"], "train")
+    else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
+        learned_from = without_download(model.config["data"])
     data = learned_from if config.data is None else plain_values(config.data)
     named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
     data = data if named else with_split(data, "test")
@@ -182,33 +209,16 @@ def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
     return {**data, "split": split} if data.get("split") in ("train", "test") else data
 
 
+def without_download(data: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of data, with download=false wherever there is such a setting."""
+    if "images" in data:
+        return {**data, "images": without_download(data["images"])}
+    return {**data, "download": False} if "download" in data else data
+
+
 def described(data: dict[str, Any]) -> dict[str, Any]:
     """What decides which images these are: not how they are read, nor whether training mirrors them."""
-    settings = flat({"data": data})
+    data = copy.deepcopy(data)
+    run_folder.resolve_roots(data)
+    settings = run_folder.flat({"data": data})
     return {key: settings[key] for key in settings if not run_folder.same_experiment(key) and not key.endswith(".flip")}
-
-
-def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The settings that changed, as "key: old -> new"; ValueError if one of them makes it another experiment."""
-    before, after = flat(old), flat(new)
-    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    refused = [key for key in changed if not run_folder.may_change(key)]
-    said = {key: f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed}
-    if refused:
-        raise ValueError(
-            "this run folder holds another experiment ("
-            + "; ".join(said[key] for key in refused)
-            + "); take the old settings back, or give the new run another name=..."
-        )
-    return list(said.values())
-
-
-def flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    if not isinstance(node, dict):
-        return {prefix: node}
-    return {
-        key: value
-        for name, child in node.items()
-        for key, value in flat(child, f"{prefix}.{name}" if prefix else str(name)).items()
-    }

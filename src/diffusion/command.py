@@ -47,7 +47,7 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
         def run(config: DictConfig) -> None:
             hydra_config, code = HydraConfig.get(), None
             try:
-                with clear_errors(path.stem), own_folder(Path(hydra_config.runtime.output_dir)):
+                with clear_errors(path.stem), no_empty_folder(Path(hydra_config.runtime.output_dir)), own_log():
                     check_known(config)
                     code = main(config)
             except SystemExit as end:
@@ -72,14 +72,22 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
 
 
 @contextmanager
-def own_folder(folder: Path) -> Iterator[None]:
-    """End the run's log with the run, and remove the folder that Hydra made if nothing came to lie in it."""
+def own_log() -> Iterator[None]:
+    """End a run's log with the run, or what a sweep says between two runs would go there too."""
     try:
         yield
     finally:
         for handler in [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+@contextmanager
+def no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove a folder if nothing came to lie in it."""
+    try:
+        yield
+    finally:
         if folder != Path.cwd():
             with suppress(OSError):
                 folder.rmdir()

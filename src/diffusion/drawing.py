@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.data import Prompts, from_uint8, save_picture, to_uint8
+from diffusion.files import made, whole
 from diffusion.labels import Labels
 from diffusion.run_folder import plain, shortened
 from diffusion.samplers import Sampler, draw
@@ -64,8 +65,7 @@ def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> N
     images, partial = folder / "images", folder / "images.partial"
     if numbered(images) and not (folder / "samples.npz").is_file():
         raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
-    partial.mkdir(parents=True, exist_ok=True)  # A folder that cannot be written is noticed before hours of drawing.
-    try:
+    with made(partial):
         pixels = written(request, model, sampler, partial)
         labels = [] if request.prompts.labels is None else [np.array(request.prompts.labels_of(range(len(pixels))))]
         with whole(folder / "samples.npz") as path:
@@ -74,9 +74,6 @@ def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> N
             x = from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))
             save_picture(path, request.prompts.picture(x))
         move_images(partial, images)
-    finally:
-        with suppress(OSError):
-            partial.rmdir()  # succeeds if it is empty
 
 
 def written(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
@@ -119,17 +116,8 @@ def move_images(source: Path, folder: Path) -> None:
         old.unlink()
     for new in numbered(source):
         os.replace(new, folder / new.name)
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` once all is written; the old file stays if that fails."""
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with suppress(OSError):
+        source.rmdir()
 
 
 def name_of(sampler: Sampler) -> str:

@@ -53,6 +53,8 @@ class GaussianDiffusion:
         loss: TrainingLoss,
         rescale_times: bool = True,
     ) -> None:
+        if steps < 2:
+            raise ValueError(f"a process needs at least 2 steps, got {steps}; ask for more (diffusion.steps)")
         loss.check(variance)
         times = torch.arange(steps)
         self.process = ForwardProcess(schedule.betas(steps), times.float() * (1000 / steps) if rescale_times else times)

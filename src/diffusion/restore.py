@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from diffusion.samplers import ClassifierGuidance
 from diffusion.trained import Trained
 from diffusion.training import checkpoint
 
+# Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
+MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
 
@@ -48,11 +52,24 @@ def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
     return model._replace(guide=guide)
 
 
-def start_from(network: torch.nn.Module, path: str) -> None:
-    """Give the network the weights at `path`, a released file or our own; ValueError unless they fit exactly."""
+def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any]) -> None:
+    """Give the network of configuration `model` the weights at `path`, a released file or our own.
+
+    ValueError unless they fit exactly, and were trained in a network that computes the same.
+    """
     state = own_state(path)
+    if state is not None:
+        check_same_network(state["config"]["model"], model, path)
     own = None if state is None else unet.export_released(restored(state, ema=None, device="cpu").network)
     unet.load_released(network, own or path)
+
+
+def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:
+    """Raise ValueError if a setting differs that changes what weights of the same shapes mean."""
+    changed = [key for key in sorted(old.keys() & new.keys()) if key not in MAY_DIFFER and old[key] != new[key]]
+    if changed:
+        typed = [shlex.quote(f"model.{key}={json.dumps(old[key], separators=(',', ':'))}") for key in changed]
+        raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
 
 
 def own_state(path: str) -> dict[str, Any] | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 # Settings that leave the experiment the same: changing one resumes the run instead of starting another.
 SAME_EXPERIMENT = (
     "train.max_steps", "train.log_every", "train.save_every", "train.keep", "train.keep_every", "train.preview",
-    "train/preview", "sampler", "logger", "device", "runs", "name", "data.workers", "data.download",
-    "data.images.workers", "data.images.download", "hydra",
+    "sampler", "logger", "device", "runs", "name", "data.workers", "data.download", "data.on_error",
+    "data.images.workers", "data.images.download", "data.images.on_error", "hydra",
 )  # fmt: skip
 # Settings that make another experiment, but that a run may also change half-way if it is told so under its old name.
 HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm", "data.root", "data.images.root")
@@ -32,22 +34,38 @@ def may_change(key: str) -> bool:
 def name_of(overrides: Iterable[str]) -> str:
     """A folder name made of the overrides that make the experiment; "default" when there are none.
 
-    model.heads=2 and data.root=/a/b become model.heads-2+data.root-a-b, which Hydra takes unquoted in checkpoint=...
+    model.heads=2 and data.root=/a/b become data.root-a-b-02a5ee6c+model.heads-2, which Hydra takes unquoted in
+    checkpoint=...
     """
     chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0]))
     return shortened("+".join(plain(o) for o in chosen)) or "default"
 
 
-def plain(text: str) -> str:
-    """`text` in letters, digits, dots, underscores and hyphens."""
-    return re.sub(r"[^\w.]+", "-", text).strip("-")
+def plain(override: str) -> str:
+    """key=value in ASCII letters, digits, dots, underscores and hyphens, with a hash where the value was another text.
+
+    Words, numbers and lists of numbers can be read back without one: [8,4] becomes 8-4.
+    """
+    key, _, value = override.partition("=")
+    text = re.sub(r"[^\w.]+", "-", f"{key}-{value}", flags=re.ASCII).strip("-")
+    readable = re.fullmatch(r"\w[\w.]*(-[\w.]+)*|\[?[\d.]+(,[\d.]+)*]?|", value, re.ASCII)
+    return text if readable else f"{text}-{hashed(override)}"
 
 
 def shortened(name: str) -> str:
     """`name`, or its beginning and a hash of the whole when it is long."""
-    if len(name) <= LONGEST:
-        return name
-    return f"{name[: LONGEST - 9]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{hashed(name)}"
+
+
+def hashed(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless `name` is that of a folder below the runs folder."""
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or not set(parts) - {"", "."}:
+        raise ValueError(f"name={name} is no folder below the runs folder; set name=my_run, or runs=... to keep runs elsewhere")
 
 
 def sweep_of(command: Iterable[str]) -> str | None:
@@ -72,3 +90,36 @@ def argument(key: str, value: object) -> str:
         return f"{key}={text}"
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return shlex.quote(f"{key}='{escaped}'")
+
+
+def resolve_roots(data: Any) -> None:
+    """Make the folders in a configuration of data absolute, so that they are found from anywhere."""
+    for node in (data, data.get("images")):
+        if node is not None and node.get("root") is not None:
+            node["root"] = os.path.abspath(os.path.expanduser(node["root"]))
+
+
+def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The settings that changed, as "key: old -> new"; ValueError if one of them makes it another experiment."""
+    before, after = flat(old), flat(new)
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    refused = [key for key in changed if not may_change(key)]
+    said = {key: f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed}
+    if refused:
+        raise ValueError(
+            "this run folder holds another experiment ("
+            + "; ".join(said[key] for key in refused)
+            + "); take the old settings back, or give the new run another name=..."
+        )
+    return list(said.values())
+
+
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(node, dict):
+        return {prefix: node}
+    return {
+        key: value
+        for name, child in node.items()
+        for key, value in flat(child, f"{prefix}.{name}" if prefix else str(name)).items()
+    }

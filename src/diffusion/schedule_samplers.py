@@ -20,6 +20,8 @@ class ScheduleSampler(ABC):
     """Draws t with a probability proportional to `weights()`."""
 
     def __init__(self, *, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"train.schedule_sampler.steps={steps} must be at least 1")
         self.steps = steps
 
     @abstractmethod
@@ -61,6 +63,10 @@ class LossSecondMoment(ScheduleSampler):
 
     def __init__(self, *, steps: int, history: int = 10, uniform_fraction: float = 0.001) -> None:
         super().__init__(steps=steps)
+        if history < 1:
+            raise ValueError(f"train.schedule_sampler.history={history} must be at least 1")
+        if not 0 <= uniform_fraction <= 1:
+            raise ValueError(f"train.schedule_sampler.uniform_fraction={uniform_fraction} must lie between 0 and 1")
         self.uniform_fraction = uniform_fraction
         self.losses = torch.zeros(steps, history, dtype=torch.float64)
         self.counts = torch.zeros(steps, dtype=torch.int64)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .attention import attend, count_heads
 from .layers import GroupNorm, Head, Pointwise, convolution, zero
-from .plan import Plan, one_of
+from .plan import HEADS, Plan, one_of
 from .trunk import Trunk
 
 POOLS = ("attention", "adaptive", "spatial", "spatial_v2")
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         channel_mult: tuple[int, ...] = (1, 2, 3, 4),
         blocks_per_level: int = 2,
         attention_resolutions: tuple[int, ...] = (32, 16, 8),
-        heads: int = 4,
+        heads: int = HEADS,
         channels_per_head: int | None = 64,
         attention_order: str = "heads_first",
         dropout: float = 0.0,

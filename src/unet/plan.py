@@ -12,6 +12,7 @@ from .attention import AttentionBlock, count_heads
 from .blocks import Downsample, ResBlock, Stage, Upsample, grow, shrink
 from .layers import CONVOLUTIONS
 
+HEADS = 4  # the default of every network
 RESAMPLINGS = ("convolution", "pooling", "residual")
 
 
@@ -42,6 +43,7 @@ class Plan:
     resampling: str
     checkpoint: tuple[int, ...] = ()
     dims: int = 2
+    heads_up: int | None = None
 
     def __post_init__(self) -> None:
         if self.dims not in CONVOLUTIONS:
@@ -53,6 +55,12 @@ class Plan:
                 f"base_channels={self.base_channels}, channel_mult={list(self.channel_mult)}, "
                 f"blocks_per_level={self.blocks_per_level} make no network; set model.base_channels, "
                 "model.blocks_per_level and one or more numbers in model.channel_mult to 1 or more"
+            )
+        if self.channels_per_head is not None and (self.heads != HEADS or self.heads_up is not None):
+            raise ValueError(
+                f"channels_per_head={self.channels_per_head} decides the heads, so heads={self.heads} and "
+                f"heads_up={self.heads_up} would do nothing; set model.channels_per_head=null, or leave heads at "
+                f"model.heads={HEADS} and heads_up out"
             )
         if self.image_size < 1 or self.image_size % self.stride:
             raise ValueError(

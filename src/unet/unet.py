@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import GroupNorm, Head, convolution, zero
-from .plan import Plan
+from .plan import HEADS, Plan
 from .trunk import Trunk
 
 
@@ -43,7 +43,7 @@ class UNet(nn.Module):
         channel_mult: tuple[int, ...] = (1, 2, 3, 4),
         blocks_per_level: int = 2,
         attention_resolutions: tuple[int, ...] = (16, 8),
-        heads: int = 4,
+        heads: int = HEADS,
         heads_up: int | None = None,
         channels_per_head: int | None = None,
         attention_order: str = "heads_first",
@@ -63,6 +63,7 @@ class UNet(nn.Module):
             blocks_per_level=blocks_per_level,
             attention_resolutions=attention_resolutions,
             heads=heads,
+            heads_up=heads_up,
             channels_per_head=channels_per_head,
             attention_order=attention_order,
             dropout=dropout,
@@ -73,7 +74,7 @@ class UNet(nn.Module):
             dims=dims,
         )
         self.trunk = Trunk(plan, self.stacked_images * in_channels, num_classes)
-        self.up = up_half(plan, self.trunk.skip_channels, heads_up)
+        self.up = up_half(plan, self.trunk.skip_channels)
         channels = plan.levels[0].channels
         last = zero(convolution(channels, out_channels, dims=dims))
         self.head = Head(GroupNorm(norm_groups, channels), nn.SiLU(), last)
@@ -93,14 +94,14 @@ class UNet(nn.Module):
         return Features(down, middle, up)
 
 
-def up_half(plan: Plan, skip_channels: list[int], heads: int | None) -> nn.ModuleList:
+def up_half(plan: Plan, skip_channels: list[int]) -> nn.ModuleList:
     """The stages from the coarsest level to the finest; each takes one skip, the last of a level doubles the size."""
     stages = nn.ModuleList()
     skips = list(skip_channels)
     channels = skips[-1]
     for level in reversed(plan.levels):
         for _ in range(plan.blocks_per_level + 1):
-            stages.append(plan.stage(level, channels + skips.pop(), heads=heads))
+            stages.append(plan.stage(level, channels + skips.pop(), heads=plan.heads_up))
             channels = level.channels
         if level is not plan.levels[0]:
             stages[-1].add_module("upsample", plan.upsample(level))

@@ -13,18 +13,19 @@ from diffusion import (
     LearnedRange,
     Linear,
     Simple,
+    Uniform,
 )
-from diffusion.agreement import check_draws, check_guides, check_labels, check_training
+from diffusion.agreement import check_draws, check_guides, check_labels, check_shape, check_times, check_training
 from diffusion.data import Synthetic, Upsampling
 from diffusion.trained import Trained
 from diffusion.training import Preview
 from unet import Classifier, SuperResolutionUNet, UNet
 
 SMALL = {"image_size": 8, "in_channels": 1, "base_channels": 8, "channel_mult": (1,), "norm_groups": 4}
-BLOCKS = {"blocks_per_level": 1, "attention_resolutions": (), "heads": 1}
-UNET = UNet(out_channels=1, **SMALL, **BLOCKS)
-SUPERRES = SuperResolutionUNet(out_channels=1, **SMALL, **BLOCKS)
-CLASSIFIER = Classifier(num_classes=2, channels_per_head=8, **SMALL, **BLOCKS)
+BLOCKS = {"blocks_per_level": 1, "attention_resolutions": (), "heads": 1, "channels_per_head": None}
+UNET = UNet(out_channels=1, num_classes=2, **SMALL, **BLOCKS)
+SUPERRES = SuperResolutionUNet(out_channels=1, num_classes=2, **SMALL, **BLOCKS)
+CLASSIFIER = Classifier(num_classes=2, **SMALL, **BLOCKS)
 PLAIN = Synthetic(image_size=8, channels=1, num_classes=2, num_images=4)
 WITH_SMALL = Upsampling(images=PLAIN, low_res_size=4)
 OFF, ON = Preview(every=0), Preview(every=5)
@@ -62,6 +63,23 @@ def test_what_goes_together_passes(network, loss, images, preview):
 def test_what_does_not_says_what_to_type(network, loss, images, preview, message):
     with pytest.raises(ValueError, match=message):
         check_training(network, loss, images, preview)
+
+
+def test_images_of_a_shape_that_the_network_cannot_take_are_refused_before_it_is_trained():
+    network = UNet(out_channels=1, num_classes=2, **{**SMALL, "channel_mult": (1, 1)}, **BLOCKS)
+    before = torch.get_rng_state()
+    check_shape(network, Synthetic(image_size=8, width=10, channels=1, num_classes=2, num_images=2))
+    assert torch.equal(before, torch.get_rng_state()) and network.training
+    with pytest.raises(ValueError, match="8 x 9 cannot be halved"):
+        check_shape(network, Synthetic(image_size=8, width=9, channels=1, num_classes=2, num_images=2))
+    with pytest.raises(ValueError, match=r"64 positions and got 80; .*model\.pool=adaptive"):
+        check_shape(CLASSIFIER, Synthetic(image_size=8, width=10, channels=1, num_classes=2, num_images=2))
+
+
+def test_the_times_to_train_on_are_those_of_the_diffusion():
+    check_times(trained().diffusion, Uniform(steps=100))
+    with pytest.raises(ValueError, match=r"schedule_sampler\.steps=50 is not diffusion\.steps=100"):
+        check_times(trained().diffusion, Uniform(steps=50))
 
 
 def test_a_classifier_needs_labels():

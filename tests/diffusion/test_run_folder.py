@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from diffusion.run_folder import LONGEST, may_change, name_of, sweep_of
+from diffusion.run_folder import LONGEST, check_name, check_resumable, may_change, name_of, resolve_roots, sweep_of
 
 
 @pytest.mark.parametrize(
@@ -14,14 +14,35 @@ from diffusion.run_folder import LONGEST, may_change, name_of, sweep_of
         (["train.max_steps=5", "logger.mode=offline", "device=cpu", "runs=/tmp", "sampler=ddim"], "default"),
         (["seed=1", "model=unet_64"], "model-unet_64+seed-1"),
         (["+experiment=x", "~logger"], "experiment-x"),
-        (["train/preview=none", "train.preview.every=5"], "default"),
+        (["data.on_error=skip", "data.images.on_error=skip", "train.preview.every=5"], "default"),
+        (["diffusion/loss=simple", "train.optimizer.lr=1e-4"], "diffusion-loss-simple+train.optimizer.lr-1e-4"),
         (["train=debug"], "train-debug"),
-        (["data.root=/a/b c"], "data.root-a-b-c"),
+        (["data.root=/a/b c"], "data.root-a-b-c-6d7fd1c5"),
+        (["data.root=사진"], "data.root-"),
         (["model.attention_resolutions=[8,4]"], "model.attention_resolutions-8-4"),
     ],
 )
 def test_a_name_is_made_of_what_makes_the_experiment(overrides, name):
     assert name_of(overrides) == name
+
+
+def test_other_values_give_other_names():
+    values = ["/a/b", "a/b", "/a-b", "a-b", "a b", "사진", "寫真", "-1", "1", "..", "[a,b]", ""]
+    assert len({name_of([f"data.root={value}"]) for value in values}) == len(values)
+
+
+@pytest.mark.parametrize("name", ["", ".", "./", "..", "a/../b", "/tmp/x"])
+def test_a_name_that_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(ValueError, match=r"no folder below the runs folder; set name=my_run"):
+        check_name(name)
+    check_name("a..b/c")
+
+
+def test_folders_of_data_are_found_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    data = {"images": {"root": "photos"}, "low_res_size": 8}
+    resolve_roots(data)
+    assert data == {"images": {"root": str(tmp_path / "photos")}, "low_res_size": 8}
 
 
 def test_the_order_of_the_words_does_not_matter():
@@ -37,7 +58,7 @@ def test_long_names_are_short_and_stay_different():
 @pytest.mark.parametrize("override", ["name=../x", "data.root=../../etc", "data.root=..", "x=['a b']", "seed=1/../x"])
 def test_a_name_stays_inside_the_runs_folder_and_needs_no_quotes(override):
     name = name_of([override])
-    assert re.fullmatch(r"[\w.+-]+", name) and name not in (".", "..")
+    assert re.fullmatch(r"[\w.+-]+", name, re.ASCII) and name not in (".", "..")
 
 
 def test_a_setting_that_only_sounds_like_another_makes_an_experiment():
@@ -52,3 +73,14 @@ def test_the_runs_of_a_sweep_share_a_name_that_a_single_run_does_not_have():
     assert sweep_of(["--multirun", *words[1:]]) == sweep_of(words)
     assert sweep_of(words[1:]) is None
     assert len(sweep_of(["-m", "x=" + "y" * 300])) == LONGEST
+
+
+def test_only_what_changes_nothing_else_may_change_in_a_run():
+    old = {"seed": 0, "train": {"max_steps": 5, "optimizer": {"lr": 1e-3}}, "model": {"heads": 2}}
+    new = {"seed": 0, "train": {"max_steps": 9, "optimizer": {"lr": 1e-4}}, "model": {"heads": 2}}
+    assert check_resumable(old, new) == ["train.max_steps: 5 -> 9", "train.optimizer.lr: 0.001 -> 0.0001"]
+    assert check_resumable(old, old) == []
+    with pytest.raises(ValueError, match=r"another experiment \(model.heads: 2 -> 4; seed: 0 -> 1\); .*name="):
+        check_resumable(old, {**new, "seed": 1, "model": {"heads": 4}})
+    with pytest.raises(ValueError, match=r"model\.dropout: None -> 0.1"):
+        check_resumable(old, {**old, "model": {"heads": 2, "dropout": 0.1}})

@@ -30,7 +30,7 @@ def tiny():
             "norm_groups": 8,
         }
         if issubclass(kind, UNet):
-            defaults |= {"out_channels": 3, "heads": 2}
+            defaults |= {"out_channels": 3} | ({} if "channels_per_head" in options else {"heads": 2})
         network = kind(**defaults | options)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():

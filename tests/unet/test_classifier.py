@@ -41,3 +41,9 @@ def test_attention_pool_names_the_size_it_needs(tiny):
 def test_unknown_pool_is_refused(tiny):
     with pytest.raises(ValueError, match=r"model.pool=attention, adaptive, spatial or spatial_v2"):
         tiny(Classifier, num_classes=5, channels_per_head=8, pool="max")
+
+
+def test_heads_need_channels_per_head_to_be_off(tiny):
+    with pytest.raises(ValueError, match=r"channels_per_head=64 decides .*; set model\.channels_per_head=null"):
+        tiny(Classifier, num_classes=5, heads=2)
+    assert tiny(Classifier, num_classes=5, heads=2, channels_per_head=None).trunk.middle.attention.heads == 2

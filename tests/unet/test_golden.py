@@ -38,8 +38,7 @@ def options(args, image_size):
         "channel_mult": tuple(args["channel_multipliers"]),
         "blocks_per_level": args["res_blocks_per_level"],
         "attention_resolutions": tuple(image_size // factor for factor in args["attention_at_downsampling"]),
-        "heads": args.get("heads", 1),
-        "channels_per_head": args.get("channels_per_head"),
+        **heads(args),
         "attention_order": args.get("qkv_split", "heads_first"),
         "scale_shift": args["scale_shift"],
         "resampling": "residual"
@@ -50,12 +49,18 @@ def options(args, image_size):
     }
 
 
+def heads(args):
+    """How the original counts heads: `channels_per_head` where it is given, whatever `heads` says."""
+    given = args.get("channels_per_head")
+    return {"heads": args.get("heads", 1), "channels_per_head": None} if given is None else {"channels_per_head": given}
+
+
 def unet(args, image_size):
     kind = SuperResolutionUNet if args.get("super_resolution") else UNet
     return kind(
         **options(args, image_size),
         out_channels=args["out_channels"],
-        heads_up=args.get("heads_upsampling_half"),
+        heads_up=None if args.get("channels_per_head") else args.get("heads_upsampling_half"),
         dims=args.get("signal_dims", 2),
     )
 

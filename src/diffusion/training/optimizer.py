@@ -17,6 +17,8 @@ def adamw(
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
     """AdamW with decoupled weight decay (Loshchilov & Hutter 2019), fused into one pass over the weights."""
+    if len(betas) != 2:
+        raise ValueError(f"AdamW has two betas, got {list(betas)}; set 'train.optimizer.betas=[0.9,0.999]'")
     return torch.optim.AdamW(
         parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True
     )

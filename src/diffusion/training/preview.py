@@ -25,6 +25,10 @@ class Preview:
     """Draws the same `images` images, from the same noise, every `every` steps (0: never) and at the end."""
 
     def __init__(self, *, every: int = 10_000, images: int = 64, seed: int = 0) -> None:
+        if every < 0:
+            raise ValueError(f"train.preview.every={every} must be 0 or more; 0 draws none")
+        if images < 1:
+            raise ValueError(f"train.preview.images={images} must be at least 1; train.preview.every=0 draws none")
         self.every, self.images, self.seed = every, images, seed
 
     def due(self, step: int, last: bool) -> bool:

@@ -69,6 +69,8 @@ def test_the_images_are_spread_over_the_set_and_no_more_than_it_has():
         Likelihood(num_images=356).check(subject)
     with pytest.raises(ValueError, match=r"evaluation\.steps must be at most 6"):
         Likelihood(steps=7).check(subject)
+    with pytest.raises(ValueError, match=r"steps"):
+        Likelihood(steps=1).check(subject)
 
 
 def test_a_standard_error_is_the_spread_of_means_of_as_many_images():

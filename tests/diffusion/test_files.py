@@ -1,0 +1,25 @@
+"""Files and folders that are whole, or as they were before."""
+
+import pytest
+
+from diffusion.files import made, whole
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path):
+    file = tmp_path / "a.npz"
+    with whole(file) as path:
+        path.write_text("old")
+    with pytest.raises(OSError), whole(file) as path:
+        path.write_text("ne")
+        raise OSError("the disk is full")
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+
+
+def test_folders_stay_if_something_came_to_lie_in_them_or_if_they_were_there(tmp_path):
+    (tmp_path / "old").mkdir()
+    for place in ("old", "old/new", "a/b"):
+        with pytest.raises(ValueError), made(tmp_path / place):
+            raise ValueError
+    with made(tmp_path / "c" / "d"):
+        (tmp_path / "c" / "d" / "file").touch()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["c", "c/d", "c/d/file", "old"]

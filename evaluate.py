@@ -1,10 +1,11 @@
 """Measure a trained model: python evaluate.py checkpoint=runs/NAME evaluation=likelihood (or recognition)"""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from diffusion import build, restore, run_folder
+from diffusion import build, distributed, restore, run_folder
 from diffusion.command import command
 from diffusion.files import made
 
@@ -16,9 +17,9 @@ def main(config: DictConfig) -> None:
     evaluation.check(subject)
     results = run_folder.holding(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
-    print(f"Measuring {subject.model.origin} on {subject.title} into {folder}", flush=True)
-    with made(folder):
-        print(evaluation(subject, folder))
+    distributed.say(f"Measuring {subject.model.origin} on {subject.title} into {folder}")
+    with made(folder) if distributed.leads() else nullcontext():
+        distributed.say(evaluation(subject, folder))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, drawing, low_res, restore, run_folder
+from diffusion import build, distributed, drawing, low_res, restore, run_folder
 from diffusion.command import command
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
+    distributed.require_one_process("sampling")
     sampler = build.instantiate(config.sampler)
     model = restore.guided(restore.chosen(config), config.checkpoint, config.guidance)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels

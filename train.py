@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, restore, run_folder
+from diffusion import build, distributed, restore, run_folder
 from diffusion.command import command
 from diffusion.training import checkpoint
 
@@ -15,6 +15,7 @@ log = logging.getLogger("train")
 
 @command(__file__)
 def main(config: DictConfig) -> int:
+    distributed.require_one_process("training")
     folder = Path(HydraConfig.get().runtime.output_dir)
     trainer, run = build.training(config, folder)
     log.info("Run folder: %s", folder)

@@ -35,7 +35,7 @@ def main() -> None:
     for steps in chosen.steps:
         sampler = DDIM(steps=steps)
         *_, end = sampler.encode(model.diffusion, model.network, x_0, condition=condition)
-        back = sampler.sample(model.diffusion, model.network, lambda x_T=end.x_t: x_T, condition=condition)
+        back = sampler.sample(model.diffusion, model.network, end.x_t.clone, condition=condition)
         error = 127.5 * (back - x_0).abs().flatten(1)
         figures = f"{error.mean():10.2f}  {error.mean(1).max():11.2f}  {error.max():11.1f}  {end.x_t.std():10.3f}"
         print(f"{steps:5}  {figures}", flush=True)

@@ -8,6 +8,7 @@ mean distance between two images of a class. Writes a picture of one class, a ro
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import torch
 
@@ -15,9 +16,12 @@ from diffusion import DDIM, Ancestral, agreement, restore
 from diffusion.data import Digits, from_uint8, save_grid
 from diffusion.evaluation.neighbours import variety
 from diffusion.evaluation.recogniser import recognised, trained_recogniser
-from diffusion.samplers import ClassifierGuidance, draw
+from diffusion.samplers import ClassifierGuidance, Sampler, draw
 
-SAMPLERS = {"ancestral": Ancestral, "ddim": lambda steps: DDIM(steps=steps, clip_guided=True)}
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "ancestral": Ancestral,
+    "ddim": lambda steps: DDIM(steps=steps, clip_guided=True),
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -50,7 +54,7 @@ def main() -> None:
     print("scale  classifier  judge  variety")
     rows = []
     for scale in chosen.scales:
-        guide = ClassifierGuidance(classifier.network, classes=classifier.classes, scale=scale)
+        guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=scale)
         x = draw(
             sampler, model.diffusion, model.network, range(chosen.images), shape=model.shape, seed=0,
             device=model.device, condition=condition, guidance=guide.towards(y),

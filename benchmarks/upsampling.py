@@ -45,13 +45,14 @@ def main() -> None:
     digits = Digits(split="test", image_size=model.shape[-1])
     true = from_uint8(digits.pixels[: chosen.images])
     labels = None if model.classes is None else digits.labels[: chosen.images].tolist()
-    prompts = Prompts(labels, low_res=downsampled(true, model.low_res_size), true=true)
+    low_res = downsampled(true, model.low_res_size)
+    prompts = Prompts(labels, low_res=low_res, true=true)
     ours = torch.cat(list(drawn(Request(len(true), 64, 0, prompts), model, Ancestral(steps=chosen.steps)))).cpu()
     size = true.shape[2:]
     enlarged = {
-        "nearest": interpolate(prompts.low_res, size, mode="nearest"),
-        "bilinear": interpolate(prompts.low_res, size, mode="bilinear"),
-        "bicubic": interpolate(prompts.low_res, size, mode="bicubic").clamp(-1, 1),
+        "nearest": interpolate(low_res, size, mode="nearest"),
+        "bilinear": interpolate(low_res, size, mode="bilinear"),
+        "bicubic": interpolate(low_res, size, mode="bicubic").clamp(-1, 1),
         "model": ours.clamp(-1, 1),
         "true": true,
     }

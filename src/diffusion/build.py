@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import agreement, run_folder
+from diffusion import agreement, distributed, run_folder
 from diffusion.data import batches
 from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
@@ -86,9 +86,9 @@ def plain_values(node: DictConfig) -> dict[str, Any]:
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one."""
+    """The device of that name; "auto" is this process's GPU if there is one."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", distributed.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

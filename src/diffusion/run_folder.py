@@ -34,7 +34,7 @@ def may_change(key: str) -> bool:
 def name_of(overrides: Iterable[str]) -> str:
     """A folder name made of the overrides that make the experiment; "default" when there are none.
 
-    model.heads=2 and data.root=/a/b become data.root-a-b-02a5ee6c+model.heads-2, which Hydra takes unquoted in
+    model.heads=2 and data.root=/a/b become data.root-a-b-9f02cbd2+model.heads-2, which Hydra takes unquoted in
     checkpoint=...
     """
     chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0]))
@@ -65,7 +65,9 @@ def check_name(name: str) -> None:
     """Raise ValueError unless `name` is that of a folder below the runs folder."""
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or not set(parts) - {"", "."}:
-        raise ValueError(f"name={name} is no folder below the runs folder; set name=my_run, or runs=... to keep runs elsewhere")
+        raise ValueError(
+            f"name={name} is no folder below the runs folder; set name=my_run, or runs=... to keep runs elsewhere"
+        )
 
 
 def sweep_of(command: Iterable[str]) -> str | None:

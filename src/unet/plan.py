@@ -57,10 +57,10 @@ class Plan:
                 "model.blocks_per_level and one or more numbers in model.channel_mult to 1 or more"
             )
         if self.channels_per_head is not None and (self.heads != HEADS or self.heads_up is not None):
+            idle, default = ("heads", HEADS) if self.heads != HEADS else ("heads_up", "null")
             raise ValueError(
-                f"channels_per_head={self.channels_per_head} decides the heads, so heads={self.heads} and "
-                f"heads_up={self.heads_up} would do nothing; set model.channels_per_head=null, or leave heads at "
-                f"model.heads={HEADS} and heads_up out"
+                f"channels_per_head={self.channels_per_head} decides the heads, {idle}={getattr(self, idle)} would do "
+                f"nothing; set model.channels_per_head=null, or model.{idle}={default}"
             )
         if self.image_size < 1 or self.image_size % self.stride:
             raise ValueError(

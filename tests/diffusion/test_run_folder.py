@@ -17,8 +17,8 @@ from diffusion.run_folder import LONGEST, check_name, check_resumable, may_chang
         (["data.on_error=skip", "data.images.on_error=skip", "train.preview.every=5"], "default"),
         (["diffusion/loss=simple", "train.optimizer.lr=1e-4"], "diffusion-loss-simple+train.optimizer.lr-1e-4"),
         (["train=debug"], "train-debug"),
-        (["data.root=/a/b c"], "data.root-a-b-c-6d7fd1c5"),
-        (["data.root=사진"], "data.root-"),
+        (["data.root=/a/b c"], "data.root-a-b-c-a621798f"),
+        (["data.root=사진"], "data.root-d80e7110"),
         (["model.attention_resolutions=[8,4]"], "model.attention_resolutions-8-4"),
     ],
 )

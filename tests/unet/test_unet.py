@@ -144,8 +144,11 @@ def test_a_whole_network_can_be_bfloat16(tiny):
         ({"heads_up": 3}, "model.heads_up=..."),
         ({"heads_up": 0}, "model.heads_up=..."),
         ({"channels_per_head": 12}, "model.channels_per_head"),
-        ({"channels_per_head": 8, "heads": 2}, "model.channels_per_head=null, or leave heads at model.heads=4"),
-        ({"channels_per_head": 8, "heads_up": 2}, "heads_up=2 would do nothing; set model.channels_per_head=null"),
+        ({"channels_per_head": 8, "heads": 2}, "model.channels_per_head=null, or model.heads=4"),
+        (
+            {"channels_per_head": 8, "heads_up": 2},
+            "heads_up=2 would do nothing; set model.channels_per_head=null, or model.heads_up=null",
+        ),
         ({"norm_groups": 32}, "model.norm_groups=16"),
         ({"resampling": "bicubic"}, "model.resampling=convolution, pooling or residual"),
         ({"attention_order": "keys_first"}, "model.attention_order=heads_first or qkv_first"),

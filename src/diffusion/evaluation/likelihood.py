@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from diffusion import distributed
 from diffusion.bound import prior_term
 from diffusion.evaluation.plots import plot_terms
 from diffusion.evaluation.subject import Evaluation, Subject, write_result
@@ -58,16 +59,21 @@ class Likelihood(Evaluation):
         return "_".join([*parts, *([] if self.clip else ["unclipped"])])
 
     def check(self, subject: Subject) -> None:
-        self.numbers(subject)
-        subject.model.diffusion.respace(self.kept(subject.model.diffusion))
+        count = len(self.numbers(subject))
+        if count < distributed.world():
+            raise ValueError(f"{count} images are too few for {distributed.world()} processes; start fewer of them")
+        self.kept(subject.model.diffusion)
 
     def __call__(self, subject: Subject, folder: Path) -> str:
         numbers = self.numbers(subject)
         kept = self.kept(subject.model.diffusion)
-        bounds = list(self.bounds(subject, subject.model.diffusion.respace(kept), numbers))
-        whole = Bound(*(torch.cat(parts).cpu() for parts in zip(*bounds, strict=True)))
-        total, prior = estimate(whole.total), estimate(whole.prior)
+        mine = list(self.bounds(subject, subject.model.diffusion.respace(kept), distributed.share(numbers)))
+        whole = joined(bound for bounds in distributed.gathered(mine) for bound in bounds)
+        return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.leads() else ""
 
+    def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> str:
+        """Writes the tables, the plot and the figures; the figures in a line."""
+        total, prior = estimate(whole.total), estimate(whole.prior)
         figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
         np.savez(folder / "terms.npz", **tables, images=np.array(numbers), t=np.array(kept[::-1]))
@@ -83,7 +89,7 @@ class Likelihood(Evaluation):
         )
 
     def numbers(self, subject: Subject) -> list[int]:
-        """The images to measure; the share of one process among several would be a slice of these."""
+        """The images to measure, by all processes together."""
         there, wanted = len(subject.images), self.num_images
         if there < 2 or (wanted or 0) > there:
             raise ValueError(
@@ -94,8 +100,11 @@ class Likelihood(Evaluation):
         return [i * there // count for i in range(count)]
 
     def kept(self, diffusion: GaussianDiffusion) -> list[int]:
+        """The steps to measure; ValueError if they make no process."""
         try:
-            return kept_steps(len(diffusion.process), self.steps)
+            kept = kept_steps(len(diffusion.process), self.steps)
+            diffusion.respace(kept)
+            return kept
         except ValueError as error:
             raise ValueError(str(error).replace("sampler.", "evaluation.")) from None
 
@@ -103,7 +112,8 @@ class Likelihood(Evaluation):
         """The bound of each batch; the noise of an image depends on the seed, its number and t alone."""
         running, steps = 0.0, len(diffusion.process)
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        with tqdm(total=len(numbers) * steps, disable=None, bar_format=layout) as bar:
+        quiet = None if distributed.leads() else True
+        with tqdm(total=len(numbers) * steps, disable=quiet, bar_format=layout) as bar:
             for first in range(0, len(numbers), subject.batch_size):
                 chosen = numbers[first : first + subject.batch_size]
                 x_0, condition = subject.examples(chosen)
@@ -112,16 +122,22 @@ class Likelihood(Evaluation):
                 for term in terms(diffusion, subject.model.network, x_0, noise, condition=condition, clip=self.clip):
                     columns.append(term)
                     bar.update(len(chosen))
-                yield (found := gathered(columns, prior_term(diffusion, x_0)))
+                found = Bound(*(table.cpu() for table in gathered(columns, prior_term(diffusion, x_0))))
+                yield found
                 running += found.total.double().sum().item()
                 self.say(bar, first + len(chosen), len(numbers), running)
 
     def say(self, bar: tqdm, done: int, total: int, running: float) -> None:
-        """The mean of the images done so far: beside the bar, or in a line of its own where there is none."""
+        """The mean of this process's images so far: beside the bar, or in a line of its own where there is none."""
         text = f"{running / done:.3f} bits/dim after {done} of {total} images"
         bar.set_postfix_str(text)
-        if bar.disable:
+        if bar.disable and distributed.leads():
             print(text, file=sys.stderr, flush=True)
+
+
+def joined(bounds: Iterable[Bound]) -> Bound:
+    """The bounds of several batches as one."""
+    return Bound(*(torch.cat(parts) for parts in zip(*bounds, strict=True)))
 
 
 def noise_of(numbers: Sequence[int], like: Tensor, *, seed: int) -> Callable[[int], Tensor]:

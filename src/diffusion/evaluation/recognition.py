@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from diffusion import distributed
 from diffusion.data import Prompts, from_uint8, grid, save_picture, to_uint8
 from diffusion.drawing import Request, drawn, name_of
 from diffusion.evaluation.neighbours import Nearest, nearest, variety
@@ -82,6 +83,7 @@ class Recognition(Evaluation):
         return summary(result, subject.title)
 
     def check(self, subject: Subject) -> None:
+        distributed.require_one_process("evaluation=recognition")
         classes = subject.model.classes
         if classes is None:
             raise ValueError(

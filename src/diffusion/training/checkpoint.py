@@ -66,7 +66,7 @@ def step_of(path: Path) -> int:
 
 
 def tidy(folder: Path, step: int) -> None:
-    """Remove what a killed process left half-written, and set aside files after `step`: the damaged ones passed over."""
+    """Remove what a killed process left half-written; set aside files after `step`, which were damaged."""
     for partial in folder.glob("step_*.partial"):
         partial.unlink()
     for later in [path for path in stored(folder) if step_of(path) > step]:

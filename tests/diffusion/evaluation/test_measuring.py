@@ -69,7 +69,7 @@ def test_the_images_are_spread_over_the_set_and_no_more_than_it_has():
         Likelihood(num_images=356).check(subject)
     with pytest.raises(ValueError, match=r"evaluation\.steps must be at most 6"):
         Likelihood(steps=7).check(subject)
-    with pytest.raises(ValueError, match=r"steps"):
+    with pytest.raises(ValueError, match=r"at least 2 steps, .*evaluation\.steps"):
         Likelihood(steps=1).check(subject)
 
 

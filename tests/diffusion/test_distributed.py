@@ -1,0 +1,28 @@
+"""Work shared among processes: every item once, and in order."""
+
+import pytest
+
+from diffusion import distributed
+
+
+@pytest.mark.parametrize("items, world", [(7, 1), (7, 2), (8, 3), (3, 3)])
+def test_the_shares_in_order_of_rank_are_the_whole(monkeypatch, items, world):
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    together = []
+    for rank in range(world):
+        monkeypatch.setenv("RANK", str(rank))
+        share = distributed.share(range(items))
+        assert len(share) > 0
+        together += share
+    assert together == list(range(items))
+
+
+def test_one_process_needs_no_group():
+    assert distributed.gathered("all") == ["all"]
+    assert distributed.leads()
+
+
+def test_what_cannot_be_shared_says_how_to_start_it(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ValueError, match="with python instead of torchrun"):
+        distributed.require_one_process("training")

@@ -70,8 +70,8 @@ class ImageFolder(Images):
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 if self.on_error == "raise":
                     raise ValueError(
-                        f"cannot read {path} ({reason}); add data.on_error=skip (in data=upsampling: data.images.on_error=skip) to "
-                        "go on without it"
+                        f"cannot read {path} ({reason}); set data.on_error=skip to go on without it "
+                        "(data.images.on_error=skip with data=upsampling)"
                     ) from error
                 self.unreadable[at] = True
                 log.warning("skipping %s: %s", path, reason)

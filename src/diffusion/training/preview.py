@@ -22,7 +22,10 @@ class Picture(NamedTuple):
 
 
 class Preview:
-    """Draws the same `images` images, from the same noise, every `every` steps (0: never) and at the end."""
+    """Draws the same `images` images, from the same noise, every `every` steps (0: never).
+
+    A run that came so far draws them at its end too; a shorter one is a trial, and pictures would take longer than it.
+    """
 
     def __init__(self, *, every: int = 10_000, images: int = 64, seed: int = 0) -> None:
         if every < 0:
@@ -32,7 +35,7 @@ class Preview:
         self.every, self.images, self.seed = every, images, seed
 
     def due(self, step: int, last: bool) -> bool:
-        return self.every > 0 and (last or step % self.every == 0)
+        return self.every > 0 and (step % self.every == 0 or (last and step > self.every))
 
     def pictures(
         self,

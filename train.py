@@ -22,7 +22,7 @@ def main(config: DictConfig) -> int:
     state = checkpoint.newest(folder)
     if state is not None:
         changes = run_folder.check_resumable(state["config"], run.config)
-        log.info("Resuming at step %d. %s", state["step"], "; ".join(changes))
+        log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
     elif config.init_from is not None:
         restore.start_from(run.model, config.init_from, model=run.config["model"])
         log.info("Starting with the weights of %s", config.init_from)

@@ -65,7 +65,7 @@ class Plan:
         if self.image_size < 1 or self.image_size % self.stride:
             raise ValueError(
                 f"image_size={self.image_size} cannot be halved {len(self.channel_mult) - 1} times; "
-                f"set model.image_size to a multiple of {self.stride}, or fewer levels in model.channel_mult"
+                f"set data.image_size to a multiple of {self.stride}, or fewer levels in model.channel_mult"
             )
         self._check_sizes("attention_resolutions", self.attention_resolutions)
         self._check_sizes("checkpoint", self.checkpoint)

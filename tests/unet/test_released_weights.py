@@ -119,8 +119,8 @@ def test_another_kind_of_file_is_named(tiny, tmp_path, content, message):
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<html>not found</html>", pickle.dumps("text", protocol=2), b"PK\x03\x04 broken"],
-    ids=["empty", "text", "pickle", "zip"],
+    [b"", b"<html>not found</html>", b"hello\n", pickle.dumps("text", protocol=2), b"PK\x03\x04 broken"],
+    ids=["empty", "html", "text", "pickle", "zip"],
 )
 def test_a_damaged_file_is_one_clear_line(tiny, tmp_path, suffix, content):
     path = tmp_path / f"file.{suffix}"

@@ -88,10 +88,11 @@ def load(path: Path) -> dict[str, Any]:
             damaged = records.testzip()
         if damaged is None:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{path} is truncated, damaged or no checkpoint ({str(error).splitlines()[0]})") from None
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
+    except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} is truncated, damaged or no checkpoint ({reason})") from None
     if damaged is not None:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match")
     if not isinstance(state, dict) or state.get("format") != FORMAT:

@@ -194,7 +194,7 @@ class Trainer:
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, f"step {step}, {name}")
         except (OSError, RuntimeError) as error:
-            log.warning("Training goes on without the preview of step %d: %s", step, str(error).splitlines()[0])
+            log.warning("Training goes on without the preview of step %d: %s", step, str(error).partition("\n")[0])
 
     def save(self, run: Run, learner: Learner) -> None:
         """Write a checkpoint of the step in hand, unless it is there already or is the untrained beginning."""

@@ -97,6 +97,8 @@ def load(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise foreign
+    if missing := sorted({"step", "model", "config"} - state.keys()):
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it is no whole checkpoint")
     return state
 
 

@@ -118,6 +118,12 @@ def test_a_file_that_is_not_whole_ours_and_harmless_is_refused_in_one_line(folde
     assert not (folder / "exploded").exists()
 
 
+def test_a_checkpoint_that_lacks_a_part_is_refused_by_its_name(tmp_path):
+    torch.save({"format": checkpoint.FORMAT, "step": 3, "config": {}}, tmp_path / "step_00000003.pt")
+    with pytest.raises(ValueError, match="lacks model"):
+        checkpoint.load(tmp_path / "step_00000003.pt")
+
+
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
 def test_the_newest_sound_file_is_taken_and_the_damaged_one_named(folder, spoil, caplog):
     save(folder, 1)

@@ -177,7 +177,7 @@ class Trainer:
             good = f"{run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
             hint = f"go on with name={run.folder.name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
             run.logger.alert("Training stopped", str(error))
-            raise ValueError(f"{error}; training stops before it spoils the weights ({good}); {hint}") from None
+            raise NotFinite(f"{error}; training stops before it spoils the weights ({good}); {hint}") from None
 
     def log(self, run: Run, learner: Learner, metrics: MetricsFile, progress: Progress, speed: float) -> None:
         images = learner.steps_done * self.batch_size

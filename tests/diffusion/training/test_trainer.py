@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_training import tiny_run, tiny_trainer
 
-from diffusion.training import Preview, checkpoint
+from diffusion.training import Preview, adamw, checkpoint
 from diffusion.training.metrics import MetricsFile
 
 
@@ -131,6 +131,17 @@ def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tmp_path):
     assert checkpoint.newest(run.folder)["step"] == 2
     with pytest.raises(ValueError, match="there is no checkpoint yet"):
         tiny_trainer(max_steps=5).fit(tiny_run(tmp_path / "new", diffusion=spoilt.diffusion))
+
+
+def test_weights_that_blew_up_are_not_saved_over_the_last_good_ones(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    tiny_trainer(max_steps=2).fit(run)
+    again = tiny_run(tmp_path / "run")
+    # A step of this size leaves weights that are finite, and useless; the loss says so one step later.
+    wild = tiny_trainer(max_steps=9, optimizer=lambda weights: adamw(weights, lr=1e30), clip_grad_norm=None)
+    with pytest.raises(ValueError, match="holds step 2"):
+        wild.fit(again, checkpoint.newest(run.folder))
+    assert [checkpoint.step_of(path) for path in checkpoint.stored(run.checkpoints)] == [2]
 
 
 @pytest.mark.parametrize(

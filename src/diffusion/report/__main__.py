@@ -1,0 +1,38 @@
+"""Makes one HTML page about the runs in some folders: python -m diffusion.report runs/ [runs/... ...]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffusion.report import text_table, write_page
+from diffusion.report.runs import found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m diffusion.report", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders of them at any depth")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    try:
+        runs, skipped = found(given.folders)
+        if skipped:
+            print(f"Skipped, as these hold no run: {', '.join(map(str, skipped))}", file=sys.stderr)
+        if not runs:
+            raise ValueError("no run among them; give folders that train.py wrote, such as runs/default")
+        write_page(runs, given.out)
+    except ValueError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"report: {given.out} cannot be written: {error.strerror}; give another --out", file=sys.stderr)
+        return 1
+    print(f"{text_table(runs)}\n\nReport: {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

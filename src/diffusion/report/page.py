@@ -1,0 +1,135 @@
+"""The report as one HTML file: tables, plots, pictures and commands, with everything they need inside."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from diffusion.files import whole
+from diffusion.report.curves import Plot
+from diffusion.report.differences import NONE, Group, groups
+from diffusion.report.pictures import at_last_common_step, packed
+from diffusion.report.plots import sections
+from diffusion.report.reproduction import reproduction
+from diffusion.report.runs import Run, read
+from diffusion.report.table import Cell, Column, columns, over_seeds
+
+
+def write_page(folders: Sequence[Path], out: Path) -> None:
+    """Writes the report on the runs in `folders` to `out`. ValueError if there is no run, OSError if it cannot."""
+    if not folders:
+        raise ValueError("a report needs at least one run folder; give those of train.py, such as runs/default")
+    html = page([read(folder) for folder in folders])
+    with whole(out) as path:
+        # File names may hold bytes that are no text.
+        path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace")
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The whole page."""
+    several = groups(runs)
+    runs = [run for group in several for run in group.runs]
+    marks = [i for i, group in enumerate(several) for _ in group.runs]
+    quality, losses, *others = (plots(heading, drawn) for heading, drawn in sections(several))
+    parts = [
+        rows(columns(runs), "Runs", marks),
+        rows(over_seeds(runs), "Over seeds: mean ± standard deviation", range(len(several))),
+        *(legend(several), quality, losses),
+        *pictures(several),
+        *others,
+        *reproduction(runs),
+    ]
+    template = Template(files("diffusion.report").joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(title=escape(title(runs)), lede=escape(lede(runs)), body="\n".join(filter(None, parts)))
+
+
+def title(runs: Sequence[Run]) -> str:
+    """The folder that holds them all, or the run's own name."""
+    return Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
+
+
+def lede(runs: Sequence[Run]) -> str:
+    states = Counter(run.state for run in runs)
+    return f"{len(runs)} run{'s' * (len(runs) > 1)}: {', '.join(f'{n} {state}' for state, n in states.items())}."
+
+
+def rows(table: Sequence[Column], heading: str, marks: Sequence[int]) -> str:
+    """A table whose rows begin with the colour of their group; "" without columns."""
+    if not table:
+        return ""
+    heads = "".join(head(column) for column in table)
+    lines = zip(marks, zip(*(column.cells for column in table), strict=True), strict=True)
+    body = "\n".join(
+        f'<tr><th scope="row" data-value="{escape(first.text)}">{dot(mark)}{escape(first.text).replace("+", "+<wbr>")}'
+        f"</th>{''.join(map(data, rest, table[1:]))}</tr>"
+        for mark, (first, *rest) in lines
+    )
+    whole_table = f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f'<h2>{heading}</h2><div class="wide">{whole_table}</div>'
+
+
+def head(column: Column) -> str:
+    """A heading that sorts; what a number was measured on is written under it."""
+    under = f"<small>{escape(column.meaning)}</small>" if column.graded else ""
+    return (
+        f'<th scope="col"{" class=n" * column.numeric} title="{escape(column.meaning)}">'
+        f"<button>{escape(column.head).replace('_', '_<wbr>')}</button>{under}</th>"
+    )
+
+
+def data(cell: Cell, column: Column) -> str:
+    value = cell.text if cell.value is None else cell.value
+    there = f' data-value="{escape(str(value))}"' if value == value and cell.text != NONE else ""
+    text = f"<b>{escape(cell.text)}</b>" if cell.leads else escape(cell.text)
+    if not column.numeric:
+        text = f'<span class="{escape(cell.text.split()[0])}">{text}</span>'
+    note = f"<small{' class=note' * (not column.numeric)}>{escape(cell.note)}</small>" if cell.note else ""
+    return f"<td{' class=n' * column.numeric}{there}>{text}{note}</td>"
+
+
+def dot(group: int) -> str:
+    return f'<i class="c{group % 8}{" dashed" * (group >= 8)}"></i>'
+
+
+def legend(found: Sequence[Group]) -> str:
+    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(found))
+    items += '<li class="soft">x-axis: images seen</li>'
+    return f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
+
+
+def plots(heading: str, drawn: Sequence[Plot]) -> str:
+    held = [(plot, plot.svg()) for plot in drawn]
+    figures = [figure(plot.title, plot.meaning, svg) for plot, svg in held if svg]
+    return gallery(heading, "plots four" if len(drawn) == 4 else "plots", figures)
+
+
+def pictures(several: Sequence[Group]) -> Iterator[str]:
+    """What the runs drew while training, then how images came out of the noise."""
+    label_of = {run.folder: (group.label_of(run), dot(i)) for i, group in enumerate(several) for run in group.runs}
+    runs = [run for group in several for run in group.runs]
+    below = "; x_t, and below it the x_0 seen in it"
+    for strip, heading, meaning in ((False, "Samples", ""), (True, "From noise to image", below)):
+        figures = []
+        for run, drawn in at_last_common_step(runs, strip=strip):
+            label, mark = label_of[run.folder]
+            told = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
+            if found := packed(drawn.path):
+                alt = escape(f"{heading} of {label}, {told}")
+                size = f'width="{found.width}" height="{found.height}"'
+                figures.append(figure(label, told, f'<img src="{found.source}" {size} alt="{alt}">', mark))
+        yield gallery(heading, "pictures strips" if strip else "pictures", figures)
+
+
+def figure(name: str, meaning: str, content: str, mark: str = "") -> str:
+    aside = f" <span>{escape(meaning)}</span>" if meaning else ""
+    return f"<figure><figcaption>{mark}{escape(name)}{aside}</figcaption>{content}</figure>"
+
+
+def gallery(heading: str, look: str, figures: Sequence[str]) -> str:
+    """Figures side by side under a heading; "" without any."""
+    return f'<h2>{escape(heading)}</h2><div class="{look}">{chr(10).join(figures)}</div>' if figures else ""

@@ -1,0 +1,158 @@
+"""The table of the runs: what differs between them, what came out, how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import floor, isfinite, log10
+from statistics import median, stdev
+from typing import NamedTuple
+
+from diffusion.report.differences import NONE, Group, differing, groups, settings, short, short_names
+from diffusion.report.measures import best, comparable, tenths
+from diffusion.report.runs import Run
+
+
+class Cell(NamedTuple):
+    """`text` with a `note` beside it; `value` is what a column is sorted by, `leads` says that none is better."""
+
+    text: str
+    note: str = ""
+    value: float | None = None
+    leads: bool = False
+
+
+class Column(NamedTuple):
+    """A heading, what it means, a cell a row, whether they are numbers, and whether those tell a run's quality."""
+
+    head: str
+    meaning: str
+    cells: list[Cell]
+    numeric: bool = False
+    graded: bool = False
+
+
+def columns(runs: Sequence[Run]) -> list[Column]:
+    """All columns, a row a run."""
+    keys = differing(runs)
+    heads = short(keys)
+    own = [settings(run) for run in runs]
+    return [
+        Column("run", "the run's folder", [Cell(name) for name in short_names(runs)]),
+        Column("state", "how the run ended", [Cell(run.state, run.message) for run in runs]),
+        number("steps", "steps trained", [run.step for run in runs], lambda value: f"{value:,.0f}"),
+        *(Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys),
+        *(graded(measure, runs, keys) for measure in measures(runs)),
+        number("images/s", "median while training", [speed(run) for run in runs], lambda value: f"{value:,.0f}"),
+        number("time", "spent training, pictures not counted", [run.seconds or None for run in runs], duration),
+    ]
+
+
+def measures(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """The names and settings of the numbers to compare: the loss, then all that was measured."""
+    return list(dict.fromkeys([("loss", "")] + [(p.name, p.setting) for run in runs for p in run.measured]))
+
+
+def series(run: Run, measure: tuple[str, str]) -> list[tuple[float, float]]:
+    """(images seen, value) of one number of a run."""
+    name, setting = measure
+    points = [(p.images, p.value) for p in run.measured if (p.name, p.setting) == measure]
+    if not setting:
+        points += [(line.get("images", line["step"]), line[name]) for line in run.logged if name in line]
+    return sorted(points, key=lambda point: point[0])
+
+
+def outcome(run: Run, measure: tuple[str, str]) -> tuple[float | None, float | None]:
+    """The final and the best value; those of the loss are means over a tenth of the run."""
+    values = [value for _, value in series(run, measure)]
+    if not values:
+        return None, None
+    if measure == ("loss", ""):
+        means = tenths(values)
+        return means[0], best("loss", means)
+    return values[-1], best(measure[0], values)
+
+
+def graded(measure: tuple[str, str], runs: Sequence[Run], keys: Sequence[str]) -> Column:
+    """A column of final values, with the best of each run where that was an earlier one."""
+    name, setting = measure
+    found = [outcome(run, measure) for run in runs]
+    finals = [final for final, _ in found if final is not None]
+    winner = best(name, finals) if len(finals) > 1 and comparable(name, keys) else None
+    style = decimals(finals)
+    cells = []
+    for final, top in found:
+        note = f"best {style(top)}" if final is not None and top is not None and style(top) != style(final) else ""
+        cells.append(Cell(NONE if final is None else style(final), note, final, final is not None and final == winner))
+    meaning = "mean of the last tenth" if measure == ("loss", "") else setting.replace("_", " ")
+    return Column(name, meaning or "while training", cells, True, True)
+
+
+def setting(text: str) -> Cell:
+    """A setting, sorted as a number where it is one."""
+    try:
+        return Cell(text, value=float(text))
+    except ValueError:
+        return Cell(text)
+
+
+def number(head: str, meaning: str, values: Sequence[float | None], style: Callable[[float], str]) -> Column:
+    return Column(head, meaning, [Cell(NONE) if v is None else Cell(style(v), value=v) for v in values], True)
+
+
+def speed(run: Run) -> float | None:
+    speeds = [line["images_per_second"] for line in run.logged if isfinite(line.get("images_per_second", float("nan")))]
+    return median(speeds) if speeds else None
+
+
+def decimals(values: Sequence[float]) -> Callable[[float], str]:
+    """A format with the same decimals for all, so that they align: four digits for a typical one, none for counts."""
+    sizes = [abs(value) for value in values if isfinite(value) and value]
+    whole = all(size == round(size) for size in sizes)
+    places = 0 if whole else min(max(3 - floor(log10(median(sizes))), 0), 7)
+
+    def style(value: float) -> str:
+        if not isfinite(value):
+            return str(value).replace("nan", "NaN")
+        return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+    return style
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
+
+
+def over_seeds(runs: Sequence[Run]) -> list[Column]:
+    """A row for each group of runs that differ by their seed only: mean ± standard deviation; [] without such."""
+    several = groups(runs)
+    if all(len(group.runs) < 2 for group in several):
+        return []
+    counts = [Cell(str(len(group.runs)), value=len(group.runs)) for group in several]
+    return [
+        Column("settings", "all that differs but the seed", [Cell(group.label) for group in several]),
+        Column("seeds", "how many runs", counts, True),
+        *spreads(several, measures(runs), differing(runs)),
+    ]
+
+
+def spreads(several: Sequence[Group], names: Sequence[tuple[str, str]], keys: Sequence[str]) -> Iterator[Column]:
+    """A column a number: what the groups' final values are on average."""
+    for measure in names:
+        finals = [[outcome(run, measure)[0] for run in group.runs] for group in several]
+        known = [[value for value in values if value is not None] for values in finals]
+        means = [sum(values) / len(values) for values in known if values]
+        style = decimals(means)
+        winner = best(measure[0], means) if len(means) > 1 and comparable(measure[0], keys) else None
+        cells = [spread(values, style, winner) for values in known]
+        yield Column(measure[0], measure[1].replace("_", " "), cells, True, bool(measure[1]))
+
+
+def spread(values: Sequence[float], style: Callable[[float], str], winner: float | None) -> Cell:
+    if not values:
+        return Cell(NONE)
+    mean = sum(values) / len(values)
+    more = f" ± {style(stdev(values))}" if len(values) > 1 and isfinite(mean) else ""
+    return Cell(style(mean) + more, "", mean, mean == winner)

@@ -1,0 +1,55 @@
+"""Which pictures are shown, and how they get into the page."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from diffusion.report import pictures
+from diffusion.report.pictures import at_last_common_step, packed
+from diffusion.report.runs import Run
+
+
+def run(folder, *names):
+    (folder / "samples").mkdir(parents=True)
+    for name in names:
+        Image.new("L", (4, 2)).save(folder / "samples" / f"step_{name}.png")
+    return Run(folder, {}, {}, [], [])
+
+
+def chosen(runs, **options):
+    return [drawn.path.name for _, drawn in at_last_common_step(runs, **{"strip": False, **options})]
+
+
+def test_runs_are_compared_at_their_last_common_step_and_slowest_average(tmp_path):
+    names = [f"{step:08}_{kind}" for step in (1, 2) for kind in ("raw", "ema_0.9", "ema_0.99", "strip_ema_0.99")]
+    runs = [run(tmp_path / "a", *names, "00000003_ema_0.9"), run(tmp_path / "b", *names), run(tmp_path / "c")]
+    assert chosen(runs) == ["step_00000002_ema_0.99.png"] * 2
+    assert chosen(runs, strip=True) == ["step_00000002_strip_ema_0.99.png"] * 2
+
+
+def test_runs_without_a_common_step_show_their_last(tmp_path):
+    runs = [run(tmp_path / "a", "1_raw", "3_raw"), run(tmp_path / "b", "2_raw")]
+    assert chosen(runs) == ["step_3_raw.png", "step_2_raw.png"]
+
+
+def test_the_packed_picture_is_the_file_if_it_is_whole(tmp_path):
+    run(tmp_path, "1_raw")
+    path = tmp_path / "samples" / "step_1_raw.png"
+    found = packed(path)
+    assert (found.width, found.height) == (4, 2)
+    assert base64.b64decode(found.source.removeprefix("data:image/png;base64,")) == path.read_bytes()
+    path.write_bytes(path.read_bytes()[:40])
+    assert packed(path) is None
+    assert packed(tmp_path / "nothing.png") is None
+
+
+def test_a_large_picture_is_made_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_BYTES", 1000)
+    monkeypatch.setattr(pictures, "LONGEST_SIDE", 16)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    found = packed(tmp_path / "large.png")
+    assert (found.width, found.height) == (16, 8)
+    assert Image.open(io.BytesIO(base64.b64decode(found.source.partition(",")[2]))).size == (16, 8)

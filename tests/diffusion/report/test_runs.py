@@ -1,0 +1,80 @@
+"""What is read from run folders, whole or torn."""
+
+import json
+import math
+
+import pytest
+
+from diffusion.report.runs import found, read
+
+
+def run_folder(folder, *lines, **outcome):
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    if outcome:
+        (folder / "outcome.json").write_text(json.dumps(outcome))
+    return folder
+
+
+def test_a_torn_line_costs_itself_only(tmp_path):
+    folder = run_folder(tmp_path / "run", {"step": 2, "loss": 1.0}, {"step": 4, "loss": math.nan})
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(
+            b'{"step": 6, "lo\n\xff\xfe\x00\n[1]\n{"step": null, "loss": 1}\n{"loss": 2}\n{"step": 8, "loss": 3}'
+        )
+    lines = read(folder).logged
+    assert [line["step"] for line in lines] == [2, 4, 8] and math.isnan(lines[1]["loss"])
+
+
+def test_lines_of_a_step_are_one_and_the_later_counts(tmp_path):
+    folder = run_folder(
+        tmp_path / "run", {"step": 4, "loss": 1}, {"step": 2, "loss": 3}, {"step": 4, "loss": 2, "lr": 1}
+    )
+    assert read(folder).logged == [{"step": 2, "loss": 3}, {"step": 4, "loss": 2, "lr": 1}]
+
+
+def test_quality_is_what_was_logged_apart_from_the_loss_and_what_evaluations_found(tmp_path):
+    lines = [{"step": 5, "images": 50, "loss": 1.0}, {"step": 5, "images": 50, "recognised": 0.5}]
+    folder = run_folder(tmp_path / "run", *lines)
+    place = folder / "evaluation" / "likelihood_9_images_step_10"
+    place.mkdir(parents=True)
+    result = {"bits_per_dim": 2.5, "standard_error": 0.1, "num_images": 9, "step": 10}
+    (place / "result.json").write_text(json.dumps(result))
+    assert [tuple(point) for point in read(folder).measured] == [
+        ("recognised", "", 5, 50, 0.5),
+        ("bits_per_dim", "likelihood_9_images", 10, 100, 2.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    "planned, told, state",
+    [(4, {}, "finished"), (5, {}, "unfinished"), (4, {"state": "failed", "message": "a\n\x1b[31mb"}, "failed")],
+)
+def test_the_state_is_what_the_run_told_or_what_its_steps_tell(tmp_path, planned, told, state):
+    folder = run_folder(tmp_path / "run", {"step": 4, "loss": 1.0}, **told)
+    (folder / "config.yaml").write_text(f"train:\n  max_steps: {planned}\n")
+    assert read(folder).state == state
+    assert read(folder).message == ("a [31mb" if told else "")
+
+
+def test_the_time_is_that_of_the_images(tmp_path):
+    lines = [{"step": s, "images": 10 * s, "loss": 1, "images_per_second": v} for s, v in [(1, 5), (2, 10), (3, 0)]]
+    assert read(run_folder(tmp_path / "run", *lines)).seconds == 10 / 5 + 10 / 10
+
+
+def test_each_run_is_found_once_and_what_is_none_is_named_at_its_top(tmp_path):
+    runs = [run_folder(tmp_path / name) for name in ("a", "b/c")]
+    (tmp_path / "none" / "deep").mkdir(parents=True)
+    (tmp_path / ".hidden").mkdir()
+    assert found([tmp_path, tmp_path / "a"]) == (runs, [tmp_path / "none"])
+    with pytest.raises(ValueError, match="is no folder"):
+        found([tmp_path / "nowhere"])
+
+
+def test_nothing_in_a_folder_is_worth_a_crash(tmp_path):
+    folder = run_folder(tmp_path / "run")
+    for name in ("config.yaml", "outcome.json", "metrics.jsonl"):
+        for content in (b"", b"\xff\x00", b"[]", b"a: [", b"train: 3", b'{"step": "x", "state": " "}'):
+            (folder / name).write_bytes(content)
+            run = read(folder)
+            assert (run.state, run.step, run.seconds, run.measured) == ("unfinished", 0, 0, [])

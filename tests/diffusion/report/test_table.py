@@ -1,0 +1,96 @@
+"""The table of the runs."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from diffusion.report.measures import lower_is_better, smooth
+from diffusion.report.runs import Point, Run
+from diffusion.report.table import columns, decimals, duration, over_seeds
+from diffusion.report.terminal import plain
+
+
+def run(name, *losses, loss="Simple", seed=0, quality=(), **outcome):
+    logged = [{"step": i, "images": i, "loss": value} for i, value in enumerate(losses)]
+    measured = [Point(*point) for point in quality]
+    config = {"seed": seed, "diffusion": {"loss": {"_target_": f"diffusion.losses.{loss}"}}}
+    return Run(Path(name), config, outcome, logged, measured)
+
+
+def leading(runs, head):
+    return [cell.leads for column in columns(runs) if column.head == head for cell in column.cells]
+
+
+@pytest.mark.parametrize("name", ["loss", "bits_per_dim", "fid_inception_cifar10_5000", "copies_pixels"])
+def test_less_is_better(name):
+    assert lower_is_better(name) is True
+
+
+@pytest.mark.parametrize("name", ["recognised", "precision_digits", "inception_score_10000", "class_score", "accuracy"])
+def test_more_is_better(name):
+    assert lower_is_better(name) is False
+
+
+@pytest.mark.parametrize(
+    "name", ["standard_error", "num_images", "classifier_accuracy", "prior", "kernel_distance_spread_digits"]
+)
+def test_neither_is_better(name):
+    assert lower_is_better(name) is None
+
+
+def test_the_best_leads():
+    low = run("low", 0.2, quality=[("recognised", "", 1, 1, 0.9), ("recognised", "", 2, 2, 0.8)])
+    runs = [low, run("high", 0.3, quality=[("recognised", "", 1, 1, 0.7)]), run("lost", math.nan), run("none")]
+    assert leading(runs, "loss") == [True, False, False, False]
+    assert leading(runs, "recognised") == [True, False, False, False]
+    assert next(column for column in columns(runs) if column.head == "recognised").cells[0].note == "best 0.9000"
+
+
+def test_losses_of_two_objectives_are_not_compared():
+    assert leading([run("a", 0.2), run("b", 0.001, loss="VLB")], "loss") == [False, False]
+
+
+def test_final_and_best_loss_are_means_over_a_tenth():
+    losses = [*range(20, 0, -1), *range(1, 21)]
+    (cell,) = next(column.cells for column in columns([run("a", *losses)]) if column.head == "loss")
+    assert (cell.value, cell.note) == (18.5, "best 1.50")
+
+
+def test_seeds_are_summarised_by_mean_and_standard_deviation():
+    runs = [run("a", 1.4, seed=0), run("b", 3.2, seed=1), run("c", 5.0, loss="VLB")]
+    settings, seeds, loss = over_seeds(runs)
+    assert [cell.text for cell in settings.cells] == ["diffusion.loss Simple", "diffusion.loss VLB"]
+    assert [cell.text for cell in seeds.cells] == ["2", "1"]
+    assert [cell.text for cell in loss.cells] == ["2.300 ± 1.273", "5.000"]
+    assert over_seeds(runs[1:]) == []
+
+
+@pytest.mark.parametrize("losses", [(math.nan, 1.0), (math.inf, -math.inf), (1e308, 1e308)])
+def test_seeds_that_blew_up_are_summarised_too(losses):
+    runs = [run(str(seed), loss, seed=seed) for seed, loss in enumerate(losses)]
+    assert "±" not in over_seeds(runs)[-1].cells[0].text
+
+
+def test_the_text_is_aligned_and_ends_with_what_failed_runs_say():
+    text = plain(columns([run("a", 0.25), run("longer", 0.5, state="failed", message="out of memory")]))
+    _, first, second = text.splitlines()
+    assert second.startswith("longer  failed") and second.endswith("out of memory")
+    assert first.index("0.2500") == second.index("0.5000")
+
+
+def test_numbers_share_their_decimals():
+    style = decimals([0.05, 0.02, math.nan])
+    assert [style(0.05), style(123.4), style(math.nan)] == ["0.05000", "123.40000", "NaN"]
+    assert decimals([0.0, 3.0])(3.0) == "3"
+
+
+def test_durations():
+    assert [duration(s) for s in (9.6, 61, 3_900)] == ["10 s", "1 min 01 s", "1 h 05 min"]
+
+
+def test_smoothing_keeps_straight_lines_and_what_is_not_finite():
+    line = [2.0 * i for i in range(9)]
+    assert smooth(line, 3) == pytest.approx(line)
+    broken = smooth([1.0, math.nan, 3.0], 1)
+    assert broken[0] == 1.0 and math.isnan(broken[1]) and broken[2] == 3.0

@@ -1,9 +1,19 @@
-"""Puts this folder on the path, so that tests read the golden numbers with `from golden import load_golden`."""
+"""Puts this folder on the path, so that tests read the golden numbers with `from golden import load_golden`.
+
+No test touches what its user has cached.
+"""
 
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)  # these tensors are too small to share: on a busy machine, threads wait for each other
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """A folder of its own for whatever a test, or a program that it starts, caches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import torch
 from torch import Tensor
 
-from diffusion.data.images import UNLABELLED, Images
+from diffusion.data import cache as caches
+from diffusion.data.images import UNLABELLED, Images, Labelled, gathered
 from diffusion.data.preparation import read_image, require_channels
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,10 @@ class ImageFolder(Images):
     `labels` names the class: "none", "folder" (the first folder below `root`) or "prefix" (the file's name up to the
     first "_", the original's way). `on_error` says what an unreadable file does: "raise", or "skip", which puts the
     next readable image in its place.
+
+    `cache` is the folder in which they are kept decoded, cropped and scaled, as far as its disk has room: "auto" is the
+    user's (~/.cache/hydra-diffusion), "off" decodes them each time. It needs no care: what has changed or was damaged
+    is packed anew. `workers` processes decode.
     """
 
     def __init__(
@@ -37,8 +42,10 @@ class ImageFolder(Images):
         on_error: str = "raise",
         flip: bool = False,
         workers: int = 2,
+        cache: str = "auto",
     ) -> None:
         require_channels(channels)
+        caches.check(cache)
         if labels not in CLASS_NAMES:
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
         if on_error not in ("raise", "skip"):
@@ -46,7 +53,8 @@ class ImageFolder(Images):
         self.root = os.path.abspath(os.path.expanduser(root))
         self.files = image_files(self.root)
         self.shape = channels, image_size, width or image_size
-        self.on_error, self.flip, self.workers = on_error, flip, workers
+        self.on_error, self.flip, self.workers, self.cache = on_error, flip, workers, cache
+        self.pixels: Tensor | None = None
         names = [CLASS_NAMES[labels](file, self.root) for file in self.files]
         self.classes = None if labels == "none" else tuple(sorted(set(names)))
         number = {name: i for i, name in enumerate(self.classes or ())}
@@ -57,25 +65,74 @@ class ImageFolder(Images):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def prepare(self) -> None:
+        """Pack the images, or find them packed: then a batch is one indexing operation, and no process decodes."""
+        if self.cache == "off" or self.pixels is not None:
+            return
+        found = caches.packed(self, self.cache)
+        if found is None:
+            self.cache = "off"  # said once
+            return
+        self._leave_out(found.facts["unreadable"])
+        self.pixels, self.workers = found.pixels, 0
+
+    def _leave_out(self, files: list[str]) -> None:
+        """Treat `files` as what they were when the others were packed: unreadable, the next one in their place."""
+        if not files:
+            return
+        if self.on_error == "raise":
+            raise ValueError(unreadable(os.path.join(self.root, files[0]), "as it was when the images were packed"))
+        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), few(files))
+        bad = set(files)
+        self.unreadable[:] = torch.tensor([file in bad for file in self.files])
+        readable = (~self.unreadable).nonzero().flatten()
+        self.labels = self.labels[readable[torch.searchsorted(readable, torch.arange(len(self))) % len(readable)]]
+
+    def read(self, indices: Sequence[int]) -> Labelled:
+        return super().read(indices) if self.pixels is None else gathered(self.pixels, self.labels, indices)
+
+    def can_read(self, file: str) -> bool:
+        """Whether one of `files` can be decoded."""
+        try:
+            self._decoded(file)
+        except Exception:
+            return False
+        return True
+
+    def _decoded(self, file: str) -> Tensor:
         channels, height, width = self.shape
+        return read_image(os.path.join(self.root, file), channels=channels, height=height, width=width)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         first = range(len(self))[index]
+        if self.pixels is not None:
+            return self.pixels[first].clone(), int(self.labels[first])
         for at in chain(range(first, len(self)), range(first)):
             if self.unreadable[at]:
                 continue
-            path = os.path.join(self.root, self.files[at])
             try:
-                return read_image(path, channels=channels, height=height, width=width), int(self.labels[at])
+                return self._decoded(self.files[at]), int(self.labels[at])
             except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
-                reason = str(error).partition("\n")[0] or type(error).__name__
+                path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
+                reason = reason or type(error).__name__
                 if self.on_error == "raise":
-                    raise ValueError(
-                        f"cannot read {path} ({reason}); set data.on_error=skip to go on without it "
-                        "(data.images.on_error=skip with data=upsampling)"
-                    ) from error
+                    raise ValueError(unreadable(path, reason)) from error
                 self.unreadable[at] = True
                 log.warning("skipping %s: %s", path, reason)
         raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
+
+
+def unreadable(path: str, reason: str) -> str:
+    """What to say of an image that cannot be read."""
+    return (
+        f"cannot read {path} ({reason}); set data.on_error=skip to go on without it "
+        "(data.images.on_error=skip with data=upsampling)"
+    )
+
+
+def few(files: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
 
 
 def image_files(root: str) -> list[str]:

@@ -59,12 +59,19 @@ def _batches(
         return range(first, first + batch_size // world)
 
     wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
-    with closing(reading.in_order(images, wanted, pinned=device.type == "cuda")) as reads:
+    images.prepare()
+    with closing(reading.in_order(images, wanted, device=device)) as reads:
         for step, (pixels, labels) in enumerate(reads, start):
+            where = positions(step)
             pixels = pixels.to(device, non_blocking=True)
             if images.flip:
-                mirrored = stream.mirrored(positions(step), length=len(images), seed=seed).to(device)
+                mirrored = at_once(stream.mirrored(where, length=len(images), seed=seed), device)
                 pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
             x_0 = from_uint8(pixels)
             condition = images.condition(x_0, labels.to(device, non_blocking=True))
-            yield Batch(x_0, condition, torch.tensor(positions(step)))
+            yield Batch(x_0, condition, torch.arange(where.start, where.stop))
+
+
+def at_once(values: Tensor, device: torch.device) -> Tensor:
+    """`values` on `device`, without waiting for what a GPU still has to do."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

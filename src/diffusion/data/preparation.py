@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 MODES = {1: "L", 3: "RGB"}
+# Pillow refuses what has more pixels, 0.7 GB once decoded, and warns from half of it on, which is of no use here.
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: str, *, channels: int, height: int, width: int) -> Tensor:
@@ -24,10 +29,13 @@ def fitted(image: Image.Image, *, channels: int, height: int, width: int) -> Ten
     """
     image = eight_bit(image)
     image.info.pop("transparency", None)  # else Pillow warns of each palette whose transparency is dropped
-    image = image.convert(MODES[channels])
+    if image.mode != MODES[channels]:  # convert() would copy, and a large photo takes half a gigabyte
+        image = image.convert(MODES[channels])
     while image.width >= 2 * width and image.height >= 2 * height:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
     scale = max(width / image.width, height / image.height)
+    if scale**2 * image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} pixels are too long and thin to fill {width}x{height}")
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     pixels = torch.from_numpy(np.array(image.crop((left, top, left + width, top + height))))
@@ -43,7 +51,7 @@ def eight_bit(image: Image.Image) -> Image.Image:
     levels = np.asarray(image)
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"levels from {levels.min()} to {levels.max()}; save it with 8 or 16 bits")
-    return Image.fromarray(np.round(levels / 257).astype(np.uint8))
+    return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))  # the nearest of 0..255
 
 
 def require_channels(channels: int) -> None:

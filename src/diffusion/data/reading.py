@@ -1,71 +1,61 @@
-"""Reads images ahead of their use, in other processes where the images ask for it."""
+"""Reads images ahead of their use: in a thread, and in other processes where the images ask for it."""
 
 from __future__ import annotations
 
 import atexit
-import signal
 import weakref
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from diffusion.data.images import Images, Labelled
+from diffusion.data.readers import Readers
 
-Wanted = list[int]
+AHEAD = 2
 
 
-def in_order(images: Images, wanted: Iterable[Wanted], *, pinned: bool = False) -> Generator[Labelled, None, None]:
-    """The images at each list of indices, one list after the other; `close()` ends the reading processes.
+def in_order(
+    images: Images,
+    wanted: Iterable[list[int]],
+    *,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+) -> Generator[Labelled, None, None]:
+    """The images at each list of indices, one list after the other; `close()` ends what reads them.
 
-    `pinned`: in memory from which a GPU copies without waiting.
+    For a GPU they come in memory from which it copies without waiting. `workers` processes read them, by default as
+    many as the images ask for.
     """
-    loader: DataLoader[Labelled | ValueError] = DataLoader(
-        _Reader(images),
-        batch_size=None,
-        sampler=wanted,
-        num_workers=images.workers,
-        pin_memory=pinned,
-        worker_init_fn=_leave_stopping_to_the_parent,
-        generator=torch.Generator(),  # its own, so that reading draws nothing from torch's global one
-    )
-    reads = _reads(loader)
+    reads = _reads(images, iter(wanted), torch.device(device), images.workers if workers is None else workers)
     _open.add(reads)
     return reads
 
 
-def _reads(loader: DataLoader[Labelled | ValueError]) -> Generator[Labelled, None, None]:
+def _reads(
+    images: Images, wanted: Iterator[list[int]], device: torch.device, workers: int
+) -> Generator[Labelled, None, None]:
+    readers = Readers(images, wanted, workers) if workers else None
+    source = readers or map(images.read, wanted)
+    thread = ThreadPoolExecutor(1)
     try:
-        for read in loader:
-            if isinstance(read, ValueError):
-                raise read
+        ahead = deque(thread.submit(_next, source, device) for _ in range(AHEAD))
+        while (read := ahead.popleft().result()) is not None:
+            ahead.append(thread.submit(_next, source, device))
             yield read
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
-            raise
-        reason = str(error).partition("\n")[0].strip() or type(error).__name__
-        raise ChildProcessError(  # an OSError, which the command line shows in one line
-            f"a process that reads images died ({reason}), perhaps for want of memory; set data.workers=0 to do without"
-        ) from error
+    finally:
+        if readers:
+            readers.close()
+        thread.shutdown(cancel_futures=True)
 
 
-class _Reader(Dataset["Labelled | ValueError"]):
-    """Reads lists of indices. A user's error is handed over as a value: raised, torch would bury it in a traceback."""
-
-    def __init__(self, images: Images) -> None:
-        self.images = images
-
-    def __getitem__(self, indices: Wanted) -> Labelled | ValueError:
-        try:
-            return self.images.read(indices)
-        except ValueError as error:
-            return error
-
-
-def _leave_stopping_to_the_parent(worker: int) -> None:
-    """Ctrl-C or a scheduler signals every process of a job. Readers that died of it would kill the run that saves."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+def _next(source: Iterator[Labelled], device: torch.device) -> Labelled | None:
+    read = next(source, None)
+    if read is None or device.type != "cuda":
+        return read
+    with torch.cuda.device(device):  # a thread begins with GPU 0
+        return Labelled(read.pixels.pin_memory(), read.labels.pin_memory())
 
 
 _open: weakref.WeakSet[Generator[Labelled, None, None]] = weakref.WeakSet()

@@ -27,6 +27,10 @@ class Upsampling(Images):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.images[index]
 
+    def prepare(self) -> None:
+        self.images.prepare()
+        self.workers = self.images.workers
+
     def read(self, indices: Sequence[int]) -> Labelled:
         return self.images.read(indices)
 

@@ -9,10 +9,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from PIL import Image
+from wandb_stand_in import KEY
 
-from diffusion.training.logger import WandbLogger, panel_name
+from diffusion.tracking.logger import WandbLogger
+from diffusion.tracking.panels import panel_name
+from diffusion.tracking.wandb_run import is_online
 
-KEY = "0123456789abcdef" * 2 + "01234567"
 CONFIG = {"model": {"channels": 32, "attention_resolutions": [16, 8]}, "max_steps": 40}
 
 
@@ -37,8 +40,8 @@ def stranger(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def resumed(tmp_path_factory):
-    """Records of a run that crashed at step 30 and went on from a checkpoint at step 10, by session."""
+def resumed_folder(tmp_path_factory):
+    """The folder of a run that crashed at step 30 and went on from a checkpoint at step 10."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("run")
         forget_account(patch, folder)
@@ -51,7 +54,13 @@ def resumed(tmp_path_factory):
                 logger.images(step, "ema_0.9999", picture, caption=f"step {step}")
             logger.alert("stopped", f"at {steps[-1]}")
             logger.finish(exit_code=0 if resume else 1)
-    sessions = [records(session) for session in folder.glob("wandb/offline-run-*")]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def resumed(resumed_folder):
+    """Its records, by session."""
+    sessions = [records(session) for session in resumed_folder.glob("wandb/offline-run-*")]
     assert len(sessions) == 2
     return sorted(sessions, key=lambda session: of_type(session, "run")[0]["start_time"])
 
@@ -59,7 +68,7 @@ def resumed(tmp_path_factory):
 def records(session) -> list[dict]:
     """All records of an offline run, in order."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(session)]
-    lines = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    lines = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -69,7 +78,7 @@ def of_type(session: list[dict], kind: str) -> list[dict]:
 
 def said(caplog) -> list[str]:
     """What our logger told the user; W&B's own goes to its files, though caplog sees it."""
-    return [record.getMessage() for record in caplog.records if record.name == "diffusion.training.logger"]
+    return [record.getMessage() for record in caplog.records if record.name.startswith("diffusion.")]
 
 
 def test_a_run_carries_its_config_and_its_place(resumed):
@@ -91,10 +100,12 @@ def test_a_resumed_run_is_the_same_run_with_one_row_per_step(resumed):
     assert [(row["step"], row["_step"], row["images"]) for row in rows] == [(s, s, 4 * s) for s in (10, 20, 30, 40)]
 
 
-def test_a_row_holds_grouped_metrics_and_a_picture_with_its_caption(resumed):
+def test_a_row_holds_grouped_metrics_and_a_picture_with_its_caption(resumed, resumed_folder):
     row = of_type(resumed[0], "history")[0]["item"]
     assert row["loss/mse"] == 0.1 and row["loss_quartile/mse_q0"] == 0.5 and row["optimizer/grad_norm"] == "NaN"
     assert row["samples/ema_0.9999.caption"] == "step 10" and row["samples/ema_0.9999.height"] == 8
+    (kept,) = resumed_folder.glob(f"wandb/offline-run-*/files/{row['samples/ema_0.9999.path']}")
+    assert (np.asarray(Image.open(kept)) == 7).all()
 
 
 def test_the_x_axis_is_the_number_of_images(resumed):
@@ -120,7 +131,7 @@ def test_a_bad_key_without_network_goes_offline_soon_and_the_key_is_not_written(
     logger.finish()
     warning, place = said(caplog)
     assert warning.startswith("W&B does not log in, so offline: ")
-    assert place.startswith(f"W&B: offline, upload with: wandb sync {folder}")
+    assert place.startswith(f"W&B: offline, upload with: wandb sync --include-online {folder}/wandb/*run-*-")
     assert "".join(capfd.readouterr()) == ""  # W&B itself is quiet
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file()) + caplog.text.encode()
     assert b"offline" in written and KEY.encode() not in written
@@ -131,7 +142,7 @@ def test_a_run_that_cannot_start_online_starts_offline_under_the_same_id(strange
 
     stranger.setenv("WANDB_API_KEY", KEY)
     stranger.setattr(wandb, "login", lambda **_: True)  # the network is lost between login and init
-    stranger.setattr("diffusion.training.logger.INIT_TIMEOUT", 1)
+    stranger.setattr("diffusion.tracking.wandb_run.INIT_TIMEOUT", 1)
     logger = WandbLogger(mode="online")
     with caplog.at_level(logging.WARNING, "diffusion"):
         logger.start(tmp_path, name="digits", config=CONFIG, resume=False)
@@ -178,7 +189,7 @@ def test_a_service_that_dies_costs_one_warning(stranger, tmp_path, caplog):
 SCRIPT = """
 import logging, sys
 from pathlib import Path
-from diffusion.training.logger import WandbLogger
+from diffusion.tracking.logger import WandbLogger
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 logger = WandbLogger({arguments})
 assert "wandb" not in sys.modules
@@ -193,7 +204,7 @@ def output_on_a_terminal(arguments: str, folder) -> str:
     """What a person who types nothing sees."""
     ours, theirs = pty.openpty()
     script = SCRIPT.format(arguments=arguments, folder=str(folder))
-    subprocess.run([sys.executable, "-c", script], stdin=theirs, stdout=theirs, stderr=theirs, timeout=30)
+    subprocess.run([sys.executable, "-c", script], stdin=theirs, stdout=theirs, stderr=theirs, timeout=120)
     os.close(theirs)
     shown = b""
     with suppress(OSError):  # how Linux says that a terminal is closed
@@ -205,7 +216,7 @@ def output_on_a_terminal(arguments: str, folder) -> str:
 
 def test_without_a_key_a_terminal_sees_one_line_and_no_question(stranger, tmp_path):
     first, last = output_on_a_terminal("", tmp_path).splitlines()
-    assert first.startswith("W&B: offline, upload with: wandb sync ")
+    assert first.startswith("W&B: offline, upload with: wandb sync --include-online ")
     assert last == "trained; wandb imported: True"
 
 
@@ -216,12 +227,12 @@ def test_disabled_does_not_even_import_wandb(stranger, tmp_path):
 
 def test_an_explicit_mode_wins_over_the_environment_and_that_over_the_account(stranger):
     stranger.setenv("WANDB_MODE", "offline")
-    assert not WandbLogger()._is_online()
+    assert not is_online(None)
     stranger.setattr("wandb.login", lambda **_: True)
-    assert WandbLogger(mode="online")._is_online()
+    assert is_online("online")
     stranger.delenv("WANDB_MODE")
-    assert WandbLogger()._is_online()
-    assert not WandbLogger(mode="offline")._is_online()
+    assert is_online(None)
+    assert not is_online("offline")
 
 
 def test_an_unknown_mode_is_named_with_the_known_ones():
@@ -239,6 +250,8 @@ def test_a_metric_is_shown_in_the_panel_of_its_kind():
         "parameter_norm": "optimizer/parameter_norm",
         "images_per_second": "speed/images_per_second",
         "memory_gb": "speed/memory_gb",
+        "tflops": "speed/tflops",
+        "share_of_peak": "speed/share_of_peak",
         "samples/ema_0.9999": "samples/ema_0.9999",
         "images": "images",
         "step": "step",

@@ -1,0 +1,29 @@
+"""Texts without the keys and passwords that may stand in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+REMOVED = "[removed]"
+NAMED = r"(?i:\b\w*(?:api_?key|password|secret|access_token)\w*\s*[=:]\s*)"
+KEY = re.compile(rf"({NAMED})[^\s,;]+|\b[0-9a-fA-F]{{40}}\b|\bwandb_v\d\w{{16,}}")
+SECRET_VARIABLE = re.compile(r".*(API_?KEY|TOKEN|PASSWORD|SECRET)")
+
+
+def redacted(text: str) -> str:
+    """The text with `[removed]` for what looks like a key, follows api_key=, or is a secret of the environment."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and SECRET_VARIABLE.fullmatch(name):
+            text = text.replace(value, REMOVED)
+    return KEY.sub(lambda found: (found[1] or "") + REMOVED, text)
+
+
+def redacted_values(node: Any) -> Any:
+    """Plain values with every text in them redacted."""
+    if isinstance(node, dict):
+        return {key: redacted_values(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [redacted_values(value) for value in node]
+    return redacted(node) if isinstance(node, str) else node

@@ -1,0 +1,105 @@
+"""How a run of W&B is opened: online if that works within seconds, else offline, else not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from diffusion.tracking.redaction import redacted
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+console = logging.getLogger(__name__)
+
+INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
+FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
+
+
+class Opened(NamedTuple):
+    """A run of W&B, and whether it is online."""
+
+    run: Run
+    online: bool
+
+
+def opened(mode: str | None, *, commit: str | None, **about: Any) -> Opened | None:
+    """The run that `wandb.init` makes of `about`; None, with a warning, if W&B cannot even write files.
+
+    `mode` is online or offline; None asks WANDB_MODE, then goes online if there is a valid key.
+    """
+    for online in (True, False):
+        if online and not is_online(mode):
+            continue
+        try:
+            return Opened(begun("online" if online else "offline", commit, about), online)
+        except Exception as error:
+            this, next_best = ("online", "offline") if online else ("offline", "off")
+            console.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
+            forget_failure()
+    return None
+
+
+def is_online(mode: str | None) -> bool:
+    """Whether a run shall be online, and W&B knows who asks. It never asks a person."""
+    wanted = mode or os.environ.get("WANDB_MODE")
+    if wanted in ("offline", "dryrun"):
+        return False
+    try:
+        import wandb
+
+        wandb.setup(wandb.Settings(silent=True, mode="online"))
+        logged_in = wandb.login(prompt=False)
+    except Exception as error:
+        console.warning("W&B does not log in, so offline: %s", first_line(error))
+        return False
+    if wanted and not logged_in:
+        console.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
+    return logged_in
+
+
+def begun(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
+    import wandb
+
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        init_timeout=INIT_TIMEOUT,
+        finish_timeout=FINISH_TIMEOUT,
+        finish_timeout_raises=True,
+        allow_val_change=True,  # a resumed run may have another max_steps
+        disable_git=True,  # the commit is that of this code, not of the folder that the command was typed in
+        git_commit=commit,
+    )
+    with public_arguments():
+        run = wandb.init(mode=mode, resume="allow", reinit="finish_previous", settings=settings, **about)
+    run.define_metric("*", step_metric="images")
+    return run
+
+
+@contextmanager
+def public_arguments() -> Iterator[None]:
+    """Hides keys in this process's command line, which W&B records when it starts."""
+    given = sys.argv
+    sys.argv = [redacted(word) for word in given]
+    try:
+        yield
+    finally:
+        sys.argv = given
+
+
+def forget_failure() -> None:
+    """Stops W&B's service, which keeps the id of a run that failed to start as being in use."""
+    with suppress(Exception):
+        import wandb
+
+        wandb.teardown()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, without keys."""
+    return redacted(str(error).partition("\n")[0]) or type(error).__name__

@@ -1,45 +1,54 @@
 """Train a diffusion model: python train.py [group=option] [key=value]; --help lists them."""
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, distributed, restore, run_folder
-from diffusion.command import command
-from diffusion.training import checkpoint
+from diffusion import build, distributed, outcome, restore, run_folder
+from diffusion.command import Ended, command
+from diffusion.files import held
+from diffusion.tracking import provenance, redacted_values
 
 log = logging.getLogger("train")
 
 
 @command(__file__)
-def main(config: DictConfig) -> int:
-    distributed.require_one_process("training")
+def main(config: DictConfig) -> Ended:
     folder = Path(HydraConfig.get().runtime.output_dir)
+    run_folder.check_name(config.name)
+    if outcome.finished(folder, build.plain_values(config)):
+        log.info("Run folder: %s, which has all its steps", folder)
+        return Ended(0, outcome.objective_of(folder, config.objective))
+    distributed.start(build.device_named(config.device))
+    with held(folder) if distributed.leads() else nullcontext():
+        return train(config, folder)
+
+
+def train(config: DictConfig, folder: Path) -> Ended:
     trainer, run = build.training(config, folder)
     log.info("Run folder: %s", folder)
-    state = checkpoint.newest(folder)
-    if state is not None:
-        changes = run_folder.check_resumable(state["config"], run.config)
-        log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
-    elif config.init_from is not None:
-        restore.start_from(run.model, config.init_from, model=run.config["model"])
-        log.info("Starting with the weights of %s", config.init_from)
-    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
-
-    run.logger.start(folder, name=config.name, config=run.config, resume=state is not None)
+    log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
+    state = restore.begun(run, init_from=config.init_from)
+    if distributed.leads():
+        OmegaConf.save(OmegaConf.create(redacted_values(run.config)), folder / "config.yaml")
+        made_by = provenance.keep(folder, command=["python", "train.py", *HydraConfig.get().overrides.task])
+        run.logger.start(folder, name=config.name, config=run.config, resume=state is not None, provenance=made_by)
     code = 1
     try:
-        code = trainer.fit(run, state)
+        with outcome.kept(folder, trainer.max_steps) as end:
+            code = end.code = trainer.fit(run, state)
+            end.objective = None if code else outcome.objective_of(folder, config.objective)
     finally:
         run.logger.finish(code)
     if code:
         log.info("Stopped by a signal, all steps saved. The same command goes on from here.")
     else:
-        log.info("Done. Everything lies in %s", folder)
         log.info("Draw images: %s", run.drawing_command)
-    return code
+        log.info("Done. Everything lies in %s", folder)
+    return Ended(code, end.objective)
 
 
 if __name__ == "__main__":

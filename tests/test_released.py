@@ -105,7 +105,8 @@ def test_the_state_of_an_optimizer_is_refused(compose, tmp_path):
 
 
 def test_our_own_checkpoint_takes_no_experiment(compose, tmp_path):
-    path = checkpoint.save(tmp_path, {"step": 1, "model": {}, "config": {}}, keep=1, keep_every=None)
+    parts = {key: {} for key in ("model", "ema", "optimizer", "scaler", "schedule_sampler", "averages", "config")}
+    path = checkpoint.save(tmp_path, {"step": 1, **parts}, keep=1, keep_every=None)
     with pytest.raises(ValueError, match="describes its own network; leave out model, diffusion, data, train"):
         restore.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
 

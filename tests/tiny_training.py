@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LossSecondMoment
 from diffusion.data import Synthetic
-from diffusion.training import Preview, Run, Trainer, WandbLogger, adamw
+from diffusion.tracking import WandbLogger
+from diffusion.training import Preview, Run, Trainer, adamw
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
+from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
 from unet import UNet
 
@@ -48,7 +51,7 @@ def by_loss() -> LossSecondMoment:
 def tiny_learner(*, precision: str = "float32", dropout: float = 0.0, lr: float = 1e-3, **options) -> Learner:
     network = tiny_network(dropout)
     return Learner(
-        network,
+        Replicated(network, CPU),
         tiny_diffusion(),
         optimizer=adamw(network.parameters(), lr=lr, weight_decay=0.1),
         schedule_sampler=by_loss(),
@@ -75,3 +78,10 @@ def tiny_trainer(**options) -> Trainer:
         log_every=1, save_every=100,
     )  # fmt: skip
     return Trainer(**defaults | options)
+
+
+def tiny_state(step: int) -> dict[str, Any]:
+    """A state with every part that a checkpoint has."""
+    weights = {"weight": torch.full((1000,), float(step))}
+    parts = dict(optimizer={}, scaler={}, schedule_sampler={}, averages={}, config={"name": "x", "rates": [0.9]})
+    return dict(step=step, model=weights, ema={"0.9": weights}, **parts)

@@ -1,13 +1,16 @@
-"""Several processes under torchrun: which one this is, and what all of them found."""
+"""Several processes under torchrun: which one this is, what all of them found, and how they begin."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+import torch
 import torch.distributed
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -38,6 +41,30 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
+def start(device: torch.device | str = "cpu") -> None:
+    """Join the other processes, once: by nccl between GPUs, by gloo for what lies in ordinary memory."""
+    if world() == 1 or torch.distributed.is_initialized():
+        return
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(device)
+    store, number, number_of_all = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
+    torch.distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        store=torch.distributed.PrefixStore(attempt(), store),
+        rank=number, world_size=number_of_all, timeout=PATIENCE,
+    )  # fmt: skip
+
+
+def attempt() -> str:
+    """Which start of the processes this is, as far as all of them know: under torchrun on one machine.
+
+    After a restart torchrun gives them the same store, where the addresses of those that died still stand.
+    """
+    on_one_machine = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) == world()
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if on_one_machine else "0"
+
+
 def share(work: Sequence[T]) -> Sequence[T]:
     """This process's part of a list: `gathered`, the parts are in the order of the whole."""
     return work[len(work) * rank() // world() : len(work) * (rank() + 1) // world()]
@@ -47,11 +74,57 @@ def gathered(mine: T) -> list[T]:
     """What every process brings, in the order of their ranks; all must call it."""
     if world() == 1:
         return [mine]
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    start()
     everything: list[T] = [mine] * world()
     torch.distributed.all_gather_object(everything, mine)
     return everything
+
+
+def joined(mine: Tensor) -> Tensor:
+    """The tensors (n, ...) of all processes, one after the other in the order of their ranks; all must call it."""
+    if world() == 1:
+        return mine
+    parts = [torch.empty_like(mine) for _ in range(world())]
+    torch.distributed.all_gather(parts, mine.contiguous())
+    return torch.cat(parts)
+
+
+def highest(mine: int) -> int:
+    """The greatest number that any process brings; all must call it."""
+    if world() == 1:
+        return mine
+    number = torch.tensor([mine])
+    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+    return int(number)
+
+
+def require_equal(what: str, mine: object) -> None:
+    """ValueError unless all processes bring the same; all must call it."""
+    everyones = gathered(mine)
+    if any(other != everyones[0] for other in everyones):
+        raise ValueError(
+            f"{what} differs between the processes: {', '.join(map(str, everyones))}; "
+            "runs=... must be a folder that all machines share"
+        )
+
+
+def is_loss_of_another(error: BaseException) -> bool:
+    """True for what is raised where another process was waited for and had ended."""
+    if world() == 1 or not isinstance(error, RuntimeError):
+        return False
+    kinds = ("gloo", "NCCL", "Connection closed by peer", "Connection reset", "Broken pipe")
+    return isinstance(error, torch.distributed.DistError) or any(kind in str(error) for kind in kinds)
+
+
+def let_the_leader_speak() -> None:
+    """Wait, in a process that follows, as long as torchrun takes to end it if the leader failed too, and said so."""
+    if not leads():
+        time.sleep(3)
+
+
+def await_the_end() -> None:
+    """Wait for torchrun to end this process, as it does once another has failed, if it did not ask for that before."""
+    time.sleep(5)
 
 
 def require_one_process(what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,3 +34,31 @@ def made(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             for place in new:
                 place.rmdir()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps a folder to this process, even past `kill -9` no longer than it lives. ValueError if another has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(
+            f"another process is training in {folder}; wait for it, or give this run another name=..."
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a whole file or, if that fails half-way, leaves the old one as it was."""
+    fresh = path.with_name(path.name + ".tmp")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 import unet
-from diffusion import agreement, build, run_folder
+from diffusion import agreement, build, distributed, run_folder
 from diffusion.samplers import ClassifierGuidance
 from diffusion.trained import Trained
-from diffusion.training import checkpoint
+from diffusion.training import Run, checkpoint
 
 # Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
 MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
+log = logging.getLogger(__name__)
+
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
 
@@ -50,6 +53,19 @@ def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
     name = f"{run_folder.holding(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
     guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
     return model._replace(guide=guide)
+
+
+def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
+    """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
+    state = checkpoint.newest(run.folder)
+    distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
+    if state is not None:
+        changes = run_folder.check_resumable(state["config"], run.config)
+        log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
+    elif init_from is not None:
+        start_from(run.model, init_from, model=run.config["model"])
+        log.info("Starting with the weights of %s", init_from)
+    return state
 
 
 def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any]) -> None:
@@ -86,19 +102,29 @@ def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> 
     None takes the highest rate, or the weights themselves if no average was kept.
     """
     place = build.device_named(device)
+    try:
+        model = described(state, ema)
+    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"the checkpoint of step {state['step']} is not what its settings say ({reason})") from error
+    return model._replace(network=model.network.to(place).eval(), device=place)
+
+
+def described(state: dict[str, Any], ema: float | str | None) -> Trained:
+    """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config = OmegaConf.create(state["config"])
     diffusion, network = build.instantiate(config.diffusion), build.instantiate(config.model)
     rate = chosen_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
     return Trained(
-        network=network.to(place).eval(),
+        network=network,
         diffusion=diffusion,
         shape=tuple(config.shape),
         classes=state["config"]["classes"],
         config=state["config"],
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
-        device=place,
+        device=torch.device("cpu"),
     )
 
 

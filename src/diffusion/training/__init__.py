@@ -1,8 +1,7 @@
 """Training: the learner, the loop around it, and all that a run leaves behind."""
 
-from diffusion.training.logger import WandbLogger
 from diffusion.training.optimizer import adamw
 from diffusion.training.preview import Preview
 from diffusion.training.trainer import Run, Trainer
 
-__all__ = ["Preview", "Run", "Trainer", "WandbLogger", "adamw"]
+__all__ = ["Preview", "Run", "Trainer", "adamw"]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from diffusion.training.parallel import local, spread, whole
+
 
 class EMA:
     """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
@@ -20,15 +22,23 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         for rate, average in self.averages.items():
-            torch._foreach_lerp_(average, self.weights, 1 - rate)
+            torch._foreach_lerp_(local(average), local(self.weights), 1 - rate)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""
-        return {str(rate): dict(zip(self.names, average, strict=True)) for rate, average in self.averages.items()}
+        return {
+            str(rate): whole(dict(zip(self.names, average, strict=True))) for rate, average in self.averages.items()
+        }
 
+    @torch.no_grad()
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Go on with the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
-            torch._foreach_copy_(average, [state[str(rate)][name] for name in self.names])
+            for name, mine in zip(self.names, average, strict=True):
+                theirs = state[str(rate)][name]
+                if theirs.shape != mine.shape:  # `copy_` would stretch it.
+                    raise ValueError(f"the average of {name} is {(*theirs.shape,)}, needed {(*mine.shape,)}")
+                mine.copy_(spread(theirs, mine))
 
 
 def check(rates: tuple[float, ...]) -> None:

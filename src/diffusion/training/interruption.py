@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+from time import monotonic
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+from diffusion import distributed
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # schedulers choose among the last three
+ECHO = 1.0  # seconds; torchrun passes on the signal that a terminal or scheduler has sent to its processes already
 
 
 class Interruption:
-    """True once Ctrl-C, SIGTERM or SIGUSR1 has come; a second one ends the process at once."""
+    """Notes that Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 has come; a second one ends the process at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._since = 0.0
 
     def __enter__(self) -> Interruption:
         self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
@@ -23,7 +28,10 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def __bool__(self) -> bool:
+    @property
+    def agreed(self) -> bool:
+        """True once one has come to any of the processes, which must all ask."""
+        self.signal = distributed.highest(self.signal or 0) or None
         return self.signal is not None
 
     @property
@@ -32,6 +40,7 @@ class Interruption:
         return 0 if self.signal is None else 128 + self.signal
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal, self._since = number, monotonic()
+        elif distributed.world() == 1 or monotonic() - self._since > ECHO:
             os._exit(128 + number)
-        self.signal = number

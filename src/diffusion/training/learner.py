@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from diffusion import distributed
 from diffusion.data import Batch
 from diffusion.gaussian import GaussianDiffusion
-from diffusion.losses import example_from
+from diffusion.losses import Terms, example_from
 from diffusion.randomness import generator, normal, seed_of, uniform
 from diffusion.schedule_samplers import ScheduleSampler
+from diffusion.training.averages import Averages
 from diffusion.training.ema import EMA
-from diffusion.training.metrics import Averages
+from diffusion.training.not_finite import NotFinite, Spoilt
+from diffusion.training.parallel import Parallel, spread, whole
 from diffusion.training.precision import Precision
 
 
@@ -26,16 +29,20 @@ class Draws(NamedTuple):
     eps: Tensor
 
 
-class NotFinite(ValueError):
-    """A loss or gradient that would spoil the weights."""
+class Found(NamedTuple):
+    """What a step found for all images of all processes, in their order: t, weights and each loss term, (N,)."""
+
+    t: Tensor
+    weights: Tensor
+    terms: Terms
 
 
 class Learner:
-    """One optimizer step on one global batch: draw, noise, predict, loss, backward, update."""
+    """One optimizer step on one global batch, of which this process has its part: draw, predict, backward, update."""
 
     def __init__(
         self,
-        model: nn.Module,
+        parallel: Parallel,
         diffusion: GaussianDiffusion,
         *,
         optimizer: torch.optim.Optimizer,
@@ -46,17 +53,19 @@ class Learner:
         microbatch: int | None = None,
         clip_grad_norm: float | None = None,
     ) -> None:
-        self.model, self.diffusion = model, diffusion
+        self.parallel, self.model, self.diffusion = parallel, parallel.model, diffusion
         self.optimizer, self.schedule_sampler, self.ema, self.precision = optimizer, schedule_sampler, ema, precision
         self.seed, self.microbatch, self.clip_grad_norm = seed, microbatch, clip_grad_norm
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.averages = Averages()
+        self.spoilt = Spoilt(optimizer, precision)
         self.steps_done = 0
 
     def step(self, batch: Batch, rate_factor: float) -> None:
         """Train on one batch. NotFinite if its loss or gradient is; the weights are then untouched."""
         self.model.train()
-        torch.manual_seed(seed_of(self.seed, "dropout", self.steps_done))
+        rank = distributed.rank()
+        torch.manual_seed(seed_of(self.seed, "dropout", self.steps_done, *([rank] if rank else [])))
         draws = self.draw(batch)
         self.learn(batch.x_0, draws, rate_factor, batch.condition)
 
@@ -69,70 +78,88 @@ class Learner:
     def learn(self, x_0: Tensor, draws: Draws, rate_factor: float, condition: Mapping[str, Tensor]) -> None:
         """The step itself, everything that chance decides being given."""
         total = len(x_0)
+        size = self.microbatch or total
         self.optimizer.zero_grad(set_to_none=True)
-        losses = []
-        for begin in range(0, total, self.microbatch or total):
-            part = slice(begin, begin + (self.microbatch or total))
+        parts = []
+        for begin in range(0, total, size):
+            part = slice(begin, begin + size)
             told = {name: values[part] for name, values in condition.items()}
-            losses.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
-        if self.update(rate_factor):
-            self.schedule_sampler.update(draws.t, torch.cat(losses))
+            with self.parallel.adding(last=begin + size >= total):
+                parts.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
+        found = everyones(draws, {name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+        loss = (found.terms["loss"] * found.weights).mean()
+        learned = self.update(rate_factor, loss)
+        if learned or loss.isfinite():
+            self.averages.add(found.terms, found.t, steps=len(self.diffusion.process), weights=found.weights)
+        if learned:
+            self.schedule_sampler.update(found.t, found.terms["loss"])
         self.steps_done += 1
 
-    def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Tensor:
-        """Add a micro-batch's share of the gradient of the mean over all `total` images; its losses (N,)."""
+    def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Terms:
+        """Add a micro-batch's share of the gradient of the mean over `total` images; its loss terms, each (N,)."""
         example = example_from(self.diffusion, x_0, draws.t, draws.eps, **condition)
         with self.precision.autocast():
-            terms = self.diffusion.loss(self.diffusion, self.model, example)
-        loss = (terms["loss"] * draws.weights).sum() / total
-        finite = bool(torch.isfinite(loss))
-        if not finite and not self.precision.scaler.is_enabled():
-            raise NotFinite(f"the loss of step {self.steps_done} is {loss.item()}")
-        self.precision.scaler.scale(loss).backward()
-        if finite:
-            self.averages.add(terms, draws.t, steps=len(self.diffusion.process), weights=draws.weights)
-        return terms["loss"].detach()
+            terms = self.diffusion.loss(self.diffusion, self.parallel.network, example)
+        self.precision.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
+        return {name: term.detach() for name, term in terms.items()}
 
-    def update(self, rate_factor: float) -> bool:
+    def update(self, rate_factor: float, loss: Tensor) -> bool:
         """Let the gradient change the weights and their averages; False if it overflowed fp16, which skips it."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor
         scaler = self.precision.scaler
         scaler.unscale_(self.optimizer)
         limit = float("inf") if self.clip_grad_norm is None else self.clip_grad_norm
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+        norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True))
+        if scaler.is_enabled():
+            return self.update_scaled(norm)
+        self.spoilt.look(self.steps_done, loss, norm)
+        self.optimizer.step()
+        self.averages.add_value("grad_norm", norm)
+        self.ema.update()
+        return True
+
+    def update_scaled(self, norm: Tensor) -> bool:
+        """The same with a gradient that was scaled for fp16."""
         finite = bool(torch.isfinite(norm))
-        if not finite and not scaler.is_enabled():
-            raise NotFinite(f"the gradient of step {self.steps_done} is {norm.item()}")
-        scaler.step(self.optimizer)
-        scaler.update()
+        self.precision.scaler.step(self.optimizer)
+        self.precision.scaler.update()
         if self.precision.exhausted:
             raise NotFinite(
                 f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16"
             )
-        if scaler.is_enabled():
-            self.averages.add_value("skipped_steps", float(not finite))
+        self.averages.add_value("skipped_steps", float(not finite))
         if finite:
             self.averages.add_value("grad_norm", norm)
             self.ema.update()
         return finite
 
+    def check(self) -> None:
+        """NotFinite if a loss or gradient was since the last call. Waits for the device, so not for every step."""
+        self.spoilt.check()
+
     def readings(self) -> dict[str, float]:
         """The averages since the last call, and where the optimizer and the weights stand."""
-        norms = torch._foreach_norm([w.detach() for w in self.model.parameters()])
+        weights = [w.detach() for w in self.model.parameters()]
         readings = self.averages.read()
-        readings["param_norm"] = torch.linalg.vector_norm(torch.stack(norms)).item()
+        readings["param_norm"] = whole(nn.utils.get_total_norm(weights)).item()
         readings["lr"] = self.optimizer.param_groups[0]["lr"]
         if self.precision.scaler.is_enabled():
             readings["loss_scale"] = self.precision.scaler.get_scale()
         return readings
 
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
+        averages = sorted(self.ema.state_dict().items(), key=lambda item: float(item[0]))
+        return {"raw": whole(self.model.state_dict()), **{f"ema_{rate}": average for rate, average in averages}}
+
     def state_dict(self) -> dict[str, Any]:
+        """Everything, whole, however it is spread over the processes, which must all call it."""
         return {
             "step": self.steps_done,
-            "model": self.model.state_dict(),
+            "model": whole(self.model.state_dict()),
             "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": whole(self.optimizer.state_dict()),
             "scaler": self.precision.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),
@@ -141,12 +168,34 @@ class Learner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was saved, with the optimizer settings of now."""
         settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.model.load_state_dict(state["model"])
+        mine = self.model.state_dict()
+        self.model.load_state_dict(
+            {name: spread(weight, mine[name]) if name in mine else weight for name, weight in state["model"].items()}
+        )
         self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group, mine in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(mine)
+        self.load_optimizer(state["optimizer"])
+        for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(setting)
         self.precision.scaler.load_state_dict(state["scaler"])
         self.schedule_sampler.load_state_dict(state["schedule_sampler"])
         self.averages.load_state_dict(state["averages"])
         self.steps_done = state["step"]
+
+    def load_optimizer(self, state: dict[str, Any]) -> None:
+        """The optimizer's state, each moment spread as its weight is; ValueError if one has another shape."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for number, held in state["state"].items():
+            like = weights[number]
+            for name, moment in held.items():
+                if moment.shape not in ((), like.shape):
+                    raise ValueError(f"{name} of weight {number} is {(*moment.shape,)}, needed {(*like.shape,)}")
+            moments[number] = {name: spread(m, like) if m.shape == like.shape else m for name, m in held.items()}
+        self.optimizer.load_state_dict({**state, "state": moments})
+
+
+def everyones(draws: Draws, terms: Terms) -> Found:
+    """What all processes found, from this one's part; in one exchange."""
+    mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], dim=1)
+    t, weights, *every = distributed.joined(mine).unbind(1)
+    return Found(t.long(), weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})

@@ -20,6 +20,11 @@ class Precision:
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the network's matrix products."""
+        return DTYPES[self.kind] or torch.float32
+
+    @property
     def exhausted(self) -> bool:
         """True once halving the scale has stopped helping."""
         return self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE

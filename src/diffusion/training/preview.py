@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from diffusion.data import Images
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.samplers import Sampler, draw
-from diffusion.training.ema import EMA, with_weights
+from diffusion.schedule_samplers import ScheduleSampler
+from diffusion.training import weights_over_t
+from diffusion.training.ema import with_weights
+from diffusion.training.strip import Strip
 
 
 class Picture(NamedTuple):
@@ -40,21 +44,46 @@ class Preview:
     def pictures(
         self,
         model: torch.nn.Module,
-        ema: EMA,
+        weights: dict[str, dict[str, Tensor]],
         diffusion: GaussianDiffusion,
         sampler: Sampler,
         images: Images,
+        schedule_sampler: ScheduleSampler | None = None,
     ) -> Iterator[Picture]:
-        """One grid from the weights themselves and one from each average, of what `images` would have drawn."""
-        weights = {"raw": {name: weight.detach() for name, weight in model.named_parameters()}}
-        weights |= {f"ema_{rate}": average for rate, average in ema.state_dict().items()}
+        """A grid of what `images` would have drawn from each of the named `weights`.
+
+        Also a strip that shows how the first images of the last of them come out of the noise, and the weights of a
+        schedule sampler over t unless they are all the same.
+        """
+        best = [*weights][-1]
         device = next(model.parameters()).device
         prompts, numbers = images.prompts(self.images), range(self.images)
         condition = prompts.condition(numbers, device)
         model.eval()
         for name, chosen in weights.items():
+            watched = Strip(sampler)
             x = draw(
-                sampler, diffusion, with_weights(model, chosen), numbers,
+                watched if name == best else sampler, diffusion, with_weights(model, chosen), numbers,
                 shape=images.shape, seed=self.seed, device=device, condition=condition,
             )  # fmt: skip
             yield Picture(name, prompts.picture(x))
+            if watched.x_t:
+                yield Picture(f"strip_{name}", watched.picture())
+        if schedule_sampler is not None and not is_uniform(schedule_sampler):
+            yield Picture("schedule_sampler", weights_over_t.plot(schedule_sampler.probabilities()))
+
+
+def is_uniform(schedule_sampler: ScheduleSampler) -> bool:
+    """True if every t is drawn alike, as by one that has not seen enough losses yet."""
+    weights = schedule_sampler.weights()
+    return bool((weights == weights[0]).all())
+
+
+def caption(step: int, name: str, sampler: Sampler) -> str:
+    """What W&B shows below a picture: the step, the weights and how they were drawn from."""
+    if name == "schedule_sampler":
+        return f"step {step}, how often each t is drawn"
+    drawn = f"{type(sampler).__name__}, {'all' if sampler.steps is None else sampler.steps} steps"
+    weights = name.removeprefix("strip_")
+    shown = "" if weights == name else "; x_t from noise to image, below it the predicted x_0"
+    return f"step {step}, {weights}, {drawn}{shown}"

@@ -8,6 +8,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+EARLY = (
+    20  # seconds until a first word, if none is due before: a run that is slow, or rarely logs, has a first ETA soon
+)
 SMOOTHING = 0.3  # weight of the newest interval in the speed, so that a slow first step is soon forgotten
 
 
@@ -18,18 +21,28 @@ class Progress:
         self.total = total
         self.stream = stream or sys.stderr
         self._step, self._time = start, monotonic()
+        self._early: float | None = self._time + EARLY
         self._seconds_per_step: float | None = None
         self._bar: tqdm | None = None
         if self.stream.isatty():
             layout = "{desc}" if total is None else "{desc}  |{bar}|"
             self._bar = tqdm(total=total, initial=start, file=self.stream, bar_format=layout, dynamic_ncols=True)
 
+    def tick(self, step: int) -> None:
+        """Shows the step and the time left once, early; called after every step."""
+        if self._early is not None and monotonic() >= self._early:
+            self._measure(step)
+            self._show(step, self._time_left())
+
     def update(self, step: int, images_per_second: float, loss: float) -> None:
         """Shows where the run is; called once per logging interval."""
         self._measure(step)
-        of_total = "" if self.total is None else f"/{self.total}"
         speed = f"{images_per_second:.0f}" if images_per_second >= 10 else f"{images_per_second:.2g}"
-        text = f"step {step}{of_total}  loss {loss:.4g}  {speed} images/s{self._time_left()}"
+        self._show(step, f"  loss {loss:.4g}  {speed} images/s{self._time_left()}")
+
+    def _show(self, step: int, text: str) -> None:
+        self._early = None
+        text = f"step {step}{'' if self.total is None else f'/{self.total}'}{text}"
         if self._bar is None:
             self.say(text)
         else:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_training import tiny_state
 
 from diffusion.training import checkpoint
+from diffusion.training.checkpoint_file import FORMAT
 
 
 @pytest.fixture
@@ -17,12 +19,11 @@ def folder(tmp_path):
 
 
 def save(folder, step, keep=100, keep_every=None):
-    weights, config = {"weight": torch.full((1000,), float(step))}, {"name": "x", "rates": [0.9]}
-    return checkpoint.save(folder, dict(step=step, model=weights, config=config), keep=keep, keep_every=keep_every)
+    return checkpoint.save(folder, tiny_state(step), keep=keep, keep_every=keep_every)
 
 
 def test_what_is_saved_is_loaded(folder):
-    state = checkpoint.load(save(folder, 3))
+    state = checkpoint.read(save(folder, 3))
     assert state["step"] == 3 and state["config"] == {"name": "x", "rates": [0.9]}
     assert torch.equal(state["model"]["weight"], torch.full((1000,), 3.0))
 
@@ -97,7 +98,7 @@ class Bomb:
 
 
 def bomb(path: Path) -> None:
-    torch.save({"format": checkpoint.FORMAT, "step": 1, "model": Bomb()}, path)
+    torch.save({"format": FORMAT, "step": 1, "model": Bomb()}, path)
 
 
 def old_bomb(path: Path) -> None:
@@ -113,15 +114,15 @@ def test_a_file_that_is_not_whole_ours_and_harmless_is_refused_in_one_line(folde
     monkeypatch.chdir(folder)
     spoil(path)
     with pytest.raises(ValueError) as error:
-        checkpoint.load(path)
+        checkpoint.read(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert not (folder / "exploded").exists()
 
 
 def test_a_checkpoint_that_lacks_a_part_is_refused_by_its_name(tmp_path):
-    torch.save({"format": checkpoint.FORMAT, "step": 3, "config": {}}, tmp_path / "step_00000003.pt")
-    with pytest.raises(ValueError, match="lacks model"):
-        checkpoint.load(tmp_path / "step_00000003.pt")
+    torch.save({"format": FORMAT, "step": 3, "config": {}}, tmp_path / "step_00000003.pt")
+    with pytest.raises(ValueError, match=r"lacks .*model"):
+        checkpoint.read(tmp_path / "step_00000003.pt")
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)

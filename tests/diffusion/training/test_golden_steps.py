@@ -13,6 +13,7 @@ from diffusion.training import adamw
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Draws, Learner
 from diffusion.training.optimizer import rate_factor
+from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
 from unet.released_names import released_parameters
 
@@ -25,7 +26,7 @@ KEY_BIAS = ("middle_block.1.qkv.bias", slice(64, 128))  # of q, k, v with 64 cha
 def learner_of(args: dict, weights: dict) -> Learner:
     network, diffusion = network_of(args["network"], weights, image_size=8), diffusion_of(args)
     return Learner(
-        network,
+        Replicated(network, torch.device("cpu")),
         diffusion,
         optimizer=adamw(network.parameters(), lr=args["lr"], weight_decay=args["weight_decay"]),
         schedule_sampler=Uniform(steps=args["T"]),

@@ -13,9 +13,9 @@ from diffusion.training.interruption import SIGNALS, Interruption
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_noted_and_reported_as_a_shell_would(number):
     with Interruption() as interruption:
-        assert not interruption and interruption.exit_code == 0
+        assert not interruption.agreed and interruption.exit_code == 0
         os.kill(os.getpid(), number)
-        assert interruption and interruption.exit_code == 128 + number
+        assert interruption.agreed and interruption.exit_code == 128 + number
 
 
 def test_afterwards_signals_do_what_they_did_before():

@@ -5,6 +5,7 @@ import torch
 from tiny_training import tiny_images, tiny_learner
 
 from diffusion.data import batches
+from diffusion.training.not_finite import NotFinite
 
 
 def stream(batch_size=8, start=0):
@@ -128,3 +129,25 @@ def test_all_losses_of_a_batch_reach_the_schedule_sampler():
     t = learner.draw(next(stream())).t
     counted = torch.bincount(t, minlength=4).clamp(max=2)
     assert torch.equal(learner.schedule_sampler.counts, counted)
+
+
+def test_a_spoilt_step_changes_nothing_and_is_found_later():
+    learner = train(tiny_learner(), 2)
+    learner.spoilt.at_once = False  # as on a GPU
+    before = weights(learner)
+    batch = next(stream(start=2))
+    batch.x_0[0, 0, 0, 0] = float("nan")
+    learner.step(batch, 1.0)
+    assert all(map(torch.equal, weights(learner), before))
+    train(learner, 2, start=3)
+    assert not all(map(torch.equal, weights(learner), before))
+    assert all(weight.isfinite().all() for weight in learner.model.parameters())
+    with pytest.raises(NotFinite, match="the loss of step 2 is nan"):
+        learner.check()
+
+
+def test_without_anything_spoilt_looking_late_changes_nothing():
+    one, other = tiny_learner(), tiny_learner()
+    other.spoilt.at_once = False
+    assert all(map(torch.equal, weights(train(one, 3)), weights(train(other, 3))))
+    other.check()

@@ -85,3 +85,23 @@ def test_a_message_in_a_file_is_a_line():
 
 def test_a_clock_reads_minutes_and_counts_hours_beyond_a_day():
     assert [clock(s) for s in (0, 201, 3599.6, 26 * 3600 + 201)] == ["0:00", "3:21", "1:00:00", "26:03:21"]
+
+
+def test_a_run_that_rarely_logs_says_early_when_it_ends(passed):
+    stream = io.StringIO()
+    bar = Progress(1000, 0, stream)
+    for step in range(1, 31):
+        passed(1)
+        bar.tick(step)
+    assert stream.getvalue().splitlines() == ["step 20/1000  ETA 16:20"]
+
+
+def test_a_run_that_often_logs_is_not_interrupted(passed):
+    stream = io.StringIO()
+    bar = Progress(1000, 0, stream)
+    for step in range(1, 31):
+        passed(1)
+        bar.tick(step)
+        if step % 10 == 0:
+            bar.update(step, images_per_second=1, loss=1)
+    assert len(stream.getvalue().splitlines()) == 3

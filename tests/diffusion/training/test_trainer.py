@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_training import tiny_run, tiny_trainer
 
+from diffusion.tracking.metrics_file import MetricsFile
 from diffusion.training import Preview, adamw, checkpoint
-from diffusion.training.metrics import MetricsFile
 
 
 def same(one, other) -> bool:
@@ -25,7 +25,8 @@ def same(one, other) -> bool:
 def metrics(run):
     """What a run logged, but for what it cost."""
     lines = MetricsFile.read(run.folder / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k not in ("images_per_second", "memory_gb")} for line in lines]
+    speeds = {"images_per_second", "tflops", "share_of_peak", "memory_gb"}
+    return [{key: value for key, value in line.items() if key not in speeds} for line in lines]
 
 
 @pytest.mark.parametrize("precision", ["float32", "fp16"])
@@ -98,7 +99,9 @@ def test_checkpoints_lines_and_pictures_come_when_they_are_due_and_at_the_end(tm
     assert [checkpoint.step_of(path) for path in checkpoint.stored(run.checkpoints)] == [3, 6, 7]
     assert [line["step"] for line in metrics(run)] == [2, 4, 6, 7]
     assert sorted(path.name for path in (run.folder / "samples").iterdir()) == [
-        f"step_{step:08d}_{name}.png" for step in (4, 7) for name in ("ema_0.5", "ema_0.9", "raw")
+        f"step_{step:08d}_{name}.png"
+        for step in (4, 7)
+        for name in ("ema_0.5", "ema_0.9", "raw", "schedule_sampler", "strip_ema_0.9")
     ]
 
 
@@ -116,6 +119,7 @@ def test_a_line_counts_images_and_holds_every_reading(tmp_path):
     tiny_trainer(max_steps=3, log_every=3).fit(run)
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
     assert line["images"] == 12 and line["images_per_second"] > 0 and line["memory_gb"] > 0
+    assert line["tflops"] > 0 and 0 < line["share_of_peak"] < 1
     assert {"loss", "mse", "vb", "grad_norm", "param_norm", "lr"} < line.keys()
     assert line["lr"] == pytest.approx(1e-3 * 3 / 4 * (1 - 2 / 50))  # warm-up and annealing, at the third step
 

@@ -1,0 +1,217 @@
+"""A training run under way: when to log, draw, measure and save, and how to stop."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from contextlib import ExitStack, closing, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from diffusion import distributed
+from diffusion.data import batches, save_picture
+from diffusion.files import made
+from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.trained import Trained
+from diffusion.training import anomaly, checkpoint
+from diffusion.training.interruption import Interruption
+from diffusion.training.learner import Learner
+from diffusion.training.not_finite import NotFinite
+from diffusion.training.optimizer import rate_factor
+from diffusion.training.preview import caption
+from diffusion.training.progress import Progress
+from diffusion.training.saver import Saver
+from diffusion.training.throughput import Throughput
+
+if TYPE_CHECKING:
+    from diffusion.training.trainer import Run, Trainer
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Takes a learner from where it stands to the last step. Every process takes every step; one of them writes."""
+
+    def __init__(self, trainer: Trainer, run: Run, learner: Learner) -> None:
+        self.trainer, self.run, self.learner = trainer, run, learner
+        self.leads = distributed.leads()
+        self.saved = self.logged = learner.steps_done
+        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision)
+
+    def __enter__(self) -> Loop:
+        with ExitStack() as opened:
+            self.begin(opened)
+            self._open = opened.pop_all()
+        return self
+
+    def begin(self, opened: ExitStack) -> None:
+        run, start = self.run, self.learner.steps_done
+        # First in, last out: a signal must not cut short the writing of the last checkpoint.
+        self.interruption = opened.enter_context(Interruption())
+        self.metrics = MetricsFile(run.folder / "metrics.jsonl")
+        run.images.prepare()  # Before signals wait for the end of a step: packing may take minutes.
+        distributed.gathered(None)  # Nobody reads any more what is tidied now.
+        if self.leads:
+            self.begin_writing(opened, start)
+        stream = batches(
+            run.images, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
+            rank=distributed.rank(), world=distributed.world(), device=run.device,
+        )  # fmt: skip
+        self.stream = opened.enter_context(closing(stream))
+        if self.trainer.detect_anomaly:
+            opened.enter_context(anomaly.watched(self.learner.model, lambda: self.learner.steps_done))
+
+    def begin_writing(self, opened: ExitStack, start: int) -> None:
+        self.metrics.rewind(start)
+        checkpoint.tidy(self.run.checkpoints, start)
+        saver = Saver(
+            self.run.checkpoints, keep=self.trainer.keep, keep_every=self.trainer.keep_every,
+            written=self.run.logger.checkpoint,
+        )  # fmt: skip
+        self.saver = opened.enter_context(closing(saver))
+        self.progress = opened.enter_context(closing(Progress(self.trainer.max_steps, start)))
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def run_through(self) -> int:
+        """Train until the last step or a signal; the exit code."""
+        try:
+            self.measure()  # It may be due here, if the run was broken off while it measured.
+            self.throughput.begin()
+            while not self.ends and not self.interruption.agreed:
+                self.step()
+            self.save()
+        except NotFinite as error:
+            raise NotFinite(self.last_words(error)) from None
+        except (ValueError, OSError, RuntimeError) as error:
+            if self.has_whole_steps(error):
+                self.save()
+            raise
+        return self.interruption.exit_code
+
+    def step(self) -> None:
+        trainer, learner = self.trainer, self.learner
+        factor = rate_factor(learner.steps_done, warmup_steps=trainer.warmup_steps, anneal_steps=trainer.anneal_steps)
+        learner.step(next(self.stream), factor)
+        if self.due(trainer.log_every):
+            self.log()
+        if self.leads:
+            self.progress.tick(learner.steps_done)
+        if self.due(trainer.save_every):
+            self.save()
+        if trainer.preview.due(learner.steps_done, self.ends):
+            self.draw()
+        self.measure()
+        if self.logged == learner.steps_done:
+            self.throughput.begin()
+
+    @property
+    def ends(self) -> bool:
+        return self.trainer.max_steps is not None and self.learner.steps_done >= self.trainer.max_steps
+
+    def due(self, every: int) -> bool:
+        """True at every so many steps, and at the end."""
+        return self.learner.steps_done > 0 and (self.ends or (every > 0 and self.learner.steps_done % every == 0))
+
+    def log(self) -> None:
+        """Write down where the training stands."""
+        step = self.learner.steps_done
+        self.learner.check()
+        speeds = self.throughput.readings((step - self.logged) * self.trainer.batch_size)
+        readings = self.learner.readings() | speeds
+        self.logged = step
+        if self.leads:
+            self.write(readings)
+            loss = readings.get("loss", float("nan"))
+            self.progress.update(step, images_per_second=speeds["images_per_second"], loss=loss)
+
+    def write(self, readings: dict[str, float], panel: str | None = None) -> None:
+        row = {"images": self.learner.steps_done * self.trainer.batch_size, **readings}
+        self.metrics.write(self.learner.steps_done, row)
+        self.run.logger.log(self.learner.steps_done, row, panel)
+
+    def draw(self) -> None:
+        """Draw and keep previews; what goes wrong with them costs pictures, never the training."""
+        run, step = self.run, self.learner.steps_done
+        network, weights = self.learner.parallel.plain(), self.learner.weights()
+        if not self.leads:
+            return
+        try:
+            for name, grid in self.trainer.preview.pictures(
+                network, weights, run.diffusion, run.sampler, run.images, self.learner.schedule_sampler
+            ):
+                save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
+                run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
+        except (OSError, RuntimeError) as error:
+            log.warning("Training goes on without the preview of step %d: %s", step, str(error).partition("\n")[0])
+
+    def measure(self) -> None:
+        """Measure the averaged weights if that is due and was not done already."""
+        if not self.trainer.evaluations or not self.due(self.trainer.evaluate_every) or self.is_measured:
+            return
+        numbers: dict[str, float] = {}
+        for name, evaluation in self.trainer.evaluations.items():
+            try:
+                numbers |= self.found_by(evaluation)
+            except (OSError, ValueError, RuntimeError) as error:
+                if distributed.world() > 1:
+                    raise  # The others would wait for this process.
+                log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
+        if self.leads and numbers:
+            self.write(numbers, panel="quality")
+
+    def found_by(self, evaluation: Any) -> dict[str, float]:
+        """What an evaluation finds, by name; its files lie where evaluate.py would leave them."""
+        assert self.run.subject is not None, "who has evaluations has a subject"
+        subject = self.run.subject(self.trained())
+        folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
+        with made(folder) if self.leads else nullcontext():
+            findings = evaluation(subject, folder)
+        if self.leads:
+            log.info("Step %d: %s", self.learner.steps_done, findings.text)
+        return findings.numbers
+
+    @property
+    def is_measured(self) -> bool:
+        """True if this step's measurements are written down: by this process, or by the one that it goes on for."""
+        if not self.leads:
+            return bool(distributed.highest(0))
+        here = [line for line in MetricsFile.read(self.metrics.path) if line["step"] == self.learner.steps_done]
+        return bool(distributed.highest(int(any("loss" not in line for line in here))))
+
+    def trained(self) -> Trained:
+        """The network as it is to be measured: a copy, with the slowest of its averages."""
+        weights = self.learner.weights()
+        network = copy.deepcopy(self.learner.parallel.plain()).eval()
+        chosen = list(weights)[-1]
+        network.load_state_dict(weights[chosen])
+        run = self.run
+        return Trained(
+            network=network, diffusion=run.diffusion, shape=run.images.shape, classes=run.config["classes"],
+            config=run.config, step=self.learner.steps_done, weights=chosen, device=run.device,
+        )  # fmt: skip
+
+    def save(self) -> None:
+        """Have a checkpoint of the step in hand written, unless it is there already or is the untrained beginning."""
+        if self.learner.steps_done in (0, self.saved):
+            return
+        self.learner.check()
+        state = self.learner.state_dict()
+        if self.leads:
+            self.saver.save({**state, "config": self.run.config})
+        self.saved = self.learner.steps_done
+
+    def has_whole_steps(self, error: Exception) -> bool:
+        """True if what went wrong lies outside of a step, so that the steps before are worth keeping."""
+        outside = isinstance(error, ValueError | OSError) or distributed.is_loss_of_another(error)
+        return outside and self.learner.parallel.needs_no_other
+
+    def last_words(self, error: NotFinite) -> str:
+        if not self.leads:
+            return str(error)
+        self.saver.close()
+        saved = checkpoint.last_step(self.run.checkpoints)
+        good = f"{self.run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
+        hint = f"go on with name={self.run.folder.name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
+        self.run.logger.alert("Numbers gone wrong", str(error))
+        return f"{error}; training stops before it spoils the weights ({good}); {hint}"

@@ -1,0 +1,122 @@
+"""How a network is spread over the processes that train it."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from diffusion import distributed
+
+
+class Parallel(ABC):
+    """Holds `model`, whose parameters are trained, and `network`, which is called to train them."""
+
+    model: nn.Module
+    network: Callable[..., Tensor]
+    needs_no_other: bool
+    """Whether each process alone has all that a checkpoint holds"""
+
+    @abstractmethod
+    def adding(self, *, last: bool) -> AbstractContextManager:
+        """Where a backward adds to this process's gradients; after the `last` they are the mean over all processes."""
+
+    @abstractmethod
+    def plain(self) -> nn.Module:
+        """The network as one process would have it, to be called with weights of one's own."""
+
+
+class Replicated(Parallel):
+    """Every process has the whole network (DDP); one process alone needs nothing more."""
+
+    needs_no_other = True
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self.model = self.network = model.to(device)
+        self.replica: DistributedDataParallel | None = None
+        if distributed.world() > 1:
+            places = [device] if device.type == "cuda" else None
+            self.network = self.replica = DistributedDataParallel(
+                model, device_ids=places, gradient_as_bucket_view=True
+            )
+
+    def adding(self, *, last: bool) -> AbstractContextManager:
+        return nullcontext() if last or self.replica is None else self.replica.no_sync()
+
+    def plain(self) -> nn.Module:
+        return self.model
+
+
+class Sharded(Parallel):
+    """Every process has a part of each weight, its average and its optimizer state, and borrows the rest (FSDP2)."""
+
+    needs_no_other = False
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        if distributed.world() == 1:
+            raise ValueError(
+                "train.parallel=fsdp spreads the weights over several processes, and this is one; "
+                "start it with torchrun --nproc_per_node=2, or leave it out"
+            )
+        from torch.distributed.fsdp import fully_shard  # here, since it takes most of a second
+
+        self.skeleton, self.device = copy.deepcopy(model), device
+        self.model = self.network = model.to(device)
+        for modules in [child for child in model.modules() if isinstance(child, nn.ModuleList)]:
+            for stage in modules:
+                fully_shard(stage)
+        fully_shard(model)
+
+    def adding(self, *, last: bool) -> AbstractContextManager:
+        self.model.set_requires_gradient_sync(last)  # type: ignore[attr-defined]
+        return nullcontext()
+
+    def plain(self) -> nn.Module:
+        return self.skeleton.to(self.device)
+
+
+KINDS: dict[str, type[Replicated] | type[Sharded]] = {"ddp": Replicated, "fsdp": Sharded}
+
+
+def check(kind: str, precision: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"train.parallel={kind} is none of {', '.join(KINDS)}")
+    if kind == "fsdp" and precision == "fp16":
+        raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
+
+
+def is_spread(tensor: Any) -> bool:
+    """True for a DTensor, of which this process has a part."""
+    return hasattr(tensor, "device_mesh")
+
+
+def local(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Of each tensor the part that lies in this process, sharing its memory; for use under `torch.no_grad`."""
+    return [tensor.to_local() if is_spread(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
+
+
+def whole(tree: Any) -> Any:
+    """Dicts and lists in which every tensor is whole; where they are spread, all processes must call it."""
+    if is_spread(tree):
+        return tree.full_tensor().detach()
+    if isinstance(tree, dict):
+        return {key: whole(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [whole(value) for value in tree]
+    return tree
+
+
+def spread(tensor: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor as `like` is spread, if it is."""
+    if not is_spread(like):
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

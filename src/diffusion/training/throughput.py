@@ -1,0 +1,54 @@
+"""How fast a run trains, and how near its device comes to what it could do."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import torch
+from torch import nn
+
+from diffusion import distributed
+from diffusion.data import Images
+from diffusion.speed import matmul_speed, training_flops
+from diffusion.training.precision import Precision
+
+
+class Throughput:
+    """Counts images from its beginning, or from the last reading, to the next."""
+
+    def __init__(self, network: nn.Module, images: Images, precision: Precision) -> None:
+        self.network, self.images, self.precision = network, images, precision
+        self._since = time.perf_counter()
+        self._flops = self._most = 0.0
+
+    def begin(self) -> None:
+        self._since = time.perf_counter()
+
+    def readings(self, images: int) -> dict[str, float]:
+        """images/s, TFLOP/s a device and the share of its matrix products' speed, and the most memory so far in GB."""
+        speed = images / (time.perf_counter() - self._since)
+        if not self._flops:
+            self._flops, self._most = self.flops_per_image(), matmul_speed(self.precision.device, self.precision.dtype)
+        flops = self._flops * speed / distributed.world()
+        return {
+            "images_per_second": speed,
+            "tflops": flops / 1e12,
+            "share_of_peak": flops / self._most,
+            "memory_gb": memory(self.precision.device),
+        }
+
+    def flops_per_image(self) -> float:
+        """What one image costs, forward and backward."""
+        x = torch.zeros(1, *self.images.shape, device="meta")
+        told = self.images.condition(x, torch.zeros(1, device="meta", dtype=torch.long))
+        return training_flops(self.network, x, torch.zeros(1), told)
+
+
+def memory(device: torch.device) -> float:
+    """The most memory used so far, in GB: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

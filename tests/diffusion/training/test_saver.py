@@ -1,0 +1,71 @@
+"""Checkpoints are written beside the training."""
+
+import threading
+
+import pytest
+from tiny_training import tiny_state
+
+from diffusion.training import checkpoint
+from diffusion.training.saver import Saver
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """A disk that writes only when it is let."""
+    goes_on, write = threading.Semaphore(0), checkpoint.write
+
+    def wait_and_write(path, state):
+        goes_on.acquire()
+        write(path, state)
+
+    monkeypatch.setattr(checkpoint, "write", wait_and_write)
+    return goes_on
+
+
+def steps(folder):
+    return [checkpoint.step_of(path) for path in checkpoint.stored(folder)]
+
+
+def test_what_is_written_is_the_state_of_the_moment_it_was_given(tmp_path, slow_disk):
+    saver, state = Saver(tmp_path, keep=1, keep_every=None), tiny_state(1)
+    saver.save(state)
+    state["model"]["weight"].zero_()
+    slow_disk.release()
+    saver.close()
+    assert checkpoint.read(tmp_path / "step_00000001.pt")["model"]["weight"][0] == 1
+
+
+def test_a_slow_disk_never_makes_the_training_wait_and_gets_the_newest(tmp_path, slow_disk):
+    saver = Saver(tmp_path, keep=9, keep_every=3)
+    for step in range(1, 6):
+        saver.save(tiny_state(step))
+    for _ in range(9):
+        slow_disk.release()
+    saver.close()
+    # The first may have been begun before the others came; 3 is kept for good and 5 is the last.
+    assert set(steps(tmp_path)) in ({3, 5}, {1, 3, 5})
+
+
+def test_a_file_that_cannot_be_written_costs_a_warning_unless_it_is_the_last(tmp_path, monkeypatch, caplog):
+    write, full = checkpoint.write, True
+
+    def failing(path, state):
+        if full:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, state)
+
+    monkeypatch.setattr(checkpoint, "write", failing)
+    saver = Saver(tmp_path, keep=1, keep_every=1)
+    saver.save(tiny_state(1))
+    while not caplog.records:
+        pass
+    full = False
+    saver.save(tiny_state(2))
+    saver.close()
+    assert steps(tmp_path) == [2] and "goes on without a checkpoint of step 1" in caplog.text
+
+    full, saver = True, Saver(tmp_path, keep=1, keep_every=None)
+    saver.save(tiny_state(3))
+    with pytest.raises(OSError, match="No space left"):
+        saver.close()
+    assert steps(tmp_path) == [2]

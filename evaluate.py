@@ -1,4 +1,4 @@
-"""Measure a trained model: python evaluate.py checkpoint=runs/NAME evaluation=likelihood (or recognition)"""
+"""Measure a trained model: python evaluate.py checkpoint=runs/NAME evaluation=likelihood (or another of its group)"""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
     distributed.say(f"Measuring {subject.model.origin} on {subject.title} into {folder}")
     with made(folder) if distributed.leads() else nullcontext():
-        distributed.say(evaluation(subject, folder))
+        distributed.say(evaluation(subject, folder).text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import pkgutil
 import re
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,9 +17,11 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion import agreement, distributed, run_folder
-from diffusion.data import batches
+from diffusion.data import Images, batches
 from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
+from diffusion.losses import Classification
+from diffusion.splits import described, with_split, without_download
 from diffusion.trained import Trained
 from diffusion.training import Run, Trainer
 
@@ -147,6 +150,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     run_folder.resolve_roots(config.data)
     images = instantiate(config.data)
     agreement.check_labels(diffusion.loss, images)
+    labelled = copy.copy(images)
     torch.manual_seed(config.seed)
     num_classes = None if images.classes is None else len(images.classes)
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
@@ -159,7 +163,8 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         sampler.spaced(diffusion)
     values = plain_values(config)
     facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
-    return trainer, Run(
+    batch_size = trainer.microbatch or trainer.batch_size
+    run = Run(
         folder=folder,
         seed=config.seed,
         device=device,
@@ -169,7 +174,49 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         sampler=sampler,
         logger=logger,
         config={**values, **facts},
+        subject=subject_in_training(values["data"], labelled, batch_size=batch_size, seed=config.seed),
     )
+    check_evaluations(trainer, run)
+    return trainer, run
+
+
+def subject_in_training(
+    data: dict[str, Any], learned_from: Images, *, batch_size: int, seed: int
+) -> Callable[[Trained], Subject]:
+    """What gives a model beside the images to measure it on: the test split of the data, or those that it learned from.
+
+    The test split is read when it is first asked for.
+    """
+    others = with_split(data, "test")
+    held_out = others != data
+    unseen = cache(partial(instantiate, OmegaConf.create({"data": others}).data))
+
+    def subject(model: Trained) -> Subject:
+        images = copy.copy(unseen() if held_out else learned_from)
+        agreement.check_measurable(model, images)
+        if model.classes is None:
+            images.classes = None
+        return Subject(model, images, others, held_out, lambda: learned_from, data, batch_size, seed)
+
+    return subject
+
+
+def check_evaluations(trainer: Trainer, run: Run) -> None:
+    """Raise ValueError if what is trained cannot be measured as the trainer shall: at once, not after hours."""
+    if not trainer.evaluations or run.subject is None:
+        return
+    if isinstance(run.diffusion.loss, Classification):
+        raise ValueError("a classifier draws nothing to measure; leave train/evaluations out")
+    model = Trained(
+        run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu")
+    )
+    for name, evaluation in trainer.evaluations.items():
+        try:
+            evaluation.check(run.subject(model))
+        except ValueError as error:
+            place = f"train.evaluations.{name}"
+            said = str(error).replace("evaluation.", f"{place}.")
+            raise ValueError(said.replace("evaluation/features", f"evaluation/features@{place}.features")) from None
 
 
 def subject(config: DictConfig, model: Trained) -> Subject:
@@ -196,29 +243,8 @@ def subject(config: DictConfig, model: Trained) -> Subject:
         images=images,
         data=data,
         held_out=described(data) != described(learned_from),
-        training_images=partial(instantiate, OmegaConf.create({"data": learned_from}).data),
+        training_images=cache(partial(instantiate, OmegaConf.create({"data": learned_from}).data)),
+        training_data=learned_from,
         batch_size=config.batch_size,
         seed=config.seed,
     )
-
-
-def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
-    """The configuration of data, with another split where it is one of train and test."""
-    if "images" in data:
-        return {**data, "images": with_split(data["images"], split)}
-    return {**data, "split": split} if data.get("split") in ("train", "test") else data
-
-
-def without_download(data: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of data, with download=false wherever there is such a setting."""
-    if "images" in data:
-        return {**data, "images": without_download(data["images"])}
-    return {**data, "download": False} if "download" in data else data
-
-
-def described(data: dict[str, Any]) -> dict[str, Any]:
-    """What decides which images these are: not how they are read, nor whether training mirrors them."""
-    data = copy.deepcopy(data)
-    run_folder.resolve_roots(data)
-    settings = run_folder.flat({"data": data})
-    return {key: settings[key] for key in settings if not run_folder.same_experiment(key) and not key.endswith(".flip")}

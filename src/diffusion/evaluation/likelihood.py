@@ -16,7 +16,7 @@ from tqdm import tqdm
 from diffusion import distributed
 from diffusion.bound import prior_term
 from diffusion.evaluation.plots import plot_terms
-from diffusion.evaluation.subject import Evaluation, Subject, write_result
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, spread_over, write_result
 from diffusion.evaluation.whole_bound import Bound, gathered, terms
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.randomness import generator, normal
@@ -64,15 +64,15 @@ class Likelihood(Evaluation):
             raise ValueError(f"{count} images are too few for {distributed.world()} processes; start fewer of them")
         self.kept(subject.model.diffusion)
 
-    def __call__(self, subject: Subject, folder: Path) -> str:
+    def __call__(self, subject: Subject, folder: Path) -> Findings:
         numbers = self.numbers(subject)
         kept = self.kept(subject.model.diffusion)
         mine = list(self.bounds(subject, subject.model.diffusion.respace(kept), distributed.share(numbers)))
         whole = joined(bound for bounds in distributed.gathered(mine) for bound in bounds)
-        return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.leads() else ""
+        return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.leads() else NOTHING
 
-    def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> str:
-        """Writes the tables, the plot and the figures; the figures in a line."""
+    def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> Findings:
+        """Writes the tables, the plot and the figures; the same figures, found."""
         total, prior = estimate(whole.total), estimate(whole.prior)
         figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
@@ -83,10 +83,11 @@ class Likelihood(Evaluation):
         figures |= {"prior": prior.mean, "prior_standard_error": prior.standard_error}
         choices = {"num_images": len(numbers), "steps": len(kept), "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})
-        return (
+        text = (
             f"{figure} (prior {prior.mean:.3f}, {len(numbers)} images of {subject.title}"
             f"{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
         )
+        return Findings(text, {"bits_per_dim": total.mean, "bits_per_dim_standard_error": total.standard_error})
 
     def numbers(self, subject: Subject) -> list[int]:
         """The images to measure, by all processes together."""
@@ -96,8 +97,7 @@ class Likelihood(Evaluation):
                 f"{subject.title} has {there} images, not {wanted or 2}; "
                 + (f"set evaluation.num_images={there}, or leave it out" if there > 1 else "give another data=...")
             )
-        count = there if wanted is None else wanted
-        return [i * there // count for i in range(count)]
+        return spread_over(there, there if wanted is None else wanted)
 
     def kept(self, diffusion: GaussianDiffusion) -> list[int]:
         """The steps to measure; ValueError if they make no process."""

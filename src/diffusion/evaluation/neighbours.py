@@ -1,7 +1,8 @@
-"""How far images lie from each other: L2 over all pixels, each in [0, 1]."""
+"""How far images, or their features, lie from each other: L2."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -15,14 +16,22 @@ class Nearest(NamedTuple):
     which: Tensor
 
 
-def nearest(x: Tensor, others: Tensor) -> Nearest:
-    """The nearest of `others` (M, C, H, W) to each of x (N, C, H, W), both in [-1, 1]."""
-    found = [torch.cdist(flat(part), flat(others), compute_mode=EXACT).min(1) for part in x.split(256)]
-    return Nearest(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+def nearest(x: Tensor, others: Iterable[Tensor]) -> Nearest:
+    """The nearest of `others`, (M, D) in parts, to each of x (N, D); they need not fit in memory together."""
+    distance, which, passed = x.new_full((len(x),), torch.inf), x.new_zeros(len(x), dtype=torch.long), 0
+    for part in others:
+        found = torch.cdist(x, part.to(x.device), compute_mode=EXACT).min(1)
+        which = torch.where(found.values < distance, found.indices + passed, which)
+        distance = torch.minimum(distance, found.values)
+        passed += len(part)
+    return Nearest(distance, which)
 
 
 def variety(x: Tensor, y: Tensor) -> float:
-    """The mean distance between two images of one class, over all pairs, then over classes; each has two or more."""
+    """The mean distance between two images of one class, over all pairs, then over classes; each has two or more.
+
+    The images x (N, C, H, W) lie in [-1, 1], their classes are y (N,); distances are over pixels in [0, 1].
+    """
     return torch.stack([torch.pdist(flat(x[y == label])).mean() for label in y.unique()]).mean().item()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusion.evaluation.novelty import Novelty
+
 SIZE = (6.4, 4.0)
 DPI = 150
 
@@ -27,6 +29,13 @@ def plot_terms(path: Path, t: Sequence[int], bits_per_dim: Sequence[float], *, t
     axes.plot(t, bits_per_dim, linewidth=1.2)
     axes.set(xlabel="t", ylabel="term of the bound (bits/dim)", yscale="log", xlim=(0, max(t)), title=title)
     picture.savefig(path, dpi=DPI)
+
+
+def plot_novelty(path: Path, found: Novelty, *, unseen: str) -> None:
+    """How far drawn images lie from their nearest training images, and those that `unseen` names."""
+    distances = {"drawn": found.drawn.distance.tolist()}
+    distances |= {} if found.unseen is None else {unseen: found.unseen.distance.tolist()}
+    plot_distances(path, distances, xlabel="L2 distance to the nearest training image")
 
 
 def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlabel: str) -> None:

@@ -13,6 +13,7 @@ from diffusion.randomness import seed_of
 
 WIDTHS = (32, 32, 64)
 MAP = 4
+HEAD = -3  # from here on, the maps are flattened to classes
 STEPS = 600
 BATCH = 64
 RATE = 3e-3
@@ -54,6 +55,13 @@ def trained_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> 
             optimizer.step()
             rate.step()
     return recogniser.eval()
+
+
+def seen(recogniser: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The last maps (N, 64, 4, 4) of the images x (N, C, H, W), and the logits (N, num_classes) that follow."""
+    assert isinstance(recogniser, nn.Sequential)
+    maps = recogniser[:HEAD](x)
+    return maps, recogniser[HEAD:](maps)
 
 
 @torch.no_grad()

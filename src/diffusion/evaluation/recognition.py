@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from diffusion import distributed
-from diffusion.data import Prompts, from_uint8, grid, save_picture, to_uint8
-from diffusion.drawing import Request, drawn, name_of
-from diffusion.evaluation.neighbours import Nearest, nearest, variety
-from diffusion.evaluation.plots import plot_distances
+from diffusion.data import Prompts, from_uint8, save_picture, to_uint8
+from diffusion.drawing import name_of
+from diffusion.evaluation import samples
+from diffusion.evaluation.neighbours import flat, variety
+from diffusion.evaluation.novelty import Novelty, closest_to_farthest, novelty, pairs
+from diffusion.evaluation.plots import plot_novelty
 from diffusion.evaluation.recogniser import recognised, trained_recogniser
-from diffusion.evaluation.subject import Evaluation, Subject, write_result
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.samplers import Sampler
 
-COLUMNS = 10
 SHOWN = 200
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+PART = 1024
 
 
 class Labelled(NamedTuple):
@@ -28,6 +28,15 @@ class Labelled(NamedTuple):
 
     x: Tensor
     y: Tensor
+
+
+class Judge(NamedTuple):
+    """A classifier, the images that it was taught and tested on, and the share of the latter that it reads right."""
+
+    network: nn.Module
+    accuracy: float
+    training: Labelled
+    test: Labelled
 
 
 class Recognition(Evaluation):
@@ -48,42 +57,31 @@ class Recognition(Evaluation):
     def name(self) -> str:
         return f"recognition_{name_of(self.sampler)}"
 
-    def __call__(self, subject: Subject, folder: Path) -> str:
+    def __call__(self, subject: Subject, folder: Path) -> Findings:
+        judge = self.judge(subject) if distributed.leads() else None  # before all is drawn, as it may be too poor
         classes = subject.model.classes or []
-        training = everything(subject._replace(images=subject.training_images()))
-        test = everything(subject)
-        judge = trained_recogniser(*training, num_classes=len(classes), seed=subject.seed)
-        accuracy = (recognised(judge, test.x) == test.y).double().mean().item()
-        if accuracy < self.least_accuracy:
-            raise ValueError(
-                f"the classifier reads only {accuracy:.1%} of {subject.title} right, too few to judge by; "
-                f"set evaluation.least_accuracy={int(accuracy * 100) / 100} to go on"
-            )
         prompts = Prompts(list(range(len(classes))))
-        samples = self.samples(subject, prompts)
-        right = (recognised(judge, samples.x) == samples.y).double()
-        near, expected = nearest(samples.x, training.x), nearest(test.x, training.x)
-
-        save_picture(folder / "grid.png", prompts.picture(samples.x[:SHOWN]))
-        save_picture(folder / "nearest.png", pairs(samples, near, training.x, num_classes=len(classes)))
-        distances = {"drawn": near.distance.tolist(), subject.title: expected.distance.tolist()}
-        plot_distances(folder / "distances.png", distances, xlabel="L2 distance to the nearest training image")
+        pixels = samples.all_of_them(subject, self.sampler, prompts, num_images=self.num_images)
+        if judge is None:
+            return NOTHING
+        drawn = Labelled(from_uint8(pixels.to(subject.model.device)), self.asked_for(subject, prompts))
+        network, accuracy, training, test = judge
+        right = (recognised(network, drawn.x) == drawn.y).double()
+        new = novelty(flat(drawn.x), flat(test.x), flat(training.x).split(PART), place=drawn.x.device)
+        self.show(drawn, new, subject, prompts, folder)
         result: dict[str, Any] = {
             "recognised": right.mean().item(),
-            "recognised_by_class": {name: right[samples.y == i].mean().item() for i, name in enumerate(classes)},
+            "recognised_by_class": {name: right[drawn.y == i].mean().item() for i, name in enumerate(classes)},
             "classifier_accuracy": accuracy,
             "num_test_images": len(test.x),
-            "nearest_training_image": {"drawn": quantiles(near.distance), "test": quantiles(expected.distance)},
-            "nearer_than_any_test_image": int((near.distance < expected.distance.min()).sum()),
-            "variety": {"drawn": variety(*samples), "training": variety(*as_many(training, samples))},
+            **new.facts(),
+            "variety": {"drawn": variety(*drawn), "training": variety(*as_many(training, drawn))},
             "num_images": self.num_images,
-            "sampler": {"kind": type(self.sampler).__name__, **vars(self.sampler)},
         }
-        write_result(folder, {**result, **subject.facts()})
-        return summary(result, subject.title)
+        write_result(folder, {**result, **samples.facts(self.sampler), **subject.facts()})
+        return Findings(summary(result, new, subject.title), self.numbers(result, new, subject))
 
     def check(self, subject: Subject) -> None:
-        distributed.require_one_process("evaluation=recognition")
         classes = subject.model.classes
         if classes is None:
             raise ValueError(
@@ -104,15 +102,32 @@ class Recognition(Evaluation):
             )
         self.sampler.spaced(subject.model.diffusion)
 
-    def samples(self, subject: Subject, prompts: Prompts) -> Labelled:
-        """The images, as their pixels are stored, and the classes asked for."""
-        request = Request(self.num_images, subject.batch_size, subject.seed, prompts)
-        batches = []
-        with tqdm(total=self.num_images, unit="image", disable=None) as bar:
-            for batch in drawn(request, subject.model, self.sampler):
-                batches.append(from_uint8(to_uint8(batch)))
-                bar.update(len(batch))
-        return Labelled(torch.cat(batches), prompts.condition(range(self.num_images), subject.model.device)["y"])
+    def judge(self, subject: Subject) -> Judge:
+        """A classifier of the training images; ValueError if it reads too few of the test images right."""
+        test, training = everything(subject), everything(subject._replace(images=subject.training_images()))
+        network = trained_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
+        accuracy = (recognised(network, test.x) == test.y).double().mean().item()
+        if accuracy < self.least_accuracy:
+            raise ValueError(
+                f"the classifier reads only {accuracy:.1%} of {subject.title} right, too few to judge by; "
+                f"set evaluation.least_accuracy={int(accuracy * 100) / 100} to go on"
+            )
+        return Judge(network, accuracy, training, test)
+
+    def asked_for(self, subject: Subject, prompts: Prompts) -> Tensor:
+        """The class that each image shall show, (num_images,)."""
+        return prompts.condition(range(self.num_images), subject.model.device)["y"]
+
+    def show(self, drawn: Labelled, new: Novelty, subject: Subject, prompts: Prompts, folder: Path) -> None:
+        """Writes grid.png, nearest.png and distances.png."""
+        save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN]))
+        shown = closest_to_farthest(new.drawn.distance, drawn.y)
+        save_picture(folder / "nearest.png", pairs(to_uint8(drawn.x), new.drawn, subject.training_images(), shown))
+        plot_novelty(folder / "distances.png", new, unseen=subject.title)
+
+    def numbers(self, result: dict[str, Any], new: Novelty, subject: Subject) -> dict[str, float]:
+        found = {"recognised": result["recognised"], "variety": result["variety"]["drawn"]}
+        return found | new.numbers(f"pixels_{subject.training_slug}_{self.num_images}")
 
 
 def everything(subject: Subject) -> Labelled:
@@ -126,30 +141,11 @@ def as_many(images: Labelled, like: Labelled) -> Labelled:
     return Labelled(images.x[chosen], images.y[chosen])
 
 
-def quantiles(distances: Tensor) -> dict[str, float]:
-    """The least, the quartiles and the greatest, by "0.0" ... "1.0"."""
-    return {str(q): distances.double().quantile(q).item() for q in QUANTILES}
-
-
-def pairs(samples: Labelled, near: Nearest, training: Tensor, *, num_classes: int):
-    """The picture of `nearest.png`: six rows for at most ten classes, uint8 (height, width, C)."""
-    columns = min(num_classes, COLUMNS)
-    ordered = [near.distance.where(samples.y == label, torch.inf).argsort() for label in range(columns)]
-    counts = [int((samples.y == label).sum()) for label in range(columns)]
-    rows = []
-    for place in (0.0, 0.5, 1.0):
-        chosen = torch.stack([order[int(place * (count - 1))] for order, count in zip(ordered, counts, strict=True)])
-        rows += [samples.x[chosen], training[near.which[chosen]]]
-    return grid(torch.cat(rows), columns=columns)
-
-
-def summary(result: dict[str, Any], title: str) -> str:
-    drawn, test = (result["nearest_training_image"][kind]["0.5"] for kind in ("drawn", "test"))
+def summary(result: dict[str, Any], new: Novelty, title: str) -> str:
     return (
         f"{result['recognised']:.1%} of {result['num_images']} images are recognised as the class asked for, by a "
         f"classifier that reads {result['classifier_accuracy']:.1%} of {result['num_test_images']} images of {title} "
-        f"right\nnearest training image: at a median distance of {drawn:.2f}, test images {test:.2f} "
-        f"(L2, pixels in [0, 1]); {result['nearer_than_any_test_image']} are nearer to one than any test image is\n"
+        f"right\n{new.text('L2, pixels in [0, 1]')}\n"
         f"variety: two images of a class lie {result['variety']['drawn']:.2f} apart on average, "
         f"real ones {result['variety']['training']:.2f}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffusion.agreement import numbers_of
-from diffusion.data import Images, from_uint8
+from diffusion.data import Images, Prompts, from_uint8
 from diffusion.trained import Trained
 
 
@@ -27,7 +28,7 @@ class Subject(NamedTuple):
     """A model and images that fit it, read `batch_size` at a time; what chance decides depends on `seed`.
 
     `data` is the configuration of `images`; they are `held_out` unless the model learned from them. Those that it
-    learned from are `training_images()`.
+    learned from are `training_images()`, with whatever labels they have, and `training_data` their configuration.
     """
 
     model: Trained
@@ -35,6 +36,7 @@ class Subject(NamedTuple):
     data: dict[str, Any]
     held_out: bool
     training_images: Callable[[], Images]
+    training_data: dict[str, Any]
     batch_size: int
     seed: int
 
@@ -46,13 +48,28 @@ class Subject(NamedTuple):
         x_0 = from_uint8(pixels.to(self.model.device))
         return Examples(x_0, self.images.condition(x_0, labels.to(self.model.device)))
 
+    def prompts(self, count: int) -> Prompts:
+        """What to ask the model for, to have `count` images: each class in turn, or the images anew from small ones."""
+        classes = self.model.classes
+        prompts = self.images.prompts(count)
+        if self.model.low_res_size is None:
+            return Prompts(None if classes is None else list(range(len(classes))))
+        if classes is None or prompts.labels is None:
+            return prompts._replace(labels=None)
+        known = numbers_of(list(self.images.classes or ()), classes)
+        return prompts._replace(labels=[known[label] for label in prompts.labels])
+
     @property
     def title(self) -> str:
-        """What people call the images: "digits test", "CIFAR10 train", or the name of their folder."""
-        node = self.data.get("images", self.data)
-        kind = node["_target_"].rpartition(".")[2].lower()
-        name = node.get("dataset") or (Path(node["root"]).name if "root" in node else kind)
-        return f"{name} {node['split']}" if "split" in node else name
+        return title_of(self.data)
+
+    @property
+    def training_title(self) -> str:
+        return title_of(self.training_data)
+
+    @property
+    def training_slug(self) -> str:
+        return slug(self.training_title)
 
     def facts(self) -> dict[str, Any]:
         """What a result was measured on, in plain values."""
@@ -63,6 +80,16 @@ class Subject(NamedTuple):
         """Says what was measured, so that measuring otherwise does not overwrite it."""
         parts = [evaluation.name, self.title, self.model.origin, *([f"seed_{self.seed}"] if self.seed else [])]
         return "_".join(parts).replace(" ", "_").replace("/", "-")
+
+
+class Findings(NamedTuple):
+    """What an evaluation found: in one to three lines, and as numbers by their full names."""
+
+    text: str
+    numbers: dict[str, float]
+
+
+NOTHING = Findings("", {})  # what processes find that do not lead
 
 
 class Evaluation(ABC):
@@ -78,9 +105,38 @@ class Evaluation(ABC):
         """Raise ValueError if the subject cannot be measured so."""
 
     @abstractmethod
-    def __call__(self, subject: Subject, folder: Path) -> str:
-        """Measures, and writes what it found into `folder`; the figures in one to three lines."""
+    def __call__(self, subject: Subject, folder: Path) -> Findings:
+        """Measures, and writes what it found into `folder`. All processes must call it; the one that leads finds."""
+
+
+def title_of(data: dict[str, Any]) -> str:
+    """What people call the images: "digits test", "CIFAR10 train", or the name of their folder."""
+    node = data.get("images", data)
+    kind = node["_target_"].rpartition(".")[2].lower()
+    name = node.get("dataset") or (Path(node["root"]).name if "root" in node else kind)
+    return f"{name} {node['split']}" if "split" in node else name
+
+
+def slug(title: str) -> str:
+    """The title as a part of a name: "CIFAR10 train" becomes cifar10_train."""
+    return re.sub(r"\W+", "_", title).strip("_").lower()
+
+
+def spread_over(there: int, wanted: int) -> list[int]:
+    """`wanted` of the numbers 0 .. there - 1, evenly spread; all of them if there are fewer."""
+    count = min(there, wanted)
+    return [i * there // count for i in range(count)]
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def check_same_shape(subject: Subject) -> None:
+    """Raise ValueError if images to compare drawn ones with have another size or other channels."""
+    (channels, height, width), training = subject.model.shape, subject.training_images().shape
+    if training != subject.model.shape:
+        raise ValueError(
+            f"the model draws images of {channels}x{height}x{width}, {subject.training_title} has "
+            f"{'x'.join(map(str, training))}; restore the images that it learned from"
+        )

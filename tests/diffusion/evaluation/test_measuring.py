@@ -1,4 +1,4 @@
-"""The two evaluations on models whose figures are known."""
+"""The likelihood and the recognition of models whose figures are known."""
 
 import json
 
@@ -29,14 +29,14 @@ def subject_of(images, *, classes=DIGITS, batch_size=4, seed=0, held_out=True) -
     )
     model = Trained(network, diffusion, images.shape, classes, {"data": DATA}, 12, "raw", torch.device("cpu"))
     data = {**DATA, "split": "test"}
-    return Subject(model, images, data, held_out, lambda: Digits(image_size=8), batch_size, seed)
+    return Subject(model, images, data, held_out, lambda: Digits(image_size=8), DATA, batch_size, seed)
 
 
 def measured(folder, batch_size=4, seed=0, **options):
     likelihood = Likelihood(num_images=10, **options)
     folder.mkdir()
-    said = likelihood(subject_of(Digits(split="test", image_size=8), batch_size=batch_size, seed=seed), folder)
-    return said, json.loads((folder / "result.json").read_text()), np.load(folder / "terms.npz")
+    found = likelihood(subject_of(Digits(split="test", image_size=8), batch_size=batch_size, seed=seed), folder)
+    return found, json.loads((folder / "result.json").read_text()), np.load(folder / "terms.npz")
 
 
 def test_the_seed_alone_decides_the_bound_whatever_the_batch_size(tmp_path):
@@ -48,11 +48,12 @@ def test_the_seed_alone_decides_the_bound_whatever_the_batch_size(tmp_path):
 
 
 def test_prior_and_terms_add_up_to_the_figure_that_is_told(tmp_path):
-    said, result, terms = measured(tmp_path / "0")
+    found, result, terms = measured(tmp_path / "0")
     assert terms["vb"].shape == (10, 6)
     assert np.allclose(terms["vb"].sum(1) + terms["prior"], terms["total"], rtol=1e-6)
     assert np.isclose(result["bits_per_dim"], terms["total"].mean(), rtol=1e-6)
-    assert said.startswith(f"{result['bits_per_dim']:.3f} +- {result['standard_error']:.3f} bits/dim")
+    assert found.text.startswith(f"{result['bits_per_dim']:.3f} +- {result['standard_error']:.3f} bits/dim")
+    assert found.numbers["bits_per_dim"] == result["bits_per_dim"]
 
 
 def test_the_first_column_is_the_noisiest_step_and_steps_are_those_of_training(tmp_path):

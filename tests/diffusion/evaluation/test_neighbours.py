@@ -1,25 +1,65 @@
 import torch
 
-from diffusion.evaluation.neighbours import nearest, variety
+from diffusion.data import Synthetic
+from diffusion.evaluation.neighbours import Nearest, nearest, variety
+from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs
 from diffusion.evaluation.recognition import Labelled, as_many
+
+CPU = torch.device("cpu")
 
 
 def images(count, seed):
     return 2 * torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed)) - 1
 
 
-def test_the_nearest_is_the_nearest_of_all_in_pixels_from_0_to_1():
-    x, others = images(300, 0), images(50, 1)
-    every = ((x[:, None] - others) / 2).square().sum((2, 3, 4)).sqrt()
-    found = nearest(x, others)
-    assert torch.equal(found.which, every.argmin(1))
-    assert torch.allclose(found.distance, every.min(1).values)
+def rows(count, seed):
+    return images(count, seed).flatten(1)
+
+
+def test_the_nearest_is_the_nearest_of_all_whatever_the_parts():
+    x, others = rows(300, 0), rows(50, 1)
+    every = (x[:, None] - others).square().sum(2).sqrt()
+    for size in (50, 7):
+        found = nearest(x, iter(others.split(size)))
+        assert torch.equal(found.which, every.argmin(1))
+        assert torch.allclose(found.distance, every.min(1).values)
 
 
 def test_a_copy_is_told_from_a_near_copy():
-    x = images(30, 0)
-    assert nearest(x, x).distance.max() == 0
-    assert nearest(x + 1e-6, x).distance.min() > 0
+    x = rows(30, 0)
+    assert nearest(x, [x]).distance.max() == 0
+    assert nearest(x + 1e-6, [x]).distance.min() > 0
+
+
+def test_copies_are_what_lies_nearer_than_any_unseen_image():
+    learned, unseen = rows(20, 0), rows(20, 1)
+    drawn = torch.cat([learned[:3], rows(5, 1)])
+    new = novelty(drawn, unseen, learned.split(6), place=CPU)
+    assert new.copies == 3
+    assert new.numbers("x")["copies_x"] == 3 / 8
+    assert novelty(drawn, None, [learned], place=CPU).numbers("x").keys() == {"nearest_training_distance_x"}
+
+
+def test_the_closest_the_median_and_the_farthest_are_shown_with_or_without_classes():
+    distance = torch.arange(40.0).flip(0)
+    by_distance = closest_to_farthest(distance)
+    assert [distance[row].min().item() for row in by_distance] == [0, 15, 30] and by_distance.shape == (3, 10)
+    y = torch.arange(40) % 4
+    by_class = closest_to_farthest(distance, y)
+    assert by_class.shape == (3, 4) and (y[by_class] == torch.arange(4)).all()
+    assert distance[by_class].tolist() == [[3, 2, 1, 0], [19, 18, 17, 16], [39, 38, 37, 36]]
+
+
+def test_a_picture_of_pairs_shows_the_neighbour_below_its_image_in_colour_too():
+    training = Synthetic(image_size=8, channels=3, num_classes=2, num_images=12)
+    pixels = training.read(range(5)).pixels
+    near = Nearest(torch.zeros(5), torch.arange(5))
+    picture = pairs(pixels, near, training, torch.tensor([[0, 1], [2, 3], [4, 0]]))
+    height = (picture.shape[0] + 2) // 6  # a gap of 2 below all but the last row
+    assert picture.shape[2] == 3
+    for row in (0, 2, 4):
+        upper, lower = (picture[(row + i) * height :][: height - 2] for i in (0, 1))
+        assert (upper == lower).all()
 
 
 def test_variety_is_the_mean_distance_of_pairs_within_a_class():

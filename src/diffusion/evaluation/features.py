@@ -1,0 +1,116 @@
+"""What images are compared by: their pixels, or what a network sees in them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion import distributed
+from diffusion.data import Images, from_uint8
+from diffusion.evaluation import kept, recogniser
+from diffusion.evaluation.subject import Subject, spread_over
+
+TAUGHT = 50_000  # images that a recogniser learns from at most
+LOOKED_AT = 64
+
+
+class Seen(NamedTuple):
+    """The features of images, float32 (N, D), and what a classifier makes of them, (N, classes), if there is one."""
+
+    features: Tensor
+    logits: Tensor | None = None
+
+
+class Extractor(NamedTuple):
+    """`see` tells the features of images, uint8 (N, C, H, W), on the CPU.
+
+    What has a `fingerprint` takes time and sees the same wherever the fingerprint is the same.
+    """
+
+    see: Callable[[Tensor], Seen]
+    fingerprint: str | None = None
+
+
+class Features(ABC):
+    """A choice of features. `metrics` says what each measure of them is called."""
+
+    name: ClassVar[str]
+    metrics: ClassVar[Mapping[str, str]] = {
+        name: name for name in ("frechet_distance", "kernel_distance", "class_score", "precision", "recall")
+    }
+
+    def check(self, subject: Subject) -> None:
+        """Raise ValueError if images of the subject have no such features."""
+
+    @abstractmethod
+    def extractor(self, subject: Subject, cache: Path) -> Extractor:
+        """The same in every process; all must call it."""
+
+
+class Pixels(Features):
+    """All pixels, in [0, 1]."""
+
+    name = "pixels"
+    metrics: ClassVar[Mapping[str, str]] = {name: name for name in Features.metrics if name != "class_score"}
+
+    def extractor(self, subject: Subject, cache: Path) -> Extractor:
+        return Extractor(lambda pixels: Seen(pixels.cpu().flatten(1) / 255))
+
+
+class Recogniser(Features):
+    """The last maps of a small classifier, averaged over space: 64 numbers.
+
+    It learns from the real training images, in seconds, and is kept, so that the same one judges every model.
+    """
+
+    name = "recogniser"
+
+    def check(self, subject: Subject) -> None:
+        if subject.training_images().classes is None:
+            raise ValueError(
+                f"the images of {subject.training_title} have no labels for a recogniser to learn from; "
+                "set evaluation/features=inception, or pixels"
+            )
+
+    def extractor(self, subject: Subject, cache: Path) -> Extractor:
+        images = subject.training_images()
+        state = distributed.gathered(learned(subject, images, cache) if distributed.leads() else None)[0]
+        network = recogniser.network(images.shape, len(images.classes or ()))
+        network.load_state_dict({name: torch.from_numpy(weight) for name, weight in (state or {}).items()})
+        device = subject.model.device
+        network.to(device).eval()
+
+        @torch.no_grad()
+        def see(pixels: Tensor) -> Seen:
+            maps, logits = recogniser.seen(network, from_uint8(pixels.to(device)))
+            return Seen(maps.mean((2, 3)).cpu(), logits.cpu())
+
+        return Extractor(see, kept.fingerprint(*(state or {}).values()))
+
+
+def learned(subject: Subject, images: Images, cache: Path) -> kept.Arrays:
+    """The weights of a recogniser of the images, from where they are kept or trained."""
+    recipe = (recogniser.WIDTHS, recogniser.STEPS, recogniser.BATCH, recogniser.RATE)
+    path = cache / f"recogniser_{subject.training_slug}_{kept.fingerprint(contents(images), recipe)}.npz"
+    if (known := kept.read(path)) is not None:
+        kept.say(f"Using the recogniser in {path}")
+        return known
+    kept.say(f"Training a recogniser of {subject.training_title}, kept in {path}")
+    pixels, labels = images.read(spread_over(len(images), TAUGHT))
+    x, y = (tensor.to(subject.model.device) for tensor in (from_uint8(pixels), labels))
+    network = recogniser.trained_recogniser(x, y, num_classes=len(images.classes or ()), seed=0)
+    state = {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
+    kept.keep(path, state)
+    return state
+
+
+def contents(images: Images) -> str:
+    """A fingerprint of the set: its size, its classes, and a few of its images."""
+    pixels, labels = images.read(spread_over(len(images), LOOKED_AT))
+    return kept.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))

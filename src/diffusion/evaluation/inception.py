@@ -1,0 +1,87 @@
+"""The network that FID is defined by: InceptionV3 as its authors released it, by torch-fidelity."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from diffusion.evaluation import kept
+from diffusion.evaluation.features import Extractor, Features, Seen
+from diffusion.evaluation.subject import Subject
+
+LAYERS = ["2048", "logits_unbiased"]
+
+
+class Inception(Features):
+    """The 2048 numbers before the classes of InceptionV3, which FID, KID and the Inception score are made of.
+
+    `weights` is the file of torch-fidelity's release; with `download` the library fetches it (91 MB) where none is
+    given. Grey images are shown in grey, the same in each colour.
+    """
+
+    name = "inception"
+    metrics: ClassVar[Mapping[str, str]] = {
+        "frechet_distance": "fid", "kernel_distance": "kid", "class_score": "inception_score",
+        "precision": "precision", "recall": "recall",
+    }  # fmt: skip
+
+    def __init__(self, *, weights: str | None = None, download: bool = False) -> None:
+        self.weights, self.download = weights, download
+
+    def check(self, subject: Subject) -> None:
+        _ = self.network
+
+    def extractor(self, subject: Subject, cache: Path) -> Extractor:
+        device = subject.model.device
+        network = self.network.to(device)
+
+        @torch.no_grad()
+        def see(pixels: Tensor) -> Seen:
+            features, logits = network(pixels.to(device).expand(-1, 3, -1, -1))
+            return Seen(features.cpu(), logits.cpu())
+
+        state = network.state_dict()
+        return Extractor(see, kept.fingerprint(*(weight.cpu().numpy() for weight in state.values())))
+
+    @cached_property
+    def network(self) -> Any:
+        """ValueError in one line where the library or its weights are not at hand."""
+        if importlib.util.find_spec("torch_fidelity") is None:
+            raise ValueError("evaluation/features=inception needs a library; type: pip install 'torch-fidelity>=0.4'")
+        if self.weights is None and not self.download:
+            raise ValueError(
+                "FID needs InceptionV3's weights: set evaluation.features.weights=FILE, or "
+                "evaluation.features.download=true to fetch 91 MB, or measure by evaluation/features=recogniser"
+            )
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # an extra
+
+        if self.weights is not None:
+            check_readable(self.weights)
+        try:
+            return FeatureExtractorInceptionV3("inception", LAYERS, feature_extractor_weights_path=self.weights)
+        except RuntimeError:
+            raise ValueError(f"{self.weights} holds other weights than {ORIGIN}; give that file") from None
+        except OSError as error:
+            raise ValueError(
+                f"InceptionV3's weights cannot be fetched ({error}); get {ORIGIN} from torch-fidelity's releases and "
+                "set evaluation.features.weights=FILE, or measure by evaluation/features=recogniser"
+            ) from None
+
+
+ORIGIN = "weights-inception-2015-12-05-6726825d.pth"
+
+
+def check_readable(path: str) -> None:
+    """Raise ValueError unless the file holds tensors alone, as the library unpickles what it is given."""
+    try:
+        torch.load(path, map_location="meta", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist; give {ORIGIN} from torch-fidelity's releases") from None
+    except Exception:  # A broken file can make the unpickler raise anything.
+        raise ValueError(f"{path} is no file of weights; give {ORIGIN} from torch-fidelity's releases") from None

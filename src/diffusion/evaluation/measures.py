@@ -1,0 +1,101 @@
+"""Formulas that compare sets of features (N, D), drawn and real: each a plain function, computed in float64."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusion.randomness import generator
+
+SUBSETS = 100
+SUBSET = 1000
+PARTS = 10
+FEWEST_IN_PART = 50
+ROWS = 1024
+
+
+class Value(NamedTuple):
+    """A measured value and, where it is a mean over parts of the images, its standard deviation over them."""
+
+    mean: float
+    spread: float | None = None
+
+
+class Gaussian(NamedTuple):
+    """The normal distribution of mean (D,) and covariance root' root (D, D); root is (min(N, D), D)."""
+
+    mean: Tensor
+    root: Tensor
+
+
+def gaussian(features: Tensor) -> Gaussian:
+    """The normal distribution with the mean and the covariance of features (N, D), N > 1."""
+    features = features.double()
+    mean = features.mean(0)
+    # By QR the covariance is never formed, and no root is taken of an eigenvalue that rounding made negative.
+    return Gaussian(mean, torch.linalg.qr(features - mean, mode="r").R / (len(features) - 1) ** 0.5)
+
+
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    """|m_a - m_b|^2 + tr(A + B - 2 (A B)^(1/2)), m and A, B the means and covariances (Heusel et al. 2017, eq. 6).
+
+    With A = R'R and B = S'S, the trace of the last root is the sum of the singular values of R S'.
+    """
+    means = (a.mean - b.mean).square().sum()
+    common = torch.linalg.svdvals(a.root @ b.root.T).sum()
+    return (means + a.root.square().sum() + b.root.square().sum() - 2 * common).item()
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """The unbiased estimate of the squared MMD under (x.y / D + 1)^3 (Binkowski et al. 2018, eq. 4): 0 on average for
+    sets of one distribution, and so now and then below it."""
+    x, y = x.double(), y.double()
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / x.shape[1] + 1) ** 3
+
+    def mean_of_pairs(a: Tensor) -> Tensor:
+        k, n = kernel(a, a), len(a)
+        return (k.sum() - k.trace()) / (n * (n - 1))
+
+    return (mean_of_pairs(x) + mean_of_pairs(y) - 2 * kernel(x, y).mean()).item()
+
+
+def kernel_distance_of_subsets(x: Tensor, y: Tensor) -> Value:
+    """The mean of `kernel_distance` over 100 subsets of at most 1000, and no more than half, of either set."""
+    size = min(SUBSET, len(x) // 2, len(y) // 2)
+    chance = generator("kernel distance")
+    chosen = [[torch.randperm(len(z), generator=chance)[:size].to(z.device) for z in (x, y)] for _ in range(SUBSETS)]
+    values = torch.tensor([kernel_distance(x[i], y[j]) for i, j in chosen], dtype=torch.float64)
+    return Value(values.mean().item(), values.std().item())
+
+
+def class_score(logits: Tensor) -> Value:
+    """exp of the mean KL(p(y|x) || p(y)) over the images of logits (N, classes), in each of ten parts: from 1, all look
+    alike, to the number of classes, all are plainly of one and each as often (Salimans et al. 2016).
+
+    A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50.
+    """
+    parts = logits.double().log_softmax(1).tensor_split(max(1, min(PARTS, len(logits) // FEWEST_IN_PART)))
+    scores = torch.stack([score_of(part) for part in parts])
+    return Value(scores.mean().item(), scores.std(correction=0).item() if len(parts) > 1 else None)
+
+
+def score_of(log_p: Tensor) -> Tensor:
+    log_mean = log_p.logsumexp(0) - math.log(len(log_p))
+    return (log_p.exp() * (log_p - log_mean)).sum(1).mean().exp()
+
+
+def covered(x: Tensor, y: Tensor, *, neighbours: int) -> float:
+    """The share of x (N, D) that lies within a ball around one of y (M, D), each as wide as the distance to its k-th
+    nearest of the others of y (Kynkaanniemi et al. 2019, eq. 1).
+
+    Of drawn features among real ones this is the precision, of real ones among drawn ones the recall.
+    """
+    x, y = x.double(), y.double()
+    radius = torch.cat([torch.cdist(rows, y).kthvalue(neighbours + 1).values for rows in y.split(ROWS)])
+    inside = torch.cat([(torch.cdist(rows, y) <= radius).any(1) for rows in x.split(ROWS)])
+    return inside.double().mean().item()

@@ -1,0 +1,88 @@
+"""Whether drawn images are new, or copies of images that the model learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion.data import Images, from_uint8, grid
+from diffusion.evaluation.neighbours import Nearest, nearest
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+COLUMNS = 10
+
+
+class Novelty(NamedTuple):
+    """The nearest training image of each drawn one, and of images that the model has not seen, if there are any.
+
+    What may be expected of new images, the unseen ones show.
+    """
+
+    drawn: Nearest
+    unseen: Nearest | None
+
+    @property
+    def copies(self) -> int | None:
+        """How many drawn images lie nearer to a training image than any unseen one does."""
+        return None if self.unseen is None else int((self.drawn.distance < self.unseen.distance.min()).sum())
+
+    def facts(self) -> dict[str, Any]:
+        found = {"drawn": quantiles(self.drawn.distance)}
+        if self.unseen is None:
+            return {"nearest_training_image": found}
+        found["test"] = quantiles(self.unseen.distance)
+        return {"nearest_training_image": found, "nearer_than_any_test_image": self.copies}
+
+    def numbers(self, what: str) -> dict[str, float]:
+        """The median distance and the share of copies, named for `what` they were measured on."""
+        found = {f"nearest_training_distance_{what}": median(self.drawn)}
+        return found if self.copies is None else found | {f"copies_{what}": self.copies / len(self.drawn.distance)}
+
+    def text(self, unit: str) -> str:
+        drawn = f"nearest training image: at a median distance of {median(self.drawn):.2f}"
+        if self.unseen is None:
+            return f"{drawn} ({unit})"
+        return (
+            f"{drawn}, test images {median(self.unseen):.2f} ({unit}); "
+            f"{self.copies} are nearer to one than any test image is"
+        )
+
+
+def novelty(drawn: Tensor, unseen: Tensor | None, training: Iterable[Tensor], *, place: torch.device) -> Novelty:
+    """The novelty of features drawn (N, D), beside unseen ones (M, D); the training images' come in parts (m, D)."""
+    found = nearest((drawn if unseen is None else torch.cat([drawn, unseen])).to(place), training)
+    first, rest = (Nearest(*(part[cut] for part in found)) for cut in (slice(len(drawn)), slice(len(drawn), None)))
+    return Novelty(first, None if unseen is None else rest)
+
+
+def median(near: Nearest) -> float:
+    return near.distance.double().quantile(0.5).item()
+
+
+def quantiles(distances: Tensor) -> dict[str, float]:
+    """The least, the quartiles and the greatest, by "0.0" ... "1.0"."""
+    return {str(q): distances.double().quantile(q).item() for q in QUANTILES}
+
+
+def closest_to_farthest(distance: Tensor, y: Tensor | None = None) -> Tensor:
+    """Which images to look at, (3, columns): the closest, those in the middle, and the farthest of distance (N,).
+
+    With classes y (N,) a column is one of the first ten classes.
+    """
+    if y is None:
+        order, columns = distance.argsort(), min(COLUMNS, len(distance))
+        return torch.stack([order[int(place * (len(order) - columns)) :][:columns] for place in (0.0, 0.5, 1.0)])
+    of_class = [distance.where(y == label, torch.inf).argsort()[: (y == label).sum()] for label in y.unique()[:COLUMNS]]
+    return torch.stack([torch.stack([o[int(place * (len(o) - 1))] for o in of_class]) for place in (0.0, 0.5, 1.0)])
+
+
+def pairs(pixels: Tensor, near: Nearest, training: Images, shown: Tensor) -> np.ndarray:
+    """A row of drawn images, uint8 (N, C, H, W), above a row of their nearest training images, for each row of `shown`:
+    a picture, uint8 (height, width, C)."""
+    pixels, which, shown = pixels.cpu(), near.which.cpu(), shown.cpu()
+    rows = [rows for chosen in shown for rows in (pixels[chosen], training.read(which[chosen].tolist()).pixels)]
+    return grid(from_uint8(torch.cat(rows)), columns=shown.shape[1])

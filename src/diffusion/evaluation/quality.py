@@ -1,0 +1,195 @@
+"""How close drawn images are to real ones, as sets: FID and its relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusion import distributed
+from diffusion.data import Images, Prompts, from_uint8, save_picture
+from diffusion.drawing import name_of
+from diffusion.evaluation import kept, reference, samples
+from diffusion.evaluation.comparison import comparison, listed, named
+from diffusion.evaluation.features import Extractor, Features, Seen
+from diffusion.evaluation.measures import Value
+from diffusion.evaluation.subject import (
+    NOTHING,
+    Evaluation,
+    Findings,
+    Subject,
+    check_same_shape,
+    slug,
+    spread_over,
+    write_result,
+)
+from diffusion.samplers import Sampler
+
+SHOWN = 100
+FEWEST = 4  # so that half of them are two, which have a kernel distance
+MOST_REAL = 50_000
+REFERENCES = ("train", "test")
+
+
+class Real(NamedTuple):
+    """Images to compare with: those of these numbers in a set that people call `title`."""
+
+    images: Images
+    numbers: list[int]
+    title: str
+
+
+class Quality(Evaluation):
+    """Draws `num_images` and compares their `features` with those of real images (at most 50,000, evenly spread).
+
+    The measures: Fréchet distance, kernel distance, class score, precision and recall with balls that reach to the
+    `neighbours`-th neighbour; `metrics` names those to take, None takes all. On InceptionV3 the first three are called
+    FID, KID and Inception score, on other features never. A metric's full name holds features, reference and number of
+    images, since values compare at the same ones only. `reference` is the split to compare with, and the folder `cache`
+    keeps its features.
+
+    Writes result.json and grid.png.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampler: Sampler,
+        features: Features,
+        num_images: int = 500,
+        metrics: tuple[str, ...] | None = None,
+        reference: str = "train",
+        neighbours: int = 3,
+        cache: str = kept.FOLDER,
+    ) -> None:
+        self.sampler, self.features, self.num_images = sampler, features, num_images
+        self.metrics = tuple(features.metrics.values()) if metrics is None else tuple(metrics)
+        self.reference, self.neighbours, self.cache = reference, neighbours, Path(cache).expanduser()
+        self.check_settings()
+
+    @property
+    def name(self) -> str:
+        against = "" if self.reference == "train" else f"_against_{self.reference}"
+        return f"quality_{self.features.name}_{self.num_images}_images{against}_{name_of(self.sampler)}"
+
+    @property
+    def least(self) -> int:
+        """How many images there must be of a kind."""
+        return max(FEWEST, self.neighbours + 1)
+
+    def check_settings(self) -> None:
+        known = list(self.features.metrics.values())
+        if unknown := [metric for metric in self.metrics if metric not in known] or ([""] if not self.metrics else []):
+            raise ValueError(
+                f"there is no metric {unknown[0]!r} of {self.features.name} features; set evaluation.metrics to some "
+                f"of [{','.join(known)}]; FID, KID and Inception score need evaluation/features=inception"
+            )
+        if self.reference not in REFERENCES:
+            raise ValueError(f"there is no reference {self.reference!r}; set evaluation.reference to train or test")
+        if self.neighbours < 1:
+            raise ValueError(f"evaluation.neighbours={self.neighbours} must be at least 1")
+        if self.num_images < self.least:
+            raise ValueError(
+                f"{self.num_images} images are too few to measure with evaluation.neighbours={self.neighbours}; "
+                f"set evaluation.num_images={self.least} or more"
+            )
+
+    def check(self, subject: Subject) -> None:
+        check_same_shape(subject)
+        if self.reference == "test" and not subject.held_out:
+            raise ValueError(f"all images of {subject.title} were seen in training; set evaluation.reference=train")
+        there = len(self.real(subject).numbers)
+        if there < self.least:
+            raise ValueError(
+                f"{self.real(subject).title} has {there} images, too few to compare with "
+                f"evaluation.neighbours={self.neighbours}; give a set of {self.least} or more"
+            )
+        self.sampler.spaced(subject.model.diffusion)
+        self.features.check(subject)
+
+    def real(self, subject: Subject) -> Real:
+        """The images to compare with."""
+        if self.reference == "test":
+            return Real(subject.images, spread_over(len(subject.images), MOST_REAL), subject.title)
+        images = subject.training_images()
+        return Real(images, spread_over(len(images), MOST_REAL), subject.training_title)
+
+    def unseen(self, subject: Subject) -> Real | None:
+        """Real images that show how close to the reference one may hope to come; at most as many as are drawn."""
+        if not subject.held_out or self.reference == "test":
+            return None
+        numbers = spread_over(len(subject.images), self.num_images)
+        return Real(subject.images, numbers, subject.title) if len(numbers) >= self.least else None
+
+    def __call__(self, subject: Subject, folder: Path) -> Findings:
+        extractor, prompts = self.features.extractor(subject, self.cache), subject.prompts(self.num_images)
+        real, unseen = self.real(subject), self.unseen(subject)
+        known = self.features_of(real, extractor)
+        expected = None if unseen is None else self.features_of(unseen, extractor)
+        drawn, first = self.drawn(subject, extractor, prompts)
+        if not distributed.leads():
+            return NOTHING
+        save_picture(folder / "grid.png", prompts.picture(from_uint8(first)))
+        features = torch.cat(list(known))
+        found = self.compared(drawn, features, subject)
+        yardstick = {} if expected is None else self.compared(Seen(torch.cat(list(expected))), features, subject)
+        numbers = named(found, self.what(real, self.num_images))
+        others = {} if unseen is None else {"test_images": named(yardstick, self.what(real, len(unseen.numbers)))}
+        write_result(folder, {**numbers, **others, **self.facts(real), **subject.facts()})
+        text = self.text(found, real, dimensions=features.shape[1])
+        if unseen is not None:
+            text += f"\n{len(unseen.numbers)} real images of {unseen.title} in place of drawn ones: {listed(yardstick)}"
+        return Findings(text, numbers)
+
+    def facts(self, real: Real) -> dict[str, Any]:
+        """What was compared, in plain values."""
+        return {
+            "features": self.features.name,
+            "reference": real.title,
+            "num_images": self.num_images,
+            "num_reference_images": len(real.numbers),
+            "neighbours": self.neighbours,
+            **samples.facts(self.sampler),
+        }
+
+    def what(self, real: Real, count: int) -> str:
+        """What a value was measured on, the second half of its metric's name."""
+        return f"{self.features.name}_{slug(real.title)}_{count}"
+
+    def features_of(self, real: Real, extractor: Extractor) -> Iterable[Tensor]:
+        return reference.parts(real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache)
+
+    def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Seen, Tensor]:
+        """What is seen in all images, and the first of them, uint8: no more is held, however many are drawn."""
+        numbers = distributed.share(range(self.num_images))
+        shown = sum(number < SHOWN for number in numbers)
+        mine: list[Seen] = []
+        first: list[Tensor] = []
+        for batch in samples.share(subject, self.sampler, prompts, num_images=self.num_images):
+            mine.append(extractor.see(batch))
+            first += [image.cpu() for image in batch[: shown - len(first)]]
+        shares = distributed.gathered((mine, first))
+        seen = [seen for part, _ in shares for seen in part]
+        logits = [part.logits for part in seen if part.logits is not None]
+        pixels = torch.stack([image for _, part in shares for image in part])
+        return Seen(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
+
+    def compared(self, drawn: Seen, real: Tensor, subject: Subject) -> dict[str, Value]:
+        """The value of each metric asked for, where what was seen has one."""
+        place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
+        ways = comparison(drawn, real, neighbours=self.neighbours, place=place)
+        called = {name: metric for metric, name in self.features.metrics.items()}
+        return {name: ways[called[name]]() for name in self.metrics if called[name] in ways}
+
+    def text(self, found: dict[str, Value], real: Real, *, dimensions: int) -> str:
+        text = (
+            f"{listed(found)}\n(by {self.features.name}: {self.num_images} drawn images beside {len(real.numbers)} of "
+            f"{real.title})"
+        )
+        distance = self.features.metrics["frechet_distance"]
+        if distance in found and min(self.num_images, len(real.numbers)) <= dimensions:
+            text += f"\n{distance.replace('_', ' ')} is too high with no more images than the {dimensions} features"
+        return text

@@ -1,0 +1,38 @@
+"""Images drawn to be measured, as their pixels are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffusion import distributed
+from diffusion.data import Prompts, to_uint8
+from diffusion.drawing import Request, check_finite, drawn
+from diffusion.evaluation.subject import Subject
+from diffusion.samplers import Sampler
+
+
+def share(subject: Subject, sampler: Sampler, prompts: Prompts, *, num_images: int) -> Iterator[Tensor]:
+    """This process's share of the images, uint8 (N, C, H, W), batch by batch; image i depends on the seed and i."""
+    request = Request(num_images, subject.batch_size, subject.seed, prompts)
+    mine, quiet = len(distributed.share(range(num_images))), None if distributed.leads() else True
+    with tqdm(total=mine, unit="image", disable=quiet, leave=False) as bar:
+        for batch in drawn(request, subject.model, sampler):
+            check_finite(batch, sampler)
+            yield to_uint8(batch)
+            bar.update(len(batch))
+
+
+def all_of_them(subject: Subject, sampler: Sampler, prompts: Prompts, *, num_images: int) -> Tensor:
+    """The images of all processes, uint8 (num_images, C, H, W) on the CPU; all must call it."""
+    mine = [batch.cpu() for batch in share(subject, sampler, prompts, num_images=num_images)]
+    return torch.cat([batch for batches in distributed.gathered(mine) for batch in batches])
+
+
+def facts(sampler: Sampler) -> dict[str, Any]:
+    """What a result was drawn by, in plain values."""
+    return {"sampler": {"kind": type(sampler).__name__, **vars(sampler)}}

@@ -1,0 +1,160 @@
+"""Quality and memorisation of models that draw what is known: training images, test images, or one image only."""
+
+import json
+
+import pytest
+import torch
+
+from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
+from diffusion.data import Digits, from_uint8
+from diffusion.evaluation import Inception, Memorisation, Pixels, Quality, Recogniser, Subject, kept, recogniser
+from diffusion.trained import Trained
+
+DATA = {"_target_": "diffusion.data.digits.Digits", "split": "train", "image_size": 8, "flip": False}
+DIGITS = {split: Digits(split=split, image_size=8) for split in ("train", "test")}
+
+
+class Showing(Ancestral):
+    """Draws the images of `split`, or the first of them again and again."""
+
+    def __init__(self, *, split, again=False):
+        super().__init__(steps=2)
+        self.split, self.again = split, again
+        self.drawn = 0
+
+    def sample(self, diffusion, network, noise, **options):
+        count = len(noise())
+        numbers = range(self.drawn, self.drawn + count)
+        self.drawn += count
+        return from_uint8(DIGITS[self.split].read([0 if self.again else number for number in numbers]).pixels)
+
+
+def subject(held_out=True):
+    diffusion = GaussianDiffusion(
+        steps=6, schedule=Cosine(), prediction=Epsilon(), variance=FixedSmall(), loss=Simple()
+    )
+    model = Trained(torch.nn.Identity(), diffusion, (1, 8, 8), None, {"data": DATA}, 1, "raw", torch.device("cpu"))
+    images = Digits(split="test" if held_out else "train", image_size=8)
+    images.classes = None
+    data = {**DATA, "split": "test" if held_out else "train"}
+    return Subject(model, images, data, held_out, lambda: DIGITS["train"], DATA, 32, 0)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(recogniser, "STEPS", 60)
+    kept.say.cache_clear()
+    return tmp_path / "cache"
+
+
+def measured(folder, evaluation):
+    folder.mkdir()
+    found = evaluation(subject(), folder)
+    return found, json.loads((folder / "result.json").read_text())
+
+
+def test_test_images_are_close_to_training_images_and_one_image_again_and_again_is_not(tmp_path, cache, capsys):
+    real, real_result = measured(
+        tmp_path / "0", Quality(sampler=Showing(split="test"), features=Recogniser(), num_images=350, cache=cache)
+    )
+    assert "Training a recogniser" in capsys.readouterr().out
+    one, _ = measured(
+        tmp_path / "1",
+        Quality(sampler=Showing(split="test", again=True), features=Recogniser(), num_images=350, cache=cache),
+    )
+    assert "Using the recogniser" in capsys.readouterr().out
+    what = "recogniser_digits_train_350"
+    assert real.numbers.keys() == {
+        f"{metric}_{what}"
+        for metric in (
+            "frechet_distance", "kernel_distance", "kernel_distance_spread", "class_score", "class_score_spread",
+            "precision", "recall",
+        )
+    }  # fmt: skip
+    assert real.numbers[f"frechet_distance_{what}"] < 0.1 * one.numbers[f"frechet_distance_{what}"]
+    assert real.numbers[f"kernel_distance_{what}"] < 0.1 * one.numbers[f"kernel_distance_{what}"]
+    assert real.numbers[f"class_score_{what}"] > 3 and one.numbers[f"class_score_{what}"] == pytest.approx(1)
+    assert min(real.numbers[f"precision_{what}"], real.numbers[f"recall_{what}"]) > 0.7
+    assert one.numbers[f"recall_{what}"] < 0.05
+    # What was drawn is the test images, so the yardstick measures the same.
+    yardstick = real_result["test_images"]
+    assert yardstick[f"precision_{what}"] == pytest.approx(real.numbers[f"precision_{what}"], abs=0.03)
+    assert (real_result["features"], real_result["reference"]) == ("recogniser", "digits train")
+    assert (real_result["num_images"], real_result["num_reference_images"]) == (350, 1442)
+
+
+def test_a_damaged_cache_is_computed_again_to_the_same_numbers(tmp_path, cache):
+    def numbers(folder):
+        showing = Showing(split="test")
+        return measured(folder, Quality(sampler=showing, features=Recogniser(), num_images=20, cache=cache))[0].numbers
+
+    first = numbers(tmp_path / "0")
+    before = {file: file.read_bytes() for file in cache.iterdir()}
+    for file in before:
+        file.write_bytes(file.read_bytes()[:-100])
+    assert numbers(tmp_path / "1") == first
+    assert {file: file.read_bytes() for file in cache.iterdir()}.keys() == before.keys()
+
+
+def test_copies_of_training_images_are_known_in_every_space(tmp_path, cache):
+    for features in (Pixels(), Recogniser()):
+        copying, _ = measured(
+            tmp_path / features.name,
+            Memorisation(sampler=Showing(split="train"), features=features, num_images=30, cache=cache),
+        )
+        what = f"{features.name}_digits_train_30"
+        # The features of an image depend on its batch in the last bits.
+        assert copying.numbers[f"nearest_training_distance_{what}"] < 1e-3
+        assert copying.numbers[f"copies_{what}"] == 1
+        assert {file.name for file in (tmp_path / features.name).iterdir()} == {
+            "result.json",
+            "nearest.png",
+            "distances.png",
+        }
+    new, result = measured(
+        tmp_path / "new", Memorisation(sampler=Showing(split="test"), features=Pixels(), num_images=355, cache=cache)
+    )
+    assert new.numbers["copies_pixels_digits_train_355"] == 0
+    assert result["nearest_training_image"]["drawn"] == pytest.approx(result["nearest_training_image"]["test"])
+
+
+def test_too_few_features_for_a_covariance_are_told(tmp_path, cache):
+    found, _ = measured(
+        tmp_path / "0", Quality(sampler=Showing(split="test"), features=Pixels(), num_images=64, cache=cache)
+    )
+    assert "too high with no more images than the 64 features" in found.text
+    assert not any(name.startswith(("fid", "kid", "inception", "class")) for name in found.numbers)
+
+
+@pytest.mark.parametrize(
+    "features, settings, message",
+    [
+        (Pixels(), {"metrics": ["fud"]}, r"no metric 'fud' of pixels features; .*\[frechet_distance,"),
+        (Recogniser(), {"metrics": ["fid"]}, r"need evaluation/features=inception"),
+        (Inception(), {"metrics": ["frechet_distance"]}, r"\[fid,kid,inception_score,precision,recall\]"),
+        (Pixels(), {"metrics": []}, "no metric"),
+        (Pixels(), {"reference": "val"}, "train or test"),
+        (Pixels(), {"num_images": 3}, r"evaluation\.num_images=4"),
+        (Pixels(), {"neighbours": 500}, r"evaluation\.num_images=501"),
+        (Pixels(), {"neighbours": 0}, "at least 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(features, settings, message):
+    with pytest.raises(ValueError, match=message):
+        Quality(sampler=Ancestral(steps=2), features=features, **settings)
+
+
+def test_a_subject_that_does_not_fit_is_refused(cache):
+    quality = Quality(sampler=Ancestral(steps=2), features=Recogniser(), cache=cache)
+    quality.check(subject())
+    larger = subject()._replace(training_images=lambda: Digits(image_size=16))
+    with pytest.raises(ValueError, match="1x8x8, digits train has 1x16x16"):
+        quality.check(larger)
+    with pytest.raises(ValueError, match=r"evaluation\.reference=train"):
+        Quality(sampler=Ancestral(steps=2), features=Pixels(), reference="test").check(subject(held_out=False))
+    unlabelled = Digits(image_size=8)
+    unlabelled.classes = None
+    with pytest.raises(ValueError, match="no labels for a recogniser"):
+        quality.check(subject()._replace(training_images=lambda: unlabelled))
+    with pytest.raises(ValueError, match="1442 images, too few"):
+        Quality(sampler=Ancestral(steps=2), features=Pixels(), neighbours=2000, num_images=3000).check(subject())

@@ -6,11 +6,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion import build, distributed, drawing, low_res, restore, run_folder
 from diffusion.command import command
+from diffusion.inference import Ready
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
-    distributed.require_one_process("sampling")
     sampler = build.instantiate(config.sampler)
     model = restore.guided(restore.chosen(config), config.checkpoint, config.guidance)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels
@@ -19,10 +19,12 @@ def main(config: DictConfig) -> None:
     request = drawing.Request(prompts.at_most(config.num_images), config.batch_size, config.seed, prompts)
 
     samples = run_folder.holding(Path(config.checkpoint)) / "samples"
-    folder = Path(config.out) if config.out else samples / drawing.folder_name(request, model, sampler, **asked)
-    print(f"Drawing {request.num_images} images with {model.origin} into {folder}")
-    drawing.write(request, model, sampler, folder)
-    print(f"Look at {folder / 'grid.png'}")
+    name = drawing.folder_name(request, model, sampler, precision=config.precision, **asked)
+    folder = Path(config.out) if config.out else samples / name
+    network = Ready(model.network, model.device, compile=config.compile, precision=config.precision)
+    distributed.say(f"Drawing {request.num_images} images with {model.origin} into {folder}")
+    drawing.write(request, model._replace(network=network), sampler, folder)
+    distributed.say(f"Look at {folder / 'grid.png'}")
 
 
 if __name__ == "__main__":

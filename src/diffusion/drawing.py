@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from diffusion import distributed
 from diffusion.data import Prompts, from_uint8, save_picture, to_uint8
 from diffusion.files import made, whole
 from diffusion.labels import Labels
@@ -41,9 +43,13 @@ class Request(NamedTuple):
 
 
 def drawn(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
-    """Batches of the images asked for, (N, C, H, W) near [-1, 1]: each the same whatever the batch size."""
-    for first in range(0, request.num_images, request.batch_size):
-        numbers = range(first, min(first + request.batch_size, request.num_images))
+    """Batches of this process's share of the images asked for, (N, C, H, W) near [-1, 1].
+
+    An image is the same whatever the batch size and the number of processes.
+    """
+    mine = distributed.share(range(request.num_images))
+    for first in range(0, len(mine), request.batch_size):
+        numbers = mine[first : first + request.batch_size]
         condition = request.prompts.condition(numbers, model.device)
         guidance = None if model.guide is None else model.guide.towards(condition["y"])
         if model.classes is None:
@@ -58,40 +64,69 @@ def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> N
     """Draw the images into `folder`: grid.png, images/00000.png and so on, and samples.npz.
 
     The npz holds arr_0, uint8 (N, H, W, C), and where classes were asked for arr_1, the labels (N,). Until the last
-    image is drawn, they lie in images.partial, and what the folder held before stays as it was.
+    image is drawn, they lie in images.partial, and what the folder held before stays as it was. Under torchrun each
+    process draws its share of the images, and the first one puts them together.
     """
     request.check()
     sampler.spaced(model.diffusion)  # Steps that it cannot take are refused before there is a folder.
     images, partial = folder / "images", folder / "images.partial"
     if numbered(images) and not (folder / "samples.npz").is_file():
         raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
-    with made(partial):
-        pixels = written(request, model, sampler, partial)
-        labels = [] if request.prompts.labels is None else [np.array(request.prompts.labels_of(range(len(pixels))))]
-        with whole(folder / "samples.npz") as path:
-            np.savez(path, pixels, *labels)
-        with whole(folder / "grid.png") as path:
-            x = from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))
-            save_picture(path, request.prompts.picture(x))
-        move_images(partial, images)
+    with shared(partial):
+        shares = distributed.gathered(written(request, model, sampler, partial))
+        if distributed.leads():
+            write_together(np.concatenate(shares), request.prompts, folder)
+            move_images(partial, images)
+        distributed.gathered(None)  # Nobody goes before all is in its place.
+
+
+@contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """Makes `folder` for all processes, without images of an earlier attempt; ValueError where they see none."""
+    with made(folder) if distributed.leads() else nullcontext():
+        if distributed.leads():
+            for old in numbered(folder):
+                old.unlink()
+        distributed.gathered(None)
+        if not folder.is_dir():
+            raise ValueError(f"{folder} was made on another machine; give an out=... that all of them see")
+        yield
 
 
 def written(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
-    """The images asked for, uint8 (N, H, W, C), each written to `folder` as soon as it is drawn."""
-    for old in numbered(folder):
-        old.unlink()
+    """This process's share of the images, uint8 (N, H, W, C), each written to `folder` while others are drawn."""
+    mine = distributed.share(range(request.num_images))
     channels, height, width = model.shape
-    pixels = np.empty((request.num_images, height, width, channels), np.uint8)
-    done = 0
-    with tqdm(total=request.num_images, unit="image", disable=None) as bar:
+    pixels, done = np.empty((len(mine), height, width, channels), np.uint8), 0
+    with (
+        ThreadPoolExecutor(max_workers=1) as writer,
+        tqdm(total=len(mine), unit="image", disable=None if distributed.leads() else True) as bar,
+    ):
+        writing = writer.submit(write_images, folder, [], [])
         for batch in drawn(request, model, sampler):
             check_finite(batch, sampler)
-            for image in to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy():
-                pixels[done] = image
-                save_picture(folder / f"{done:05d}.png", image)
-                done += 1
+            new = pixels[done : done + len(batch)]
+            new[:] = to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy()
+            writing.result()  # A full disk is noticed now, not after the last image.
+            writing = writer.submit(write_images, folder, mine[done : done + len(batch)], new)
+            done += len(batch)
             bar.update(len(batch))
+        writing.result()
     return pixels
+
+
+def write_images(folder: Path, numbers: Iterable[int], images: Iterable[np.ndarray]) -> None:
+    for number, image in zip(numbers, images, strict=True):
+        save_picture(folder / f"{number:05d}.png", image)
+
+
+def write_together(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
+    """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
+    labels = [] if prompts.labels is None else [np.array(prompts.labels_of(range(len(pixels))))]
+    with whole(folder / "samples.npz") as path:
+        np.savez(path, pixels, *labels)
+    with whole(folder / "grid.png") as path:
+        save_picture(path, prompts.picture(from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))))
 
 
 def check_finite(x: Tensor, sampler: Sampler) -> None:
@@ -130,12 +165,15 @@ def name_of(sampler: Sampler) -> str:
     return "_".join(parts)
 
 
-def folder_name(request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None) -> str:
+def folder_name(
+    request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None, precision: str
+) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
     parts = [name_of(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
     parts += [f"guided_{model.guide.name}_{model.guide.scale:g}"] if model.guide is not None else []
+    parts += [precision] if precision != "float32" else []
     parts += [f"from_{shortened(plain(low_res))}"] if low_res is not None else []
     name = "_".join(parts).replace("/", "-")
     return name if len(name) <= LONGEST_NAME else shortened(name)

@@ -83,14 +83,21 @@ class LossSecondMoment(ScheduleSampler):
         return (1 - self.uniform_fraction) * p + self.uniform_fraction / self.steps
 
     def update(self, t: Tensor, losses: Tensor) -> None:
-        history = self.losses.shape[1]
-        for step, loss in zip(t.tolist(), losses.double().tolist(), strict=True):
-            count = int(self.counts[step])
-            if count < history:
-                self.losses[step, count] = loss
-                self.counts[step] += 1
-            else:
-                self.losses[step] = torch.cat([self.losses[step, 1:], self.losses.new_tensor([loss])])
+        order = t.argsort(stable=True)
+        t, losses = t[order].cpu(), losses[order].double().cpu()
+        # Where a batch holds one t several times, its losses enter the history one after the other.
+        turn = torch.arange(len(t)) - torch.searchsorted(t, t)
+        for i in range(int(turn.max()) + 1):
+            self._append(t[turn == i], losses[turn == i])
+
+    def _append(self, t: Tensor, losses: Tensor) -> None:
+        """One more loss for each t, all different; where the history is full, its first goes."""
+        size = self.losses.shape[1]
+        rows, counts = self.losses[t], self.counts[t]
+        full = counts == size
+        rows[full] = rows[full].roll(-1, dims=1)
+        self.losses[t] = rows.scatter(1, counts.clamp(max=size - 1)[:, None], losses[:, None])
+        self.counts[t] = (counts + 1).clamp(max=size)
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": self.losses, "counts": self.counts}

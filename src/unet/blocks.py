@@ -59,7 +59,7 @@ class ResBlock(nn.Module):
         condition = self.condition(emb).unflatten(1, (-1, *self.unit_axes))
         if self.scale_shift:
             scale, shift = condition.chunk(2, dim=1)
-            h = self.norm_2(h) * (1 + scale) + shift
+            h = torch.addcmul(shift, self.norm_2(h), 1 + scale)
         else:
             h = self.norm_2(h + condition)
         return self.skip(self.resample(x)) + self.conv_2(self.dropout(F.silu(h)))

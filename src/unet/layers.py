@@ -52,8 +52,9 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(groups, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        h = F.group_norm(x.to(dtype), self.num_groups, self.weight.to(dtype), self.bias.to(dtype), self.eps)
+        if x.dtype not in (torch.float16, torch.bfloat16):
+            return super().forward(x)
+        h = F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps)
         return h.to(x.dtype)
 
 

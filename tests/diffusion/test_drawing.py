@@ -47,6 +47,29 @@ def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
     assert not torch.equal(images(5), images(5, seed=1))
 
 
+def test_several_processes_draw_the_images_of_one(model, monkeypatch):
+    def images():
+        return torch.cat(list(drawn(Request(5, 2, 0, Prompts([0, 1])), model, Ancestral(steps=5))))
+
+    alone = images()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shares = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        shares.append(images())
+    assert [len(share) for share in shares] == [2, 3] and torch.equal(torch.cat(shares), alone)
+
+
+def test_a_disk_that_fills_up_ends_the_drawing(model, tmp_path, monkeypatch):
+    def full(path, image):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("diffusion.drawing.save_picture", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(Request(4, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_drawing_fewer_images_leaves_none_of_the_old_ones_but_strangers(model, tmp_path):
     write(Request(4, 4, 0, Prompts()), model, DDIM(steps=3), tmp_path)
     (tmp_path / "images" / "mine.png").touch()
@@ -96,15 +119,17 @@ def test_counts_below_one_are_refused_before_anything_is_written(model, tmp_path
 
 
 def test_another_way_of_drawing_is_another_folder(model):
-    def name(sampler=None, seed=0, labels=None, low_res=None, **changes):
+    def name(sampler=None, seed=0, labels=None, low_res=None, precision="float32", **changes):
         request, sampler = Request(1, 1, seed, Prompts()), sampler or Ancestral(steps=5)
-        return folder_name(request, model._replace(**changes), sampler, labels=labels, low_res=low_res)
+        changed = model._replace(**changes)
+        return folder_name(request, changed, sampler, labels=labels, low_res=low_res, precision=precision)
 
     guide = ClassifierGuidance(classifier=lambda x, time: x, classes=["a", "b"], scale=2.0)
     names = [
         name(), name(DDIM(steps=5)), name(Ancestral()), name(seed=1), name(labels=[3, 7]), name(labels=3),
         name(low_res="/a/b.npz"), name(low_res="/a/c.npz"), name(guide=guide), name(guide=guide._replace(scale=1.0)),
         name(step=8), name(weights="raw"), name(DDIM(steps=5, eta=1.0)), name(Ancestral(steps=5, clip=False)),
+        name(precision="bf16"),
     ]  # fmt: skip
     assert len(set(names)) == len(names)
     assert name(labels="all") == name() == "ancestral_5_ema_0.9_step_7"

@@ -17,6 +17,7 @@ from diffusion.run_folder import LONGEST, check_name, check_resumable, may_chang
         (["data.on_error=skip", "data.images.on_error=skip", "train.preview.every=5"], "default"),
         (["diffusion/loss=simple", "train.optimizer.lr=1e-4"], "diffusion-loss-simple+train.optimizer.lr-1e-4"),
         (["train=debug"], "train-debug"),
+        (["train/evaluations=[likelihood]", "train.evaluate_every=5", "objective=loss"], "default"),
         (["data.root=/a/b c"], "data.root-a-b-c-a621798f"),
         (["data.root=사진"], "data.root-d80e7110"),
         (["model.attention_resolutions=[8,4]"], "model.attention_resolutions-8-4"),
@@ -67,11 +68,11 @@ def test_a_setting_that_only_sounds_like_another_makes_an_experiment():
     assert not may_change("model.dropout") and not may_change("train.batch_size") and not may_change("seed")
 
 
-def test_the_runs_of_a_sweep_share_a_name_that_a_single_run_does_not_have():
-    words = ["-m", "model.heads=1,2", "train=debug", "hydra.sweep.dir=x"]
+def test_a_sweep_is_named_by_what_makes_its_experiments():
+    words = ["-m", "model.heads=1,2", "train=debug", "hydra.sweep.dir=x", "hydra/launcher=two_at_once"]
     assert sweep_of(words) == "sweep+model.heads-1-2+train-debug"
-    assert sweep_of(["--multirun", *words[1:]]) == sweep_of(words)
-    assert sweep_of(words[1:]) is None
+    assert sweep_of([*words, "train.max_steps=9", "objective=loss", "runs=/tmp"]) == sweep_of(words)
+    assert sweep_of(["-m"]) == "sweep"
     assert len(sweep_of(["-m", "x=" + "y" * 300])) == LONGEST
 
 

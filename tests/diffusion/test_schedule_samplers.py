@@ -47,6 +47,17 @@ def test_uniform_until_every_t_has_its_history_which_then_forgets_the_oldest():
     assert sampler.warmed_up and sampler.losses.tolist() == [[1, 2], [5, 6]]
 
 
+def test_a_batch_is_learned_as_if_its_images_came_one_by_one():
+    chance = torch.Generator().manual_seed(0)
+    whole, single = LossSecondMoment(steps=4, history=3), LossSecondMoment(steps=4, history=3)
+    for _ in range(3):
+        t, losses = torch.randint(4, (9,), generator=chance), torch.rand(9, generator=chance)
+        whole.update(t, losses)
+        for i in range(9):
+            single.update(t[i : i + 1], losses[i : i + 1])
+        assert torch.equal(whole.losses, single.losses) and torch.equal(whole.counts, single.counts)
+
+
 def test_a_state_brings_back_the_history_but_not_into_another_process():
     before, after = warmed_up(), LossSecondMoment(steps=STEPS, history=3)
     after.load_state_dict(before.state_dict())

@@ -1,0 +1,69 @@
+"""What `python train.py` would train with the same overrides, on images of chance: no data are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from diffusion import GaussianDiffusion, build, restore
+from diffusion.config import register
+from diffusion.speed import flops
+from diffusion.training import Run, Trainer
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+class Recipe(NamedTuple):
+    """A network whose weights are noise, since fresh ones end in zeros; its diffusion, its trainer, and its images."""
+
+    config: DictConfig
+    device: torch.device
+    network: nn.Module
+    diffusion: GaussianDiffusion
+    trainer: Trainer
+    x_0: Tensor
+    condition: dict[str, Tensor]
+
+    @property
+    def flops(self) -> float:
+        """Of one image through the network once."""
+        return flops(self.network, self.x_0, torch.zeros(1), self.condition)
+
+    def run(self) -> Run:
+        nothing = cast(Any, None)
+        return Run(
+            folder=Path(), seed=0, device=self.device, model=self.network, diffusion=self.diffusion, images=nothing,
+            sampler=nothing, logger=nothing, config={},
+        )  # fmt: skip
+
+
+def recipe(overrides: list[str]) -> Recipe:
+    """The recipe of a command line of train.py, such as ["model=unet_64", "data.image_size=32"]."""
+    register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        config = hydra.compose("train", [*overrides, "name=benchmark"])
+    device = build.device_named(config.device)
+    diffusion, trainer = build.instantiate(config.diffusion), build.instantiate(config.train)
+    shape = restore.shape_of(config)
+    classes = None if OmegaConf.is_missing(config.model, "num_classes") else config.model.num_classes
+    torch.manual_seed(0)
+    network = build.model(config.model, diffusion, shape=shape, num_classes=classes).to(device)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.02)
+    x_0 = 2 * torch.rand(trainer.batch_size, *shape, device=device) - 1
+    return Recipe(config, device, network, diffusion, trainer, x_0, conditions(config, x_0, classes))
+
+
+def conditions(config: DictConfig, x_0: Tensor, classes: int | None) -> dict[str, Tensor]:
+    told = {}
+    if classes is not None:
+        told["y"] = torch.randint(classes, (len(x_0),), device=x_0.device)
+    if (size := config.data.get("low_res_size")) is not None:
+        told["low_res"] = nn.functional.interpolate(x_0, size=(size, size), mode="area")
+    return told

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf, open_dict
 
 from diffusion import build, restore
 from diffusion.config import register
-from diffusion.training.metrics import MetricsFile
+from diffusion.tracking.metrics_file import MetricsFile
 
 CONF = Path(__file__).parents[1] / "conf"
 

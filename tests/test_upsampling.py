@@ -31,9 +31,9 @@ def test_a_preview_enlarges_the_first_images_and_shows_them_between_small_and_tr
     run, trainer = tiny_upsampling_run(tmp_path), tiny_trainer()
     learner = trainer.learner(run)
     pictures = list(
-        Preview(every=1, images=4).pictures(learner.model, learner.ema, run.diffusion, run.sampler, run.images)
+        Preview(every=1, images=4).pictures(learner.model, learner.weights(), run.diffusion, run.sampler, run.images)
     )
-    assert [picture.name for picture in pictures] == ["raw", "ema_0.5", "ema_0.9"]
+    assert [picture.name for picture in pictures] == ["raw", "ema_0.5", "ema_0.9", "strip_ema_0.9"]
     prompts = run.images.prompts(4)
     for number in range(4):
         left, middle, right = (tile(pictures[0].grid, 3 * number + place) for place in range(3))

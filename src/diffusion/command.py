@@ -2,82 +2,150 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import logging
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-    ValidationError,
-)
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from diffusion.config import known_keys, register
+from diffusion import distributed, run_folder, worker
+from diffusion.config import register
+from diffusion.mistakes import check_known, one_line
+from diffusion.sweep import Failed, Sweep
 
+HANDLERS = (logging.StreamHandler, logging.FileHandler)  # of conf/hydra/job_logging
+STOPPED = 128 + signal.SIGINT  # what a shell reports after Ctrl-C
 SHOW_WHOLE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
-Main = Callable[[DictConfig], int | None]
+
+class Ended(NamedTuple):
+    """How a main function ended: its exit code, and the number that a sweeper makes small."""
+
+    code: int = 0
+    objective: float | None = None
+
+
+Main = Callable[[DictConfig], Ended | int | None]
 
 
 def command(script: str) -> Callable[[Main], Callable[[], None]]:
     """Make `main(config)` the command of `script`: conf/<its name>.yaml beside it is its configuration.
 
     A ValueError or OSError, or what Hydra refuses, becomes one line on stderr and exit code 1; with
-    HYDRA_FULL_ERROR=1 it is shown whole. What `main` returns is the exit code. In a sweep a run that fails says so and
-    the others go on; a signal ends them all.
+    HYDRA_FULL_ERROR=1 it is shown whole. What `main` returns is the exit code, or an `Ended`. In a sweep a run that
+    fails says so and the others go on; a signal ends them all.
     """
     path = Path(script).resolve()
-    failed: list[str] = []
+    conf = path.parent / "conf"
 
     def decorate(main: Main) -> Callable[[], None]:
-        @hydra.main(version_base="1.3", config_path=str(path.parent / "conf"), config_name=path.stem)
-        def run(config: DictConfig) -> None:
-            hydra_config, code = HydraConfig.get(), None
-            try:
-                with clear_errors(path.stem), no_empty_folder(Path(hydra_config.runtime.output_dir)), own_log():
-                    check_known(config)
-                    code = main(config)
-            except SystemExit as end:
-                if hydra_config.mode != RunMode.MULTIRUN or not isinstance(end.code, str):
-                    raise
-                print(end.code, file=sys.stderr)
-                failed.append(hydra_config.job.override_dirname)
-            if code:
-                sys.exit(code)
-
         def entry() -> None:
-            register()
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                # Hydra's own help takes seconds, since it lists every option of every group.
+                print((conf / "help" / f"{path.stem}.txt").read_text(), end="")
+                return
+            if not distributed.leads():
+                sys.argv.append("hydra/job_logging=warnings")
+            run = Command(main, path.stem, run_folder.sweep_of(sys.argv[1:]))
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
-            with clear_errors(path.stem):
-                run()
-            if failed:
-                sys.exit(f"{path.stem}: {len(failed)} of the sweep's runs failed: {'; '.join(failed)}")
+            with clear_errors(path.stem), shown_at_the_end():
+                hydra.main(version_base="1.3", config_path=str(conf), config_name=path.stem)(run)()
 
         return entry
 
     return decorate
 
 
+class Command:
+    """A main function as Hydra calls it, in this process or, in a sweep, in one that a launcher started elsewhere."""
+
+    def __init__(self, main: Main, name: str, sweep: str) -> None:
+        self.main, self.name, self.sweep, self.process = main, name, sweep, os.getpid()
+        self.show_whole = SHOW_WHOLE  # what this process sets for Hydra, others inherit
+        register(sweep)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        register(self.sweep)  # before Hydra composes there
+        worker.settle(self.process)
+        worker.join_tasks()
+
+    def __call__(self, config: DictConfig) -> float | Failed | None:
+        if not distributed.leads():
+            logging.getLogger().setLevel(logging.WARNING)
+        try:
+            ended = self.ended(config)
+        except (SystemExit, Exception) as error:
+            # Of several processes only one may have failed, and the others would wait for it in the next run.
+            in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN and not worker.is_awaited()
+            by_signal = isinstance(error, SystemExit) and not isinstance(error.code, str)
+            if by_signal and worker.stop():
+                return Failed("stopped", "by a signal")
+            if by_signal or not in_sweep:
+                raise
+            return self.failed(error)
+        return ended.objective
+
+    def ended(self, config: DictConfig) -> Ended:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        with clear_errors(self.name, self.show_whole), no_empty_folder(folder), own_log():
+            if worker.stopped():
+                sys.exit(STOPPED)
+            check_known(config)
+            ended = self.main(config)
+        ended = ended if isinstance(ended, Ended) else Ended(ended or 0)
+        if ended.code:
+            worker.pass_on(ended.code)
+            sys.exit(ended.code)
+        return ended
+
+    def failed(self, error: BaseException) -> Failed:
+        """Say what went wrong, whole if nobody expected it."""
+        if isinstance(error, SystemExit):
+            print(error.code, file=sys.stderr)
+            return Failed("failed", str(error.code).removeprefix(f"{self.name}: "))
+        traceback.print_exception(error)
+        return Failed("failed", f"{type(error).__name__}: {error}".partition("\n")[0])
+
+
+@contextmanager
+def shown_at_the_end() -> Iterator[None]:
+    """Show a sweep's runs when it ends, however it ends. ValueError if one of them failed."""
+    states: list[str] = []
+    try:
+        yield
+    except RuntimeError as error:
+        if Sweep.current is None:
+            raise
+        raise ValueError(f"a process of the sweep was lost ({' '.join(str(error).split())[:200]})") from error
+    finally:
+        if Sweep.current is not None:
+            states = Sweep.current.show()
+    if "stopped" in states:
+        sys.exit(STOPPED)
+    if failed := states.count("failed"):
+        raise ValueError(f"{failed} of the sweep's {len(states)} runs failed; the same command runs what is missing")
+
+
 @contextmanager
 def own_log() -> Iterator[None]:
-    """End a run's log with the run, or what a sweep says between two runs would go there too."""
+    """End a run's log with the run, or what is said between two runs of a sweep would go there too."""
     try:
         yield
     finally:
-        for handler in [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]:
+        for handler in [h for h in logging.getLogger().handlers if type(h) in HANDLERS]:
             logging.getLogger().removeHandler(handler)
             handler.close()
 
@@ -94,60 +162,21 @@ def no_empty_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def clear_errors(name: str) -> Iterator[None]:
+def clear_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
     """End the program with one line where a user's mistake would end it with a traceback."""
     try:
         yield
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except (ValueError, OSError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError) as error:
-        if SHOW_WHOLE:
+        if show_whole:
             raise
-        sys.exit(f"{name}: {one_line(error)}")
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong and what to type, in one line."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return "the GPU has too little memory; set a smaller train.microbatch, 'model.checkpoint=[...]', or batch_size"
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError | OSError | HydraException):
-        return one_line(error.__cause__)  # what the constructor said, without Hydra's words around it
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}"
-    if isinstance(error, MissingConfigException):
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        return f"there is no {group or 'configuration'} {option}; there are {', '.join(error.options or [])}"
-    cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
-    if isinstance(cause, OmegaConfBaseException):
-        return setting_error(cause)
-    return " ".join(str(error).split())
-
-
-def setting_error(error: OmegaConfBaseException) -> str:
-    """What OmegaConf refused: an unknown key, a value of a wrong type, or no value."""
-    key, problem = error.full_key or error.key, str(error.msg or error).splitlines()[0]
-    if isinstance(error, MissingMandatoryValue):
-        return f"{key} has no value; give it one: {key}=..."
-    if isinstance(error, ValidationError):
-        hint = f"; give a list: '{key}=[...]'" if "is not a ListConfig" in problem else ""
-        return f"{key}: {problem}{hint}"
-    if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return unknown(str(key))
-    return problem
-
-
-def check_known(config: DictConfig) -> None:
-    """Refuse what +key=value put beside the known settings, where nothing would read it."""
-    root = OmegaConf.get_type(config)
-    assert root is not None, "every root has a schema"
-    known = {field.name for field in dataclasses.fields(root)}
-    for key in config:
-        if key not in known:
-            raise ValueError(unknown(str(key)))
-
-
-def unknown(key: str) -> str:
-    nearest = difflib.get_close_matches(key.rpartition(".")[2], known_keys(), n=3)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "--cfg job lists what there is"
-    return f"there is no setting {key}; {hint}"
+        distributed.let_the_leader_speak()
+        whose = "" if distributed.leads() else f"process {distributed.rank()}: "
+        sys.exit(f"{name}: {whose}{one_line(error)}")
+    except RuntimeError as error:
+        if show_whole or not distributed.is_loss_of_another(error):
+            raise
+        distributed.await_the_end()
+        sys.exit(f"{name}: another process ended, and with it this one")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import sys
 import typing
 from collections.abc import Callable
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import diffusion
 import unet
 from diffusion import data, evaluation, run_folder
-from diffusion.training import Preview, Trainer, WandbLogger, adamw
+from diffusion.tracking import WandbLogger
+from diffusion.training import Preview, Trainer, adamw
 
 GROUPS: dict[str, dict[str, type]] = {
     "diffusion/schedule": {"linear": diffusion.Linear, "cosine": diffusion.Cosine},
@@ -39,6 +40,11 @@ GROUPS: dict[str, dict[str, type]] = {
         "vlb": diffusion.VLB,
         "classification": diffusion.Classification,
     },
+    "evaluation/features": {
+        "pixels": evaluation.Pixels,
+        "recogniser": evaluation.Recogniser,
+        "inception": evaluation.Inception,
+    },
 }
 
 
@@ -53,6 +59,7 @@ class TrainConfig:
     sampler: Any = MISSING
     logger: Any = MISSING
     init_from: str | None = None
+    objective: str | None = None
     name: str = "${run_name:}"
     runs: str = "runs"
     seed: int = 0
@@ -91,6 +98,8 @@ class SampleConfig(ModelChoice):
     labels: Any = None
     low_res: str | None = None
     guidance: GuidanceConfig = dataclasses.field(default_factory=GuidanceConfig)
+    compile: bool = False
+    precision: str = "float32"
     out: str | None = None
 
 
@@ -144,8 +153,8 @@ def holdable(hint: Any) -> Any:
     return hint
 
 
-def register() -> None:
-    """Tell Hydra every schema, and every class that is an option by itself."""
+def register(sweep: str = "sweep") -> None:
+    """Tell Hydra every schema, every class that is an option by itself, and the names of a run and of its `sweep`."""
     store = ConfigStore.instance().store
     roots = {"train": TrainConfig, "sample": SampleConfig, "evaluate": EvaluateConfig, "export": ExportConfig}
     for name, root in roots.items():
@@ -161,7 +170,9 @@ def register() -> None:
         store(group="schema", name=target.__name__, node=schema(target))
     for target in (data.Digits, data.TorchvisionImages, data.ImageFolder, data.Synthetic, data.Upsampling):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (diffusion.Ancestral, diffusion.DDIM, evaluation.Likelihood, evaluation.Recognition):
+    for target in (diffusion.Ancestral, diffusion.DDIM):
+        store(group="schema", name=target.__name__, node=schema(target))
+    for target in (evaluation.Likelihood, evaluation.Recognition, evaluation.Quality, evaluation.Memorisation):
         store(group="schema", name=target.__name__, node=schema(target))
 
     store(group="train/optimizer", name="adamw", node=schema(adamw, _partial_=True))
@@ -171,8 +182,12 @@ def register() -> None:
     def run_name() -> str:
         return run_folder.name_of(HydraConfig.get().overrides.task)
 
+    def sweep_group() -> str | None:
+        return sweep if HydraConfig.get().mode == RunMode.MULTIRUN else None
+
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver("sweep_name", lambda: run_folder.sweep_of(sys.argv[1:]), replace=True)
+    OmegaConf.register_new_resolver("sweep_name", lambda: sweep, replace=True)
+    OmegaConf.register_new_resolver("sweep_group", sweep_group, replace=True)
 
 
 def known_keys() -> set[str]:

@@ -13,8 +13,10 @@ from typing import Any
 # Settings that leave the experiment the same: changing one resumes the run instead of starting another.
 SAME_EXPERIMENT = (
     "train.max_steps", "train.log_every", "train.save_every", "train.keep", "train.keep_every", "train.preview",
-    "sampler", "logger", "device", "runs", "name", "data.workers", "data.download", "data.on_error",
-    "data.images.workers", "data.images.download", "data.images.on_error", "hydra",
+    "train.evaluations", "train.evaluate_every", "train.microbatch", "train.parallel", "train.compile",
+    "train.detect_anomaly", "model.checkpoint", "sampler", "logger", "device", "runs", "name", "objective",
+    "data.workers", "data.download", "data.on_error", "data.cache", "data.images.workers", "data.images.download",
+    "data.images.on_error", "data.images.cache", "hydra",
 )  # fmt: skip
 # Settings that make another experiment, but that a run may also change half-way if it is told so under its old name.
 HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm", "data.root", "data.images.root")
@@ -22,8 +24,9 @@ LONGEST = 100
 
 
 def same_experiment(key: str) -> bool:
-    """True if `key` does not belong in a run's name."""
-    return any(key == kept or key.startswith((f"{kept}.", f"{kept}/")) for kept in SAME_EXPERIMENT)
+    """True if `key`, or the group of that name, does not belong in a run's name."""
+    dotted = key.replace("/", ".")
+    return any(dotted == kept or dotted.startswith(f"{kept}.") for kept in SAME_EXPERIMENT)
 
 
 def may_change(key: str) -> bool:
@@ -70,12 +73,10 @@ def check_name(name: str) -> None:
         )
 
 
-def sweep_of(command: Iterable[str]) -> str | None:
-    """The name that the runs of one sweep share; None for a command without --multirun."""
-    words = list(command)
-    if not {"-m", "--multirun"} & set(words):
-        return None
-    return shortened("sweep+" + "+".join(plain(word) for word in words if "=" in word and not word.startswith("hydra")))
+def sweep_of(command: Iterable[str]) -> str:
+    """The name that the runs of one sweep share, made of what makes the experiments."""
+    words = [word.lstrip("+~") for word in command if "=" in word and not word.startswith("-")]
+    return shortened("+".join(["sweep", *(plain(word) for word in words if not same_experiment(word.split("=")[0]))]))
 
 
 def holding(checkpoint: Path) -> Path:

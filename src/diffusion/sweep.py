@@ -1,0 +1,105 @@
+"""A sweep as Hydra tells of it: which runs it had, how they ended, and the table and the page at its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from diffusion import distributed, outcome, worker
+from diffusion.report import text_table, write_page
+
+
+class Failed(NamedTuple):
+    """What a run returns that "failed" or was "stopped", so that the others go on."""
+
+    state: str
+    message: str
+
+
+class Note(NamedTuple):
+    """What is known of one of the sweep's runs: "running" until it tells more."""
+
+    job: int
+    folder: str
+    state: str
+    message: str
+
+
+class Sweep(Callback):
+    """Notes each run where it runs, which may be another machine, and shows all of them where the sweep was started."""
+
+    current: ClassVar[Sweep | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        if "optuna" in config.hydra.sweeper._target_ and config.objective is None:
+            sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.page = Path(config.runs).absolute() / f"{self.folder.name}.html"
+        self.notes = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if "joblib" in config.hydra.launcher._target_:
+            signal.signal(signal.SIGINT, worker.let_them_save)
+        Sweep.current = self
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        self.note(config, "running")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        returned = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
+        state, message = returned if isinstance(returned, Failed) else ("finished", "")
+        self.note(config, state, message)
+        if state == "failed":
+            tell_failure(config, message)
+
+    def note(self, config: DictConfig, state: str, message: str = "") -> None:
+        if hasattr(self, "notes") and distributed.leads():
+            note = Note(config.hydra.job.num, config.hydra.runtime.output_dir, state, message)
+            with self.notes.open("a") as file:
+                file.write(json.dumps(note) + "\n")
+
+    def runs(self) -> list[Note]:
+        """The last note on each run, in the order of the sweep."""
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        last = {note.job: note for note in (Note(*json.loads(line)) for line in lines)}
+        return [last_words(last[job]) for job in sorted(last)]
+
+    def show(self) -> list[str]:
+        """Print the table of the runs and where their page lies; the states of all of them."""
+        runs = self.runs()
+        folders = list(dict.fromkeys(Path(run.folder) for run in runs if Path(run.folder).is_dir()))
+        if folders:
+            write_page(folders, self.page)
+            print(f"\n{text_table(folders)}\n")
+        for run in runs:
+            if run.state == "failed":
+                print(f"Failed: {run.folder}: {run.message}", file=sys.stderr)
+        if folders:
+            print(f"The sweep's page: {self.page}", flush=True)
+        return [run.state for run in runs]
+
+
+def last_words(note: Note) -> Note:
+    """The note on a run that has ended, if it was killed before it could tell."""
+    if note.state != "running":
+        return note
+    if outcome.read(Path(note.folder)).get("state") == "stopped":
+        return note._replace(state="stopped")
+    return note._replace(state="failed", message="it ended without a word")
+
+
+def tell_failure(config: DictConfig, message: str) -> None:
+    """Leave in the folder of a run that failed before it began what the table is made of."""
+    folder = Path(config.hydra.runtime.output_dir)
+    if not (folder / outcome.FILE).exists() and not (folder / "config.yaml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.save(settings, folder / "config.yaml")
+        outcome.write(folder, "failed", message=message)

@@ -1,0 +1,168 @@
+"""Sweeps: their names, what a finished run is, what a launcher's process does, and one sweep as a user types it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import OmegaConf
+
+from diffusion import outcome, worker
+from diffusion.config import register
+from diffusion.mistakes import one_line
+from diffusion.sweep import Note, Sweep, last_words
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+CONFIG = {"train": {"max_steps": 4, "log_every": 1}, "model": {"heads": 2, "image_size": "???"}, "seed": 0}
+
+
+def ran(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=300)
+
+
+TINY = (
+    "train=debug", "data.image_size=8", "device=cpu", "train.max_steps=1", "train.warmup_steps=0",
+    "train.preview.every=0",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of four steps that CONFIG describes."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step_00000004.pt").touch()
+    (tmp_path / "config.yaml").write_text(json.dumps({**CONFIG, "model": {"heads": 2, "image_size": 16}}))
+    outcome.write(tmp_path, "finished", step=4, max_steps=4)
+    return tmp_path
+
+
+def test_what_is_finished_is_known_by_its_folder(run):
+    assert outcome.finished(run, CONFIG)
+    assert outcome.finished(run, {**CONFIG, "train": {"max_steps": 4, "log_every": 99}})
+
+
+def test_what_lacks_steps_or_is_another_experiment_is_not_finished(run):
+    assert not outcome.finished(run, {**CONFIG, "train": {"max_steps": 5}})
+    assert not outcome.finished(run, {**CONFIG, "train": {"max_steps": None}})
+    assert not outcome.finished(run, {**CONFIG, "seed": 1})
+    (run / "config.yaml").write_text("[")
+    assert not outcome.finished(run, CONFIG)
+    assert not outcome.finished(run / "nowhere", CONFIG)
+
+
+@pytest.mark.parametrize("state", ["running", "stopped", "failed"])
+def test_what_has_not_ended_well_is_not_finished(run, state):
+    outcome.write(run, state, step=4, max_steps=4)
+    assert not outcome.finished(run, CONFIG)
+
+
+def test_the_objective_is_the_last_value_logged(tmp_path):
+    lines = [{"step": 1, "images": 8, "loss": 2.0}, {"step": 2, "images": 16, "loss": 1.5}, {"step": 2, "fid": 9}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert outcome.objective_of(tmp_path, "loss") == 1.5
+    assert outcome.objective_of(tmp_path, "fid") == 9.0
+    with pytest.raises(ValueError, match=r"objective=bits was never logged; this run logged fid, loss; .*evaluations"):
+        outcome.objective_of(tmp_path, "bits")
+
+
+def test_a_run_that_was_killed_counts_as_failed_and_one_that_was_stopped_does_not(tmp_path):
+    note = Note(0, str(tmp_path), "running", "")
+    assert last_words(note).state == "failed"
+    outcome.write(tmp_path, "stopped", step=2, max_steps=4)
+    assert last_words(note).state == "stopped"
+    assert last_words(note._replace(state="finished")).state == "finished"
+
+
+def test_the_last_note_on_a_run_is_the_valid_one(tmp_path):
+    sweep = Sweep()
+    sweep.notes = tmp_path / "notes.jsonl"
+    notes = [Note(1, "b", "running", ""), Note(0, "a", "finished", ""), Note(1, "b", "failed", "why")]
+    sweep.notes.write_text("".join(json.dumps(note) + "\n" for note in notes))
+    assert [run.state for run in sweep.runs()] == ["finished", "failed"]
+
+
+def test_each_line_of_a_parallel_run_tells_which_run_it_is(monkeypatch):
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: type("", (), {"job": type("", (), {"num": 3})}))
+    stream = worker.Labelled(io.StringIO())
+    print("one\n\ntwo", file=stream, end="")
+    assert stream.getvalue() == "[3] one\n\n[3] two" and not stream.isatty()
+
+
+def test_who_waits_for_the_signal_that_ended_a_run_hears_of_it(monkeypatch):
+    heard = []
+    monkeypatch.setattr(signal, "raise_signal", heard.append)
+    worker.pass_on(128 + signal.SIGUSR2)
+    assert heard == []  # nobody waits
+    monkeypatch.setattr(signal, "getsignal", lambda number: print)
+    worker.pass_on(128 + signal.SIGTERM)
+    worker.pass_on(128 + signal.SIGUSR2)
+    assert heard == [signal.SIGUSR2]
+
+
+@pytest.mark.parametrize("script", ["train", "sample", "evaluate", "export"])
+def test_the_help_names_every_option_of_its_groups(script):
+    text = (CONF / "help" / f"{script}.txt").read_text()
+    assert max(map(len, text.splitlines())) <= 120
+    named = set(re.findall(r"\w+", text.partition("Groups")[2]))
+    for group in re.findall(r"^  +([a-z_/]+) {2,}", text.partition("Groups")[2], re.M):
+        if group != "experiment":
+            assert {path.stem for path in (CONF / group).glob("*.yaml")} <= named, group
+    recipes = {path.stem for path in (CONF / "experiment").glob("*.yaml")}
+    assert script != "train" or recipes <= set(re.findall(r"\w+", text))
+
+
+def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_is_missing(tmp_path):
+    done = ran(tmp_path, "-m", "model.heads=3,2,4", *TINY)
+    assert done.returncode == 1
+    assert "train: 32 channels cannot be shared by 3 heads" in done.stderr
+    assert re.search(r"heads-2 .*finished", done.stdout) and re.search(r"heads-3 .*failed", done.stdout)
+    (page,) = (tmp_path / "runs").glob("sweep+*.html")
+    assert f"The sweep's page: {page}" in done.stdout
+    assert done.stderr.endswith("train: 1 of the sweep's 3 runs failed; the same command runs what is missing\n")
+
+    weights = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/checkpoints/*")}
+    (unfinished,) = (tmp_path / "runs").glob("*heads-4*")
+    outcome.write(unfinished, "running", max_steps=1)
+    again = ran(tmp_path, "-m", "model.heads=4,2", *TINY)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("Resuming") == 1 and again.stderr.count("has all its steps") == 1
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("seed=1,2", "'seed=1,2' gives several values; add -m"),
+        ("hydra/launcher=lsf", "there is no hydra/launcher lsf; there are .*two_at_once"),
+    ],
+)
+def test_a_mistake_about_sweeps_is_one_line(word, message):
+    register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(HydraException) as caught:
+        hydra.compose("train", [word])
+    assert re.match(message, one_line(caught.value))
+
+
+def test_a_missing_plugin_is_named_with_what_to_type():
+    error = MissingConfigException("", missing_cfg_file="hydra/launcher/joblib")
+    assert one_line(error) == 'hydra/launcher=joblib needs a plugin; type: pip install -e ".[sweep]"'
+
+
+def test_a_search_needs_an_objective():
+    config = OmegaConf.create({"hydra": {"sweeper": {"_target_": "optuna"}}, "objective": None})
+    with pytest.raises(SystemExit, match="set objective=loss"):
+        Sweep().on_multirun_start(config)

@@ -45,10 +45,10 @@ class Loop:
 
     def begin(self, opened: ExitStack) -> None:
         run, start = self.run, self.learner.steps_done
+        run.images.prepare()  # Before signals wait for the end of a step: packing may take minutes.
         # First in, last out: a signal must not cut short the writing of the last checkpoint.
         self.interruption = opened.enter_context(Interruption())
         self.metrics = MetricsFile(run.folder / "metrics.jsonl")
-        run.images.prepare()  # Before signals wait for the end of a step: packing may take minutes.
         distributed.gathered(None)  # Nobody reads any more what is tidied now.
         if self.leads:
             self.begin_writing(opened, start)

@@ -24,8 +24,8 @@ class Saver:
     """Keeps the last `keep` states given to it, and every `keep_every`-th step, as files in `folder`.
 
     One thread writes one after the other. What is given while it writes waits; of those that wait only the newest is
-    written, with those that are kept for good. A file that cannot be written costs a warning; `close` raises OSError
-    if that was the last one.
+    written, with those that are kept for good. A file that cannot be written costs a warning; `close` raises what went
+    wrong if that was the last one.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Saver:
         self.written = written
         self._waiting: list[State] = []
         self._change = Condition()
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         self._closed = False
         self._thread = Thread(target=self._write_all, name="checkpoints", daemon=True)
         self._thread.start()
@@ -72,7 +72,7 @@ class Saver:
     def _write(self, state: State) -> None:
         try:
             path = checkpoint.save(self.folder, state, keep=self.keep, keep_every=self.keep_every)
-        except OSError as error:
+        except Exception as error:  # Whatever it is, the thread lives on: the next file may succeed.
             self._failure = error
             log.warning("Training goes on without a checkpoint of step %d: %s", state["step"], error)
         else:

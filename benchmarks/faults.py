@@ -216,7 +216,7 @@ def fate(place: Path, whole: Path, fault: Callable[..., bool], pace: Pace, chanc
     seconds = time.monotonic() - begun
     log = life.run / "train.log"
     resumed = re.findall(r"Resuming at step (\d+)", log.read_text() if log.exists() else "")
-    wrong = f"exit code {code}" if code else difference(life.run, whole / "runs" / "run")
+    wrong = f"exit code {code}" if code != 0 else difference(life.run, whole / "runs" / "run")
     return Fate(wrong, max(0, made - int(resumed[-1] if resumed else 0)), seconds)
 
 

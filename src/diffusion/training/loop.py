@@ -87,7 +87,7 @@ class Loop:
             if self.has_whole_steps(error):
                 self.save()
             raise
-        return self.interruption.exit_code
+        return 0 if self.ends else self.interruption.exit_code
 
     def step(self) -> None:
         trainer, learner = self.trainer, self.learner

@@ -6,6 +6,7 @@ import re
 import shlex
 import struct
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import hydra
@@ -168,7 +169,7 @@ def typed(document: str) -> list[list[str]]:
     """The overrides of every `python train.py ...` in a document that shows the command whole."""
     commands = re.findall(r"python train\.py([^`#\n]*)", (HERE.parent / document).read_text())
     words = [shlex.split(command) for command in commands]
-    return [w[: w.index("--cfg")] if "--cfg" in w else w for w in words if "-m" not in w]
+    return [list(takewhile(lambda word: word[0] != "-", command)) for command in words if "-m" not in command]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/flags.md"])

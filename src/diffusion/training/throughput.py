@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import resource
 import sys
 import time
@@ -42,8 +43,10 @@ class Throughput:
     def flops_per_image(self) -> float:
         """What one image costs, forward and backward."""
         x = torch.zeros(1, *self.images.shape, device="meta")
-        told = self.images.condition(x, torch.zeros(1, device="meta", dtype=torch.long))
-        return training_flops(self.network, x, torch.zeros(1), told)
+        told = inspect.signature(self.network.forward).parameters
+        condition = self.images.condition(x, torch.zeros(1, device="meta", dtype=torch.long))
+        condition = {name: value for name, value in condition.items() if name in told}
+        return training_flops(self.network, x, torch.zeros(1), condition)
 
 
 def memory(device: torch.device) -> float:

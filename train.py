@@ -30,7 +30,8 @@ def main(config: DictConfig) -> Ended:
 def train(config: DictConfig, folder: Path) -> Ended:
     trainer, run = build.training(config, folder)
     log.info("Run folder: %s", folder)
-    log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
+    if trainer.is_divided:
+        log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
     state = restore.begun(run, init_from=config.init_from)
     if distributed.leads():
         OmegaConf.save(OmegaConf.create(redacted_values(run.config)), folder / "config.yaml")

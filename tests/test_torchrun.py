@@ -26,9 +26,10 @@ TINY = (
 
 def started(folder: Path, *words: str, processes: int = 2, torchrun: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    flags, words = [word for word in words if word[0] == "-"], tuple(word for word in words if word[0] != "-")
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *torchrun]
     return subprocess.Popen(
-        [sys.executable, *(launch if processes > 1 else []), str(ROOT / "train.py"), *TINY, *words],
+        [sys.executable, *(launch if processes > 1 else []), str(ROOT / "train.py"), *flags, *TINY, *words],
         cwd=folder, env=environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -70,7 +71,7 @@ def test_two_processes_are_one_run_with_one_voice(tmp_path):
     assert process.returncode == 0, said
     steps = re.findall(r"^step (\d)/3", said, re.M)
     assert steps == ["1", "2", "3"] and said.count("Run folder:") == said.count("Done.") == 1
-    assert "2 processes x 1 micro-batches x 4 images" in said and "Traceback" not in said
+    assert "2 processes x 1 micro-batch x 4 images" in said and "Traceback" not in said
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"] and logged(tmp_path) == [1, 2, 3]
 
 
@@ -106,6 +107,7 @@ def test_one_that_is_killed_takes_all_down_at_once(tmp_path):
 
 def test_a_sweep_takes_all_processes_from_run_to_run(tmp_path):
     process = started(tmp_path, "-m", "seed=0,1", "train.max_steps=1", "name=run_${seed}")
-    said = ended(process)
-    assert process.returncode == 0, said
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
     assert sorted(path.name for path in (tmp_path / "runs").glob("run_*")) == ["run_0", "run_1"]
+    assert out.count("The sweep's page") == 1 and err.count("Run folder:") == 2

@@ -39,6 +39,8 @@ class Sweep(Callback):
     current: ClassVar[Sweep | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        if not distributed.leads():
+            return
         if "optuna" in config.hydra.sweeper._target_ and config.objective is None:
             sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
         self.folder = Path(config.hydra.sweep.dir).absolute()

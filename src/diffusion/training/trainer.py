@@ -138,6 +138,11 @@ class Trainer:
             )
 
     @property
+    def is_divided(self) -> bool:
+        """True unless a batch passes through one network at once."""
+        return distributed.world() > 1 or self.microbatch is not None
+
+    @property
     def division(self) -> str:
         """How a batch is made up, such as "4 processes x 2 micro-batches x 16 images"."""
         share = self.batch_size // distributed.world()

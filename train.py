@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion import build, distributed, outcome, restore, run_folder
 from diffusion.command import Ended, command
-from diffusion.files import held
-from diffusion.tracking import provenance, redacted_values
+from diffusion.files import held, replace_text
+from diffusion.tracking import provenance
 
 log = logging.getLogger("train")
 
@@ -19,10 +19,10 @@ log = logging.getLogger("train")
 def main(config: DictConfig) -> Ended:
     folder = Path(HydraConfig.get().runtime.output_dir)
     run_folder.check_name(config.name)
-    if outcome.finished(folder, build.plain_values(config)):
-        log.info("Run folder: %s, which has all its steps", folder)
-        return Ended(0, outcome.objective_of(folder, config.objective))
     distributed.start(build.device_named(config.device))
+    if distributed.of_leader(lambda: outcome.finished(folder, build.plain_values(config))):
+        log.info("Run folder: %s, which has all its steps", folder)
+        return Ended(0, distributed.of_leader(lambda: outcome.objective_of(folder, config.objective)))
     with held(folder) if distributed.leads() else nullcontext():
         return train(config, folder)
 
@@ -34,14 +34,15 @@ def train(config: DictConfig, folder: Path) -> Ended:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
     state = restore.begun(run, init_from=config.init_from)
     if distributed.leads():
-        OmegaConf.save(OmegaConf.create(redacted_values(run.config)), folder / "config.yaml")
+        replace_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
         made_by = provenance.keep(folder, command=["python", "train.py", *HydraConfig.get().overrides.task])
         run.logger.start(folder, name=config.name, config=run.config, resume=state is not None, provenance=made_by)
     code = 1
     try:
         with outcome.kept(folder, trainer.max_steps) as end:
             code = end.code = trainer.fit(run, state)
-            end.objective = None if code else outcome.objective_of(folder, config.objective)
+            if not code:
+                end.objective = distributed.of_leader(lambda: outcome.objective_of(folder, config.objective))
     finally:
         run.logger.finish(code)
     if code:

@@ -48,6 +48,8 @@ CLEAR = (ValueError, OSError, HydraException, OmegaConfBaseException)  # what co
 State = dict[str, Any]
 Spoil = Callable[[Path, "Bench"], None]
 
+WRONG: tuple[Any, ...] = ("text", [], 7.5, None)
+
 
 class Bench:
     """A trained run, and what happens to those who open a copy of its last checkpoint that was spoilt."""
@@ -99,7 +101,7 @@ class Bench:
         trainer, run = build.training(self.config, folder)
         run_folder.check_resumable(state["config"], run.config)
         learner = trainer.learner(run)
-        trainer.learner = lambda _: learner  # type: ignore[method-assign]
+        trainer.learner = lambda _: learner  # type: ignore[assignment, method-assign]
         trainer.fit(run, state)
         now, then = ({**kept, "optimizer": kept["optimizer"]["state"]} for kept in (learner.state_dict(), self.state))
         return "the same" if all(equal(now[part], then[part]) for part in now) else "loads wrongly"
@@ -316,7 +318,7 @@ def kinds(files: int) -> Iterator[tuple[str, Spoil]]:
         *(("pickle bomb", bomb_in(part)) for part in ("model", "config", "step", "extra")),
         ("pickle bomb", raw_pickle), ("pickle bomb", old_torch),
         ("pickle bomb", lambda path, bench: rezipped(lambda n, c: marking_pickle(n, c, str(bench.mark)))(path, bench)),
-        *(("a part of a wrong kind", put(other, part)) for part in PARTS for other in ("text", [], 7.5, None)),
+        *(("a part of a wrong kind", put(value, part)) for part in PARTS for value in WRONG),
         *(("a part missing", without(part)) for part in PARTS),
         *(("weights of a wrong kind", put(other, part, *first)) for part, *first in WEIGHTS for other in ("text", 3)),
         *(("another shape", put(shape, part, *first)) for part, *first in WEIGHTS for shape in SHAPES),

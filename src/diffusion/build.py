@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import agreement, distributed, run_folder
+from diffusion import agreement, distributed, run_folder, tracking
 from diffusion.data import Images, batches
 from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
@@ -173,7 +173,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         images=images,
         sampler=sampler,
         logger=logger,
-        config={**values, **facts},
+        config=tracking.redacted_values({**values, **facts}),
         subject=subject_in_training(values["data"], labelled, batch_size=batch_size, seed=config.seed),
     )
     check_evaluations(trainer, run)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.distributed
@@ -70,14 +71,49 @@ def share(work: Sequence[T]) -> Sequence[T]:
     return work[len(work) * rank() // world() : len(work) * (rank() + 1) // world()]
 
 
+class Failure(NamedTuple):
+    """What a process brings that cannot bring what it should."""
+
+    message: str
+
+
+class Shared(ValueError):
+    """What went wrong in one process, raised in all."""
+
+
 def gathered(mine: T) -> list[T]:
-    """What every process brings, in the order of their ranks; all must call it."""
+    """What every process brings, in the order of their ranks; all must call it. Shared if one brings a `Failure`."""
     if world() == 1:
         return [mine]
     start()
     everything: list[T] = [mine] * world()
     torch.distributed.all_gather_object(everything, mine)
+    for brought in everything:
+        if isinstance(brought, Failure):
+            raise Shared(brought.message)
     return everything
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Where what goes wrong in one process is raised in all. They must talk by `gathered` alone meanwhile."""
+    try:
+        yield
+    except Shared:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        if world() == 1 or is_loss_of_another(error):
+            raise
+        gathered(Failure(" ".join(str(error).split())))
+    else:
+        gathered(None)
+
+
+def of_leader(work: Callable[[], T]) -> T:
+    """What `work()` returns in the process that leads; all must call it."""
+    with together():
+        found = work() if leads() else None
+    return cast(T, gathered(found)[0])
 
 
 def joined(mine: Tensor) -> Tensor:

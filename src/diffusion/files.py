@@ -57,8 +57,13 @@ def held(folder: Path) -> Iterator[None]:
 def replace_text(path: Path, text: str) -> None:
     """Writes a whole file or, if that fails half-way, leaves the old one as it was."""
     fresh = path.with_name(path.name + ".tmp")
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
+    try:
+        with fresh.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -48,7 +48,8 @@ def one_line(error: BaseException) -> str:
 
 def options(group: str) -> list[str]:
     """What there is in a group from which one takes several, where Hydra itself does not say it."""
-    return GlobalHydra.instance().config_loader().get_group_options(group)
+    hydra = GlobalHydra.instance()
+    return hydra.config_loader().get_group_options(group) if hydra.is_initialized() else [f"those in conf/{group}"]
 
 
 def setting_error(error: OmegaConfBaseException) -> str:

@@ -15,6 +15,7 @@ from diffusion import distributed
 from diffusion.files import replace_text
 from diffusion.run_folder import flat, may_change
 from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.tracking.redaction import redacted
 from diffusion.training import checkpoint
 
 FILE = "outcome.json"
@@ -24,6 +25,7 @@ def write(
     folder: Path, state: str, *, step: int = 0, max_steps: int | None = None, message: str = "", objective: Any = None
 ) -> None:
     """Keep that the run is running, finished, stopped or failed, and at which step."""
+    message = redacted(message)
     told = {"state": state, "step": step, "max_steps": max_steps, "message": message, "objective": objective}
     replace_text(folder / FILE, json.dumps(told) + "\n")
 
@@ -83,7 +85,9 @@ def same(folder: Path, config: dict[str, Any]) -> bool:
     except (OSError, ValueError, yaml.YAMLError):
         return False
     return all(
-        old.get(key, value) == value for key, value in flat(config).items() if value != "???" and not may_change(key)
+        old.get(key, value) == value
+        for key, value in flat(config).items()
+        if value != "???" and (key.startswith("train.evaluations") or not may_change(key))
     )
 
 

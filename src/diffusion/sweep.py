@@ -14,7 +14,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion import distributed, outcome, worker
+from diffusion.files import replace_text
 from diffusion.report import text_table, write_page
+from diffusion.tracking.redaction import redacted
 
 
 class Failed(NamedTuple):
@@ -63,7 +65,7 @@ class Sweep(Callback):
 
     def note(self, config: DictConfig, state: str, message: str = "") -> None:
         if hasattr(self, "notes") and distributed.leads():
-            note = Note(config.hydra.job.num, config.hydra.runtime.output_dir, state, message)
+            note = Note(config.hydra.job.num, config.hydra.runtime.output_dir, state, redacted(message))
             with self.notes.open("a") as file:
                 file.write(json.dumps(note) + "\n")
 
@@ -103,5 +105,5 @@ def tell_failure(config: DictConfig, message: str) -> None:
     if not (folder / outcome.FILE).exists() and not (folder / "config.yaml").exists():
         folder.mkdir(parents=True, exist_ok=True)
         settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        OmegaConf.save(settings, folder / "config.yaml")
+        replace_text(folder / "config.yaml", redacted(OmegaConf.to_yaml(settings)))
         outcome.write(folder, "failed", message=message)

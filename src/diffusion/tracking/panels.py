@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from diffusion.report.measures import lower_is_better
+
 PANELS = (  # the first pattern that fits a metric's whole name says where it is shown
     ("", r"step|images|.*/.*"),
     ("loss_quartile/", r".*_q[0-3]"),
@@ -14,7 +16,6 @@ PANELS = (  # the first pattern that fits a metric's whole name says where it is
     ("speed/", r".*_per_.*|memory.*|tflops|share_of_peak"),
     ("loss/", r".*"),
 )
-HIGHER_IS_BETTER = r"(accuracy|recognised|precision|recall|inception_score|variety).*"
 
 
 def panel_name(metric: str, panel: str | None = None) -> str:
@@ -43,5 +44,7 @@ class Bests:
         panel, _, metric = key.partition("/")
         if panel not in ("loss", "quality") or not math.isfinite(value):
             return False
-        before = self.values.get(f"best/{key}")
-        return before is None or (value > before if re.fullmatch(HIGHER_IS_BETTER, metric) else value < before)
+        lower, before = lower_is_better(metric), self.values.get(f"best/{key}")
+        if lower is None or before is None:
+            return lower is not None
+        return value < before if lower else value > before

@@ -41,8 +41,10 @@ def write(path: Path, state: dict[str, Any]) -> None:
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise OSError(getattr(error, "errno", None), f"the checkpoint was not written ({reason})", str(path)) from error
+        # torch hides what the disk said behind an error of its own.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
+        raise OSError(getattr(cause, "errno", None), f"the checkpoint was not written ({reason})", str(path)) from error
     sync_folder(path.parent)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from diffusion.training.parallel import local, spread, whole
+from diffusion.training.parallel import local, spread
 
 
 class EMA:
@@ -26,9 +26,7 @@ class EMA:
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""
-        return {
-            str(rate): whole(dict(zip(self.names, average, strict=True))) for rate, average in self.averages.items()
-        }
+        return {str(rate): dict(zip(self.names, average, strict=True)) for rate, average in self.averages.items()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:

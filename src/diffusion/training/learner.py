@@ -17,7 +17,7 @@ from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.training.averages import Averages
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NotFinite, Spoilt
-from diffusion.training.parallel import Parallel, spread, whole
+from diffusion.training.parallel import Parallel, spread, whole, whole_where_written
 from diffusion.training.precision import Precision
 
 
@@ -150,16 +150,16 @@ class Learner:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
-        averages = sorted(self.ema.state_dict().items(), key=lambda item: float(item[0]))
+        averages = sorted(whole(self.ema.state_dict()).items(), key=lambda item: float(item[0]))
         return {"raw": whole(self.model.state_dict()), **{f"ema_{rate}": average for rate, average in averages}}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, whole, however it is spread over the processes, which must all call it."""
+        """Everything, whole in the process that leads, however it is spread over all, which must all call it."""
         return {
             "step": self.steps_done,
-            "model": whole(self.model.state_dict()),
-            "ema": self.ema.state_dict(),
-            "optimizer": whole(self.optimizer.state_dict()),
+            "model": whole_where_written(self.model.state_dict()),
+            "ema": whole_where_written(self.ema.state_dict()),
+            "optimizer": whole_where_written(self.optimizer.state_dict()),
             "scaler": self.precision.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import logging
 from contextlib import ExitStack, closing, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion import distributed
 from diffusion.data import batches, save_picture
 from diffusion.files import made
+from diffusion.run_folder import argument
 from diffusion.tracking.metrics_file import MetricsFile
 from diffusion.trained import Trained
 from diffusion.training import anomaly, checkpoint
@@ -97,13 +99,15 @@ class Loop:
             self.log()
         if self.leads:
             self.progress.tick(learner.steps_done)
-        if self.due(trainer.save_every):
+        draws = trainer.preview.due(learner.steps_done, self.ends)
+        measures = bool(trainer.evaluations) and self.due(trainer.evaluate_every)
+        # What takes long comes after a save: who wants the process to stop meanwhile may not wait for its end.
+        if self.due(trainer.save_every) or draws or measures:
             self.save()
-        if trainer.preview.due(learner.steps_done, self.ends):
-            self.draw()
-        self.measure()
-        if self.logged == learner.steps_done:
-            self.throughput.begin()
+        with self.throughput.paused():
+            if draws:
+                self.draw()
+            self.measure()
 
     @property
     def ends(self) -> bool:
@@ -142,42 +146,40 @@ class Loop:
             ):
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
-        except (OSError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             log.warning("Training goes on without the preview of step %d: %s", step, str(error).partition("\n")[0])
 
     def measure(self) -> None:
         """Measure the averaged weights if that is due and was not done already."""
-        if not self.trainer.evaluations or not self.due(self.trainer.evaluate_every) or self.is_measured:
+        if not self.trainer.evaluations or not self.due(self.trainer.evaluate_every):
             return
-        numbers: dict[str, float] = {}
-        for name, evaluation in self.trainer.evaluations.items():
-            try:
-                numbers |= self.found_by(evaluation)
-            except (OSError, ValueError, RuntimeError) as error:
-                if distributed.world() > 1:
-                    raise  # The others would wait for this process.
-                log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
-        if self.leads and numbers:
-            self.write(numbers, panel="quality")
-
-    def found_by(self, evaluation: Any) -> dict[str, float]:
-        """What an evaluation finds, by name; its files lie where evaluate.py would leave them."""
         assert self.run.subject is not None, "who has evaluations has a subject"
         subject = self.run.subject(self.trained())
+        for name, evaluation in self.trainer.evaluations.items():
+            try:
+                with distributed.together():
+                    self.find(evaluation, subject)
+            except (OSError, ValueError, RuntimeError) as error:
+                if distributed.is_loss_of_another(error):
+                    raise
+                if self.leads:
+                    log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
+
+    def find(self, evaluation: Any, subject: Any) -> None:
+        """Measure, and keep the numbers; the files lie where evaluate.py would leave them."""
         folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
+        if distributed.gathered(self.is_measured(folder))[0]:
+            return
         with made(folder) if self.leads else nullcontext():
             findings = evaluation(subject, folder)
         if self.leads:
+            self.write(findings.numbers, panel="quality")
             log.info("Step %d: %s", self.learner.steps_done, findings.text)
-        return findings.numbers
 
-    @property
-    def is_measured(self) -> bool:
-        """True if this step's measurements are written down: by this process, or by the one that it goes on for."""
-        if not self.leads:
-            return bool(distributed.highest(0))
+    def is_measured(self, folder: Path) -> bool:
+        """True if this was measured at this step already, before the run was broken off."""
         here = [line for line in MetricsFile.read(self.metrics.path) if line["step"] == self.learner.steps_done]
-        return bool(distributed.highest(int(any("loss" not in line for line in here))))
+        return (folder / "result.json").exists() and any("param_norm" not in line for line in here)
 
     def trained(self) -> Trained:
         """The network as it is to be measured: a copy, with the slowest of its averages."""
@@ -212,6 +214,7 @@ class Loop:
         self.saver.close()
         saved = checkpoint.last_step(self.run.checkpoints)
         good = f"{self.run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
-        hint = f"go on with name={self.run.folder.name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
+        name = argument("name", self.run.config.get("name", self.run.folder.name))
+        hint = f"go on with {name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
         self.run.logger.alert("Numbers gone wrong", str(error))
         return f"{error}; training stops before it spoils the weights ({good}); {hint}"

@@ -74,7 +74,7 @@ class Sharded(Parallel):
         fully_shard(model)
 
     def adding(self, *, last: bool) -> AbstractContextManager:
-        self.model.set_requires_gradient_sync(last)  # type: ignore[attr-defined]
+        self.model.set_requires_gradient_sync(last)  # type: ignore[operator]
         return nullcontext()
 
     def plain(self) -> nn.Module:
@@ -110,6 +110,16 @@ def whole(tree: Any) -> Any:
     if isinstance(tree, list):
         return [whole(value) for value in tree]
     return tree
+
+
+def whole_where_written(tree: Any) -> Any:
+    """The same for a file: whole in the process that leads, in ordinary memory, one tensor at a time."""
+    if is_spread(tree):
+        full = tree.full_tensor().detach()
+        return full.cpu() if distributed.leads() else full.new_empty(0)
+    if isinstance(tree, dict):
+        return {key: whole_where_written(value) for key, value in tree.items()}
+    return [whole_where_written(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def spread(tensor: Tensor, like: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import inspect
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -30,6 +32,18 @@ class Throughput:
     def readings(self, images: int) -> dict[str, float]:
         """images/s, TFLOP/s a device and the share of its matrix products' speed, and the most memory so far in GB."""
         speed = images / (time.perf_counter() - self._since)
+        self.begin()
+        with self.paused():
+            return self.of(speed)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that is not counted."""
+        begun = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - begun
+
+    def of(self, speed: float) -> dict[str, float]:
         if not self._flops:
             self._flops, self._most = self.flops_per_image(), matmul_speed(self.precision.device, self.precision.dtype)
         flops = self._flops * speed / distributed.world()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import hydra
@@ -14,6 +15,7 @@ from diffusion.config import register
 from diffusion.trained import Trained
 
 ROOT = Path(__file__).parents[1]
+FID_NEEDS = r"train\.evaluations\.fid\.features\.weights" if find_spec("torch_fidelity") else "type: pip install"
 
 
 def command(script, *overrides):
@@ -79,7 +81,7 @@ def test_what_has_no_test_split_is_measured_on_what_it_learned_from():
 @pytest.mark.parametrize(
     "overrides, message",
     [
-        (["train/evaluations=[fid]"], r"train\.evaluations\.fid\.features\.weights"),
+        (["train/evaluations=[fid]"], FID_NEEDS),
         (
             ["train/evaluations=[likelihood]", "train.evaluations.likelihood.steps=5000"],
             r"train\.evaluations\.likelihood",

@@ -55,6 +55,7 @@ class Sweep(Callback):
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         self.note(config, "running")
+        hide_keys(Path(config.hydra.sweep.dir) / "multirun.yaml")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         returned = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
@@ -97,6 +98,13 @@ def last_words(note: Note) -> Note:
     if outcome.read(Path(note.folder)).get("state") == "stopped":
         return note._replace(state="stopped")
     return note._replace(state="failed", message="it ended without a word")
+
+
+def hide_keys(file: Path) -> None:
+    """Take keys and passwords out of what Hydra keeps of the command line."""
+    text = file.read_text() if file.exists() else ""
+    if redacted(text) != text:
+        replace_text(file, redacted(text))
 
 
 def tell_failure(config: DictConfig, message: str) -> None:

@@ -74,7 +74,11 @@ class Saver:
             path = checkpoint.save(self.folder, state, keep=self.keep, keep_every=self.keep_every)
         except Exception as error:  # Whatever it is, the thread lives on: the next file may succeed.
             self._failure = error
-            log.warning("Training goes on without a checkpoint of step %d: %s", state["step"], error)
+            log.warning(
+                "Training goes on without a checkpoint of step %d: %s",
+                state["step"],
+                getattr(error, "strerror", None) or error,
+            )
         else:
             self._failure = None
             if self.written is not None:

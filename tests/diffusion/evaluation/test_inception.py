@@ -9,7 +9,6 @@ SUBJECT = type("Subject", (), {"model": type("Model", (), {"device": torch.devic
 
 
 def test_missing_and_broken_weights_are_one_line(tmp_path):
-    pytest.importorskip("torch_fidelity")
     (tmp_path / "text").write_text("no weights")
     torch.save({"conv": torch.zeros(3)}, tmp_path / "other.pth")
     for settings, message in [
@@ -31,7 +30,6 @@ def test_without_the_library_it_says_what_to_type(monkeypatch):
 
 
 def test_grey_images_are_shown_in_grey_and_features_are_the_librarys(tmp_path, monkeypatch):
-    pytest.importorskip("torch_fidelity")
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     torch.manual_seed(0)

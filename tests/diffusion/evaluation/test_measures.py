@@ -74,7 +74,6 @@ def test_precision_and_recall_of_constructed_sets():
 
 
 def test_the_library_finds_the_same_on_the_same_features():
-    pytest.importorskip("torch_fidelity")
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
     from torch_fidelity.metric_isc import isc_features_to_metric
     from torch_fidelity.metric_kid import kernel_mmd

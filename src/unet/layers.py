@@ -37,7 +37,10 @@ class Pointwise(nn.Conv1d):
         super().__init__(in_channels, out_channels, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return F.linear(tokens, self.weight.squeeze(-1), self.bias)
+        if tokens.device.type != "cpu":
+            return F.linear(tokens, self.weight.squeeze(-1), self.bias)
+        # A CPU's convolutions are up to twice as fast as its matrix products; tokens lie in memory as pixels do.
+        return F.conv2d(tokens.mT.unsqueeze(2), self.weight.unsqueeze(2), self.bias).squeeze(2).mT
 
 
 class GroupNorm(nn.GroupNorm):

@@ -17,7 +17,7 @@ from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.training.averages import Averages
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NotFinite, Spoilt
-from diffusion.training.parallel import Parallel, spread, whole, whole_where_written
+from diffusion.training.parallel import Parallel, alike, spread, whole, whole_where_written
 from diffusion.training.precision import Precision
 
 
@@ -109,8 +109,11 @@ class Learner:
             group["lr"] = rate * rate_factor
         scaler = self.precision.scaler
         scaler.unscale_(self.optimizer)
-        limit = float("inf") if self.clip_grad_norm is None else self.clip_grad_norm
-        norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True))
+        weights = list(self.model.parameters())
+        norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], foreach=True)
+        if self.clip_grad_norm is not None:
+            nn.utils.clip_grads_with_norm_(weights, self.clip_grad_norm, norm, foreach=True)
+        norm = whole(norm)
         if scaler.is_enabled():
             return self.update_scaled(norm)
         self.spoilt.look(self.steps_done, loss, norm)
@@ -182,7 +185,7 @@ class Learner:
         self.steps_done = state["step"]
 
     def load_optimizer(self, state: dict[str, Any]) -> None:
-        """The optimizer's state, each moment spread as its weight is; ValueError if one has another shape."""
+        """The optimizer's state, each moment laid out as its weight is; ValueError if one has another shape."""
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for number, held in state["state"].items():
@@ -190,7 +193,7 @@ class Learner:
             for name, moment in held.items():
                 if moment.shape not in ((), like.shape):
                     raise ValueError(f"{name} of weight {number} is {(*moment.shape,)}, needed {(*like.shape,)}")
-            moments[number] = {name: spread(m, like) if m.shape == like.shape else m for name, m in held.items()}
+            moments[number] = {name: alike(m, like) if m.shape == like.shape else m for name, m in held.items()}
         self.optimizer.load_state_dict({**state, "state": moments})
 
 

@@ -124,6 +124,18 @@ def test_training_goes_on_with_the_settings_of_now():
     assert learner.readings()["lr"] == 0.5
 
 
+def test_moments_laid_out_otherwise_in_memory_are_the_same_moments():
+    learner, other = train(tiny_learner(), 2), tiny_learner()
+    state = learner.state_dict()
+    for moments in state["optimizer"]["state"].values():
+        moments.update({name: moment.clone(memory_format=torch.contiguous_format) for name, moment in moments.items()})
+    other.load_state_dict(state)
+    train(learner, 2, start=2)
+    train(other, 2, start=2)
+    assert any(w.ndim == 4 and not w.is_contiguous() for w in weights(learner))  # there is another way to lay them out
+    assert all(map(torch.equal, weights(learner), weights(other)))
+
+
 def test_all_losses_of_a_batch_reach_the_schedule_sampler():
     learner = train(tiny_learner(microbatch=2), 1)
     t = learner.draw(next(stream())).t

@@ -71,7 +71,7 @@ def test_torchvision_is_where_images_are_read():
 
 # Each layer may import itself and those before it; of modules that are in no layer (randomness), anyone may.
 LAYERS = [
-    {"schedules", "files"},
+    {"schedules", "files", "number_formats"},
     {"process"},
     {"predictions", "variances"},
     {"gaussian"},
@@ -95,7 +95,7 @@ LAYERS = [
         "agreement",
         "report",
     },
-    {"build", "config", "command", "mistakes", "restore", "sweep", "worker"},
+    {"targets", "build", "config", "command", "mistakes", "restore", "sweep", "worker"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

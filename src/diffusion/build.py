@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pkgutil
-import re
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,16 +14,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import agreement, distributed, run_folder, tracking
+from diffusion import agreement, distributed, number_formats, run_folder, tracking
 from diffusion.data import Images, batches
 from diffusion.evaluation import Subject
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.losses import Classification
 from diffusion.splits import described, with_split, without_download
+from diffusion.targets import check_targets
 from diffusion.trained import Trained
 from diffusion.training import Run, Trainer
 
-PACKAGES = ("diffusion", "unet", "torch.optim")
 # What training cannot do without, each an object of its own.
 PARTS = (
     "data", "model", "diffusion", "diffusion.schedule", "diffusion.prediction", "diffusion.variance", "diffusion.loss",
@@ -38,8 +36,7 @@ def instantiate(node: DictConfig, **given: Any) -> Any:
 
     What a constructor refuses comes out as it was raised.
     """
-    for target in targets(OmegaConf.to_container(node, resolve=True)):
-        check_target(target)
+    check_targets(OmegaConf.to_container(node, resolve=True))
     missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
     if missing:
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
@@ -49,38 +46,6 @@ def instantiate(node: DictConfig, **given: Any) -> Any:
         if isinstance(error.__cause__, ValueError | OSError):
             raise error.__cause__ from None
         raise
-
-
-def targets(node: Any) -> list[str]:
-    """Every `_target_` at any depth."""
-    if isinstance(node, list):
-        return [target for child in node for target in targets(child)]
-    if not isinstance(node, dict):
-        return []
-    mine = [str(node["_target_"])] if "_target_" in node else []
-    return mine + [target for child in node.values() for target in targets(child)]
-
-
-def check_target(target: str) -> None:
-    """Refuse what is no class of the allowed packages and no optimizer: a function could write files.
-
-    A name that begins elsewhere is not even looked up, since importing runs code. pkgutil would take a colon in a name
-    and look up something else than Hydra.
-    """
-    refused = ValueError(f"_target_={target} is refused: only classes of {', '.join(PACKAGES)} may be built")
-    if not inside(target) or not re.fullmatch(r"[\w.]+", target):
-        raise refused
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        raise ValueError(f"_target_={target} does not exist") from None
-    module = getattr(found, "__module__", None) or ""
-    if not inside(module) or not (isinstance(found, type) or module == "diffusion.training.optimizer"):
-        raise refused
-
-
-def inside(name: str) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in PACKAGES)
 
 
 def plain_values(node: DictConfig) -> dict[str, Any]:
@@ -144,6 +109,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     device = device_named(config.device)
     diffusion = instantiate(config.diffusion)
     trainer = instantiate(config.train)
+    number_formats.check(trainer.precision, device, setting="train.precision")
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
     agreement.check_times(diffusion, trainer.schedule_sampler)
     trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now

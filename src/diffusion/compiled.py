@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -16,19 +17,24 @@ def compiled(
 ) -> Callable[..., Tensor]:
     """The network, compiled if `wanted`; None: on GPUs, where it pays within minutes. Its weights stay its own.
 
-    With `frozen` they become constants, laid out for the device once, that must not change any more. A network that
-    cannot be compiled on this machine goes on as it is, and says so once.
+    With `frozen` they become constants, laid out for the device once, that must not change any more, and a GPU gets all
+    kernels at once, as a CUDA graph; it is then to be called without gradient. A network that cannot be compiled on
+    this machine goes on as it is, and says so once.
     """
     if not (device.type == "cuda" if wanted is None else wanted):
         return network
-    call: Callable[..., Tensor] = torch.compile(network, options={"freezing": True} if frozen else None)
+    graphed = frozen and device.type == "cuda"
+    call: Callable[..., Tensor] = torch.compile(network, options={"triton.cudagraphs": True} if graphed else None)
 
     def fast(*inputs: Tensor, **condition: Tensor) -> Tensor:
         nonlocal call
         if call is network:
             return network(*inputs, **condition)
         try:
-            return call(*inputs, **condition)
+            with freezing() if frozen else nullcontext():
+                output = call(*inputs, **condition)
+            # A graph writes its next output over this one.
+            return output.clone() if graphed else output
         except failures() as error:
             reason = str(error).strip().partition("\n")[0]
             log.warning("Going on without compiling the network, which failed: %s", reason)
@@ -38,8 +44,15 @@ def compiled(
     return fast
 
 
+def freezing() -> AbstractContextManager:
+    """While it lasts, weights are compiled in. The compiler looks for that before it looks at a network's options."""
+    import torch._inductor.config  # here, since it takes seconds
+
+    return torch._inductor.config.patch(freezing=True)
+
+
 def failures() -> tuple[type[Exception], ...]:
-    """What torch.compile raises where it cannot go on; imported late, since that takes seconds."""
+    """What compiling raises where it cannot go on, such as without a compiler or a folder to write to."""
     from torch._dynamo.exc import TorchDynamoException
 
-    return (TorchDynamoException,)
+    return (TorchDynamoException, OSError)

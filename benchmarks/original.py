@@ -26,6 +26,11 @@ MEANS = {"Epsilon": "EPSILON", "Start": "START_X", "Previous": "PREVIOUS_X"}
 VARIANCES = {
     "FixedSmall": "FIXED_SMALL", "FixedLarge": "FIXED_LARGE", "Learned": "LEARNED", "LearnedRange": "LEARNED_RANGE",
 }  # fmt: skip
+# What ours can be told and the original cannot, at the only value that it knows.
+FIXED = {
+    "norm_groups": 32, "resampling": "convolution", "channels_per_head": None, "attention_order": "heads_first",
+}  # fmt: skip
+ROUNDING = 1e-3  # the most by which two may differ that compute the same
 LOSSES = {"Simple": "MSE", "Hybrid": "RESCALED_MSE", "VLB": "RESCALED_KL"}
 
 
@@ -40,6 +45,10 @@ class Original:
 
     def network(self, ours: Recipe) -> Any:
         node = ours.config.model
+        for name, value in FIXED.items():
+            if node[name] != value:
+                typed = f"model.{name}={'null' if value is None else value}"
+                raise ValueError(f"the original knows no model.{name}={node[name]}; compare at {typed}")
         model = (
             self.modules["unet"]
             .UNetModel(
@@ -104,6 +113,13 @@ class Original:
         return self.diffusion.p_sample_loop_progressive(
             self.model.eval(), tuple(noise.shape), noise=noise, model_kwargs=self.ours.condition
         )
+
+
+def require_same(what: str, apart: float) -> None:
+    """Say how far `what` lies apart; ValueError if it is more than rounding, since times then compare nothing."""
+    print(f"{what} differ by at most {apart:.1e}", flush=True)
+    if not apart < ROUNDING:
+        raise ValueError(f"{what} differ by {apart:.1e}: the original computes something else, and is not timed")
 
 
 def chosen(names: dict[str, str], choice: object) -> str:

@@ -15,13 +15,13 @@ COLUMNS = "ms/step    best  spread  images/s  TFLOP/s  of peak     GB   speed"
 
 
 class Contestant(NamedTuple):
-    """What is timed: `step()` works on `images` images, each `flops` operations, most of them in `dtype`."""
+    """What is timed: `step()` works on `images` images, each `flops` operations, most of them in `precision`."""
 
     name: str
     step: Callable[[], Any]
     images: int
     flops: float
-    dtype: torch.dtype = torch.float32
+    precision: str = "float32"
 
 
 class Times(NamedTuple):
@@ -33,17 +33,17 @@ class Times(NamedTuple):
 
 def race(
     contestants: list[Contestant], device: torch.device, *, rounds: int, steps: int
-) -> tuple[dict[str, Times], dict[torch.dtype, float]]:
-    """The times of each after a first round that does not count, and the speed of matrix products in each dtype."""
+) -> tuple[dict[str, Times], dict[str, float]]:
+    """The times of each after a first round that does not count, and the speed of matrix products in each precision."""
     times = {contestant.name: Times([], 0.0) for contestant in contestants}
-    peaks = dict.fromkeys({contestant.dtype for contestant in contestants}, 0.0)
+    peaks = dict.fromkeys([contestant.precision for contestant in contestants], 0.0)
     for turn in range(rounds + 1):
         for contestant in contestants:
             taken, memory = timed(contestant, device, steps if turn else 1)
             if turn:
                 before = times[contestant.name]
                 times[contestant.name] = Times([*before.seconds, taken], max(before.memory, memory))
-        peaks = {dtype: max(peak, matmul_speed(device, dtype)) for dtype, peak in peaks.items()}
+        peaks = {precision: max(peak, matmul_speed(device, precision)) for precision, peak in peaks.items()}
     return times, peaks
 
 
@@ -60,13 +60,13 @@ def report(
     benchmark: str,
     contestants: list[Contestant],
     times: dict[str, Times],
-    peaks: dict[torch.dtype, float],
+    peaks: dict[str, float],
     **facts: Any,
 ) -> None:
     """Prints a table, in which the first is what the others' speed is compared with, and a line of JSON."""
     width = max(len(contestant.name) for contestant in contestants)
     first = times[contestants[0].name].seconds
-    rows = {c.name: figures(c, times[c.name], peaks[c.dtype], first) for c in contestants}
+    rows = {c.name: figures(c, times[c.name], peaks[c.precision], first) for c in contestants}
     print(f"{'':{width}}  {COLUMNS}")
     for name, row in rows.items():
         print(
@@ -74,7 +74,7 @@ def report(
             f" {row['images_per_second']:9.1f}  {row['tflops']:7.3f}  {row['share_of_peak']:7.1%}"
             f" {row['memory_gb']:6.2f}  {row['speed']:5.2f}x"
         )
-    matmul = {str(dtype).removeprefix("torch."): round(peak / 1e12, 4) for dtype, peak in peaks.items()}
+    matmul = {precision: round(peak / 1e12, 4) for precision, peak in peaks.items()}
     print(json.dumps({"benchmark": benchmark, **facts, "matmul_tflops": matmul, "results": rows}))
 
 

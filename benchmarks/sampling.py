@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import torch
-from original import Original
+from original import Original, require_same
 from race import Contestant, machine, race, report
 from recipe import Recipe, recipe
 from torch import Tensor
@@ -66,14 +66,14 @@ def steps_of(sampler: Sampler, ours: Recipe, network: Ready, noise: Tensor) -> C
 
 def contestant(name: str, ours: Recipe, begin: Callable[[], Iterator], steps: int) -> Contestant:
     """The first `steps` steps of a drawing; its images count once a step."""
-    dtype = torch.bfloat16 if name == "bf16" else torch.float32
-    return Contestant(name, lambda: list(islice(begin(), steps)), steps * len(ours.x_0), ours.flops, dtype)
+    precision = "bf16" if name == "bf16" else "float32"
+    return Contestant(name, lambda: list(islice(begin(), steps)), steps * len(ours.x_0), ours.flops, precision)
 
 
 def original_sampling(checkout: str, ours: Recipe, sampler: Sampler, noise: Tensor, steps: int) -> Contestant:
     """Theirs, after a look at whether it computes the same."""
     theirs = Original(checkout, ours, kept=kept_steps(len(ours.diffusion.process), sampler.steps))
-    print(f"the means of a step differ by at most {difference(theirs, ours, sampler, noise):.1e}", flush=True)
+    require_same("the means of a step", difference(theirs, ours, sampler, noise))
     return contestant("original", ours, lambda: theirs.sampling(noise), steps)
 
 

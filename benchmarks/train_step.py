@@ -16,15 +16,13 @@ import argparse
 from collections.abc import Callable, Iterator
 
 import torch
-from original import Original
+from original import Original, require_same
 from race import Contestant, machine, race, report
 from recipe import Recipe, recipe
 
 from diffusion.command import clear_errors
 from diffusion.data import Batch
 from diffusion.speed import TRAINING
-
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def arguments() -> argparse.Namespace:
@@ -53,7 +51,7 @@ def main() -> None:
 
 
 def ours_training(name: str, ours: Recipe) -> Contestant:
-    return Contestant(name, step_of(ours), len(ours.x_0), TRAINING * ours.flops, DTYPES[ours.trainer.precision])
+    return Contestant(name, step_of(ours), len(ours.x_0), TRAINING * ours.flops, ours.trainer.precision)
 
 
 def step_of(ours: Recipe) -> Callable[[], None]:
@@ -70,12 +68,12 @@ def step_of(ours: Recipe) -> Callable[[], None]:
 
 def original_training(checkout: str, ours: Recipe, *, fp16: bool) -> Iterator[Contestant]:
     """Theirs, after a look at whether it computes the same."""
-    for name, dtype in [("original", torch.float32), *([("original, fp16", torch.float16)] if fp16 else [])]:
+    for name, precision in [("original", "float32"), *([("original, fp16", "fp16")] if fp16 else [])]:
         theirs = Original(checkout, ours)
-        print(f"the losses differ by at most {theirs.difference():.1e} of their size", flush=True)
-        loop = theirs.training(fp16=dtype == torch.float16)
+        require_same("the losses, in parts of their size,", theirs.difference())
+        loop = theirs.training(fp16=precision == "fp16")
         step = lambda loop=loop: loop.run_step(ours.x_0, ours.condition)  # noqa: E731
-        yield Contestant(name, step, len(ours.x_0), TRAINING * ours.flops, dtype)
+        yield Contestant(name, step, len(ours.x_0), TRAINING * ours.flops, precision)
 
 
 def slowest(contestant: Contestant, device: torch.device) -> str:

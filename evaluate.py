@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from diffusion import build, distributed, restore, run_folder
+from diffusion import build, distributed, inference, restore, run_folder
 from diffusion.command import command
 from diffusion.files import made
 
@@ -13,7 +13,9 @@ from diffusion.files import made
 @command(__file__)
 def main(config: DictConfig) -> None:
     evaluation = build.instantiate(config.evaluation)
-    subject = build.subject(config, restore.chosen(config, reads_data=True))
+    model = restore.chosen(config, reads_data=True)
+    model = inference.ready(model, compile=config.compile, precision=config.precision)
+    subject = build.subject(config, model)
     evaluation.check(subject)
     results = run_folder.holding(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)

@@ -21,6 +21,7 @@ from PIL import Image
 from diffusion import build
 from diffusion.command import check_known, one_line
 from diffusion.config import register
+from diffusion.targets import check_target
 from diffusion.tracking.metrics_file import MetricsFile
 
 HERE = Path(__file__).parent
@@ -193,7 +194,7 @@ def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files,
 @pytest.mark.parametrize("root, group", [("sample", "sampler"), ("evaluate", "evaluation")])
 def test_the_other_roots_compose_with_every_option_of_theirs(root, group):
     for option in GlobalHydra.instance().config_loader().get_group_options(group):
-        build.check_target(composed("checkpoint=x", f"{group}={option}", root=root)[group]._target_)
+        check_target(composed("checkpoint=x", f"{group}={option}", root=root)[group]._target_)
 
 
 def test_exporting_composes():
@@ -260,7 +261,7 @@ REFUSED = [
     (["data=cifar10", "data.root=/nowhere"], r"no CIFAR10 in /nowhere; set data\.download=true"),
     (["data=mnist", "data.root=/nowhere"], r"no MNIST in /nowhere"),
     (["train.microbatch=7"], r"train.batch_size=32 is not a multiple of train.microbatch=7; choose"),
-    (["train.precision=fp8"], "train.precision=fp8 is none of float32, bf16, fp16"),
+    (["train.precision=fp8"], "train.precision=fp8 is none of float32, tf32, bf16, fp16"),
     (["train.ema_rates=[2]"], r"an EMA rate lies in \[0, 1\), got 2.0; set train.ema_rates="),
     (["data=synthetic", "data.num_images=5", "data.image_size=16"], "5 images do not fill a batch of 32; set train"),
     (["diffusion=linear", "diffusion.steps=19"], r"a linear schedule needs at least 20 steps \(diffusion.steps=20\)"),

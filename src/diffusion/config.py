@@ -80,6 +80,14 @@ class ModelChoice:
 
 
 @dataclasses.dataclass
+class ModelUse(ModelChoice):
+    """The same, and how its network is called: compiled to fused kernels, in which number format."""
+
+    compile: bool = False
+    precision: str = "float32"
+
+
+@dataclasses.dataclass
 class GuidanceConfig:
     """The classifier that steers what is drawn, a checkpoint or run folder, and how strongly; none: no guidance."""
 
@@ -88,7 +96,7 @@ class GuidanceConfig:
 
 
 @dataclasses.dataclass
-class SampleConfig(ModelChoice):
+class SampleConfig(ModelUse):
     """`python sample.py checkpoint=runs/NAME`: which images to draw from a trained model."""
 
     sampler: Any = MISSING
@@ -98,13 +106,11 @@ class SampleConfig(ModelChoice):
     labels: Any = None
     low_res: str | None = None
     guidance: GuidanceConfig = dataclasses.field(default_factory=GuidanceConfig)
-    compile: bool = False
-    precision: str = "float32"
     out: str | None = None
 
 
 @dataclasses.dataclass
-class EvaluateConfig(ModelChoice):
+class EvaluateConfig(ModelUse):
     """`python evaluate.py checkpoint=runs/NAME`: how good a trained model is."""
 
     evaluation: Any = MISSING

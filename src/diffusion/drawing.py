@@ -166,14 +166,13 @@ def name_of(sampler: Sampler) -> str:
 
 
 def folder_name(
-    request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None, precision: str
+    request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None
 ) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
     parts = [name_of(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
     parts += [f"guided_{model.guide.name}_{model.guide.scale:g}"] if model.guide is not None else []
-    parts += [precision] if precision != "float32" else []
     parts += [f"from_{shortened(plain(low_res))}"] if low_res is not None else []
     name = "_".join(parts).replace("/", "-")
     return name if len(name) <= LONGEST_NAME else shortened(name)

@@ -5,27 +5,47 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from diffusion import number_formats
 from diffusion.compiled import compiled
+from diffusion.trained import Trained
 
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+FORMATS = ("float32", "tf32", "bf16")
+
+
+def ready(model: Trained, *, compile: bool, precision: str) -> Trained:
+    """The model with its network ready; ValueError if its device does not compute in that precision."""
+    network = Ready(model.network, model.device, compile=compile, precision=precision)
+    return model._replace(network=network, precision=precision)
 
 
 class Ready(nn.Module):
     """(x_t, time, **condition) -> what `network` gives, without gradient; its weights must not change any more.
 
     Its channels come to lie beside each other in memory, which convolutions read fastest. With `compile` its layers
-    become fused kernels, after a minute or more. `precision` is float32, or bf16, which rounds what is drawn.
+    become fused kernels, after a minute or more, and on a GPU all of them one graph. `precision` is float32, or tf32 or
+    bf16, which round what is drawn.
     """
 
     def __init__(
         self, network: nn.Module, device: torch.device, *, compile: bool = False, precision: str = "float32"
     ) -> None:
         super().__init__()
-        if precision not in DTYPES:
-            raise ValueError(f"precision={precision} is none of {', '.join(DTYPES)}")
-        self.device, self.dtype = device, DTYPES[precision]
+        number_formats.check(precision, device, setting="precision", known=FORMATS)
+        self.device, self.precision, self.compile_once = device, precision, compile
         self.call = compiled(network.to(memory_format=torch.channels_last), device, compile, frozen=True)
+        self.size = 0  # of the batch that the network was compiled for
 
-    def forward(self, *inputs: Tensor, **condition: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            return self.call(*inputs, **condition)
+    def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:
+        count = len(x)
+        if self.compile_once:
+            self.size = max(self.size, count)
+            # A smaller batch is filled up, since it would be compiled anew.
+            x, time = filled(x, self.size), filled(time, self.size)
+            condition = {name: filled(values, self.size) for name, values in condition.items()}
+        with number_formats.computing_in(self.precision, self.device):
+            return self.call(x, time, **condition)[:count]
+
+
+def filled(values: Tensor, size: int) -> Tensor:
+    """The values (N, ...) and the last of them again, up to (size, ...)."""
+    return torch.cat([values, values[-1:].expand(size - len(values), *values.shape[1:])])

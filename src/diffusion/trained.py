@@ -14,7 +14,8 @@ class Trained(NamedTuple):
     """A network in evaluation mode on `device`, its diffusion, and what it was trained on.
 
     `shape` is (C, H, W), `weights` says which weights these are ("ema_0.9999", "raw"), `step` how long they learned,
-    None if their file does not tell. `guide`, if there is one, steers what is drawn.
+    None if their file does not tell. `guide`, if there is one, steers what is drawn; `precision` is the number format
+    that the network computes in.
     """
 
     network: torch.nn.Module
@@ -26,11 +27,13 @@ class Trained(NamedTuple):
     weights: str
     device: torch.device
     guide: ClassifierGuidance | None = None
+    precision: str = "float32"
 
     @property
     def origin(self) -> str:
-        """Which weights these are, as a part of a file's name."""
-        return self.weights if self.step is None else f"{self.weights}_step_{self.step}"
+        """Which weights these are and in what they compute, as a part of a file's name."""
+        step = "" if self.step is None else f"_step_{self.step}"
+        return self.weights + step + ("" if self.precision == "float32" else f"_{self.precision}")
 
     @property
     def low_res_size(self) -> int | None:

@@ -119,10 +119,10 @@ def test_counts_below_one_are_refused_before_anything_is_written(model, tmp_path
 
 
 def test_another_way_of_drawing_is_another_folder(model):
-    def name(sampler=None, seed=0, labels=None, low_res=None, precision="float32", **changes):
+    def name(sampler=None, seed=0, labels=None, low_res=None, **changes):
         request, sampler = Request(1, 1, seed, Prompts()), sampler or Ancestral(steps=5)
         changed = model._replace(**changes)
-        return folder_name(request, changed, sampler, labels=labels, low_res=low_res, precision=precision)
+        return folder_name(request, changed, sampler, labels=labels, low_res=low_res)
 
     guide = ClassifierGuidance(classifier=lambda x, time: x, classes=["a", "b"], scale=2.0)
     names = [

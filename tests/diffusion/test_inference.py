@@ -1,6 +1,7 @@
 """A network made ready to draw, and one that may be compiled."""
 
 import logging
+import shutil
 
 import pytest
 import torch
@@ -31,8 +32,45 @@ def test_a_ready_network_gives_what_it_gave(inputs):
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match="precision=fp8 is none of float32, bf16"):
+    with pytest.raises(ValueError, match="precision=fp8 is none of float32, tf32, bf16"):
         Ready(tiny_network(), CPU, precision="fp8")
+
+
+class Scaled(torch.nn.Module):
+    """x times a weight: the least that can be compiled."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor([2.0]))
+        self.sizes = []
+
+    def forward(self, x, time, y):
+        if not torch.compiler.is_compiling():
+            self.sizes.append((len(x), len(time), len(y)))
+        return self.weight * x * y[:, None]
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiles for a CPU")
+@torch.no_grad()
+def test_a_compiled_network_has_its_weights_inside(caplog):
+    network = Scaled()
+    fast = compiled(network, CPU, True, frozen=True)
+    x, time, y = torch.ones(3, 1), torch.zeros(3), torch.tensor([1, 2, 3])
+    assert fast(x, time, y=y).flatten().tolist() == [2, 4, 6]
+    network.weight.fill_(9.0)
+    assert fast(x, time, y=y).flatten().tolist() == [2, 4, 6]
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("diffusion")]
+    assert not network.sizes and not said  # nothing was computed otherwise
+
+
+def test_a_compiled_network_sees_batches_of_one_size(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda network, **options: network)
+    network = Scaled()
+    ready = Ready(network, CPU, compile=True)
+    for count in (4, 4, 1):
+        x, y = torch.randn(count, 1), torch.arange(count)
+        assert torch.equal(ready(x, torch.zeros(count), y=y), 2 * x * y[:, None])
+    assert network.sizes == [(4, 4, 4)] * 3
 
 
 def test_cpus_are_left_uncompiled_unless_asked():

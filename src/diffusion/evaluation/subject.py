@@ -73,7 +73,7 @@ class Subject(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """What a result was measured on, in plain values."""
-        weights = {"weights": self.model.weights, "step": self.model.step}
+        weights = {"weights": self.model.weights, "step": self.model.step, "precision": self.model.precision}
         return {**weights, "data": self.data, "held_out": self.held_out, "seed": self.seed}
 
     def folder_name(self, evaluation: Evaluation) -> str:

@@ -98,7 +98,7 @@ class Learner:
     def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Terms:
         """Add a micro-batch's share of the gradient of the mean over `total` images; its loss terms, each (N,)."""
         example = example_from(self.diffusion, x_0, draws.t, draws.eps, **condition)
-        with self.precision.autocast():
+        with self.precision.computing():
             terms = self.diffusion.loss(self.diffusion, self.parallel.network, example)
         self.precision.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
         return {name: term.detach() for name, term in terms.items()}

@@ -39,7 +39,7 @@ class Replicated(Parallel):
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         # Channels that lie beside each other in memory are what convolutions read fastest.
-        self.model = self.network = model.to(device, memory_format=torch.channels_last)
+        self.model = self.network = model.to(device).to(memory_format=torch.channels_last)
         self.replica: DistributedDataParallel | None = None
         if distributed.world() > 1:
             places = [device] if device.type == "cuda" else None

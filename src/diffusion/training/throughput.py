@@ -45,7 +45,7 @@ class Throughput:
 
     def of(self, speed: float) -> dict[str, float]:
         if not self._flops:
-            self._flops, self._most = self.flops_per_image(), matmul_speed(self.precision.device, self.precision.dtype)
+            self._flops, self._most = self.flops_per_image(), matmul_speed(self.precision.device, self.precision.kind)
         flops = self._flops * speed / distributed.world()
         return {
             "images_per_second": speed,

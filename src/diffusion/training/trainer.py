@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from diffusion import distributed
+from diffusion import distributed, number_formats
 from diffusion.compiled import compiled
 from diffusion.data import Images
 from diffusion.gaussian import GaussianDiffusion
@@ -20,7 +20,7 @@ from diffusion.samplers import Sampler
 from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.tracking.logger import WandbLogger
 from diffusion.trained import Trained
-from diffusion.training import ema, parallel, precision
+from diffusion.training import ema, parallel
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.loop import Loop
@@ -104,7 +104,7 @@ class Trainer:
         self.check()
 
     def check(self) -> None:
-        precision.check(self.precision)
+        number_formats.check(self.precision, setting="train.precision")
         parallel.check(self.parallel, self.precision)
         ema.check(self.ema_rates)
         for name in ("batch_size", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every"):

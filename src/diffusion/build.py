@@ -141,6 +141,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         logger=logger,
         config=tracking.redacted_values({**values, **facts}),
         subject=subject_in_training(values["data"], labelled, batch_size=batch_size, seed=config.seed),
+        objective=config.objective,
     )
     check_evaluations(trainer, run)
     return trainer, run

@@ -16,17 +16,17 @@ from diffusion.files import replace_text
 from diffusion.run_folder import flat, may_change
 from diffusion.tracking.metrics_file import MetricsFile
 from diffusion.tracking.redaction import redacted
-from diffusion.training import checkpoint
+from diffusion.training import checkpoint, objective
 
 FILE = "outcome.json"
 
 
 def write(
-    folder: Path, state: str, *, step: int = 0, max_steps: int | None = None, message: str = "", objective: Any = None
+    folder: Path, state: str, *, step: int = 0, max_steps: int | None = None, message: str = "", found: Any = None
 ) -> None:
     """Keep that the run is running, finished, stopped or failed, and at which step."""
     message = redacted(message)
-    told = {"state": state, "step": step, "max_steps": max_steps, "message": message, "objective": objective}
+    told = {"state": state, "step": step, "max_steps": max_steps, "message": message, "objective": found}
     replace_text(folder / FILE, json.dumps(told) + "\n")
 
 
@@ -50,7 +50,7 @@ def kept(folder: Path, max_steps: int | None) -> Iterator[End]:
         message = " ".join(str(error).split()) or type(error).__name__
         raise
     finally:
-        tell(folder, state, max_steps, message=message, objective=end.objective)
+        tell(folder, state, max_steps, message=message, found=end.objective)
 
 
 def tell(folder: Path, state: str, max_steps: int | None, **more: Any) -> None:
@@ -99,10 +99,5 @@ def objective_of(folder: Path, name: str | None) -> float | None:
         return None
     lines = MetricsFile.read(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
     values = [line[name] for line in lines if name in line]
-    if not values:
-        logged = sorted({key for line in lines for key in line} - {"step", "images"})
-        raise ValueError(
-            f"objective={name} was never logged; this run logged {', '.join(logged) or 'nothing'}; "
-            f"what is measured needs 'train/evaluations=[...]' and train.evaluate_every"
-        )
-    return float(values[-1])
+    objective.require(name, {key for line in lines for key in line})
+    return float(values[-1]) if values else None

@@ -14,7 +14,7 @@ from diffusion.files import made
 from diffusion.run_folder import argument
 from diffusion.tracking.metrics_file import MetricsFile
 from diffusion.trained import Trained
-from diffusion.training import anomaly, checkpoint
+from diffusion.training import anomaly, checkpoint, objective
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
 from diffusion.training.not_finite import NotFinite
@@ -124,6 +124,8 @@ class Loop:
         speeds = self.throughput.readings((step - self.logged) * self.trainer.batch_size)
         readings = self.learner.readings() | speeds
         self.logged = step
+        if not self.trainer.evaluations:
+            objective.require(self.run.objective, readings)  # at the first log, not after days
         if self.leads:
             self.write(readings)
             loss = readings.get("loss", float("nan"))

@@ -32,7 +32,7 @@ from diffusion.training.preview import Preview
 class Run:
     """What is trained, on what, and where it is kept. `config` is plain values, as a checkpoint stores it.
 
-    `subject` is a trained model beside the images to measure it on.
+    `subject` is a trained model beside the images to measure it on; `objective` the name of the number that counts.
     """
 
     folder: Path
@@ -45,6 +45,7 @@ class Run:
     logger: WandbLogger
     config: dict[str, Any]
     subject: Callable[[Trained], Any] | None = None
+    objective: str | None = None
 
     @property
     def checkpoints(self) -> Path:

@@ -10,7 +10,9 @@ from types import FrameType
 from diffusion import distributed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # schedulers choose among the last three
-ECHO = 1.0  # seconds; torchrun passes on the signal that a terminal or scheduler has sent to its processes already
+# Seconds in which a signal is the first one heard again: torchrun passes on what a terminal or scheduler has sent to
+# its processes already, and of those that a scheduler signals one may have heard of it from another.
+ECHO = 3.0
 
 
 class Interruption:
@@ -31,8 +33,10 @@ class Interruption:
     @property
     def agreed(self) -> bool:
         """True once one has come to any of the processes, which must all ask."""
-        self.signal = distributed.highest(self.signal or 0) or None
-        return self.signal is not None
+        told = distributed.highest(self.signal or 0)
+        if told and self.signal is None:
+            self.signal, self._since = told, monotonic()
+        return told > 0  # and not by one's own signal alone, which may have come while the others were asked
 
     @property
     def exit_code(self) -> int:

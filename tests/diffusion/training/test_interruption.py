@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from diffusion import distributed
 from diffusion.training.interruption import SIGNALS, Interruption
 
 
@@ -23,6 +24,28 @@ def test_afterwards_signals_do_what_they_did_before():
     with Interruption():
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_that_comes_while_the_others_are_asked_is_not_forgotten(monkeypatch):
+    def asked(mine):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return mine
+
+    with Interruption() as interruption:
+        monkeypatch.setattr(distributed, "highest", asked)
+        assert not interruption.agreed  # the others know nothing of it yet, and take another step
+        monkeypatch.setattr(distributed, "highest", lambda mine: mine)
+        assert interruption.agreed and interruption.exit_code == 128 + signal.SIGUSR1
+
+
+def test_who_heard_of_it_from_another_may_get_the_signal_too_while_it_saves(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(distributed, "highest", lambda mine: signal.SIGTERM)
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("it was ended"))
+    with Interruption() as interruption:
+        assert interruption.agreed
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.agreed and interruption.exit_code == 128 + signal.SIGTERM
 
 
 def test_a_second_signal_ends_the_process_at_once():

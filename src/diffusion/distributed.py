@@ -57,6 +57,12 @@ def start(device: torch.device | str = "cpu") -> None:
     )  # fmt: skip
 
 
+def leave() -> None:
+    """Part from the others when all work is done: what still runs for them could crash the program as it ends."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def attempt() -> str:
     """Which start of the processes this is, as far as all of them know: under torchrun on one machine.
 

@@ -36,6 +36,19 @@ def made(folder: Path) -> Iterator[None]:
                 place.rmdir()
 
 
+_held: set[int] = set()  # the handles of the folders that this process keeps to itself
+
+
+def _let_go() -> None:
+    """A process that was forked, to read images, must not keep a folder once the one that forked it is killed."""
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Keeps a folder to this process, even past `kill -9` no longer than it lives. ValueError if another has it."""
@@ -48,9 +61,11 @@ def held(folder: Path) -> Iterator[None]:
         raise ValueError(
             f"another process is training in {folder}; wait for it, or give this run another name=..."
         ) from None
+    _held.add(handle)
     try:
         yield
     finally:
+        _held.discard(handle)
         os.close(handle)
 
 

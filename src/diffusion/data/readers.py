@@ -133,7 +133,7 @@ def _serve(images: Images, parents: Connection, line: Connection) -> None:
     """Reads what `line` asks for until its other end is closed, which also a parent's sudden death does."""
     parents.close()
     # Ctrl-C or a scheduler signals every process of a job; the one that saves needs its readers until it has saved.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)  # the threads that torch had in the parent are not here
     with suppress(EOFError, OSError):

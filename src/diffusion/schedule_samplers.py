@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from diffusion.transfer import at_once
+
 
 class Drawn(NamedTuple):
     """t (N,) int64 and the importance weights 1 / (T p(t)), (N,) float32."""
@@ -34,7 +36,7 @@ class ScheduleSampler(ABC):
 
     def draw(self, u: Tensor) -> Drawn:
         """t where the distribution function passes u, (N,) in [0, 1)."""
-        p = self.probabilities().to(u.device)
+        p = at_once(self.probabilities(), u.device)
         t = torch.searchsorted(p.cumsum(0), u.double(), right=True).clamp(max=self.steps - 1)
         return Drawn(t, (1 / (self.steps * p[t])).float())
 

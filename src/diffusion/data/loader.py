@@ -13,6 +13,7 @@ from torch import Tensor
 from diffusion.data import reading, stream
 from diffusion.data.images import Images
 from diffusion.data.pixels import from_uint8
+from diffusion.transfer import at_once
 
 
 class Batch(NamedTuple):
@@ -70,8 +71,3 @@ def _batches(
             x_0 = from_uint8(pixels)
             condition = images.condition(x_0, labels.to(device, non_blocking=True))
             yield Batch(x_0, condition, torch.arange(where.start, where.stop))
-
-
-def at_once(values: Tensor, device: torch.device) -> Tensor:
-    """`values` on `device`, without waiting for what a GPU still has to do."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

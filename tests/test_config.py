@@ -289,6 +289,7 @@ REFUSED = [
     (["name=a/../../b"], "no folder below the runs folder"),
     (["name=''"], "no folder below the runs folder"),
     (["device=cuda:99"], "device=cuda:99 cannot be used .* device=cpu always can"),
+    (["device=cuda"], "device=cuda cannot be used .*there is no GPU.*; device=cpu always can"),
     (["device=abacus"], "device=abacus cannot be used"),
 ]
 

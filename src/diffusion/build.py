@@ -31,12 +31,12 @@ PARTS = (
 )  # fmt: skip
 
 
-def instantiate(node: DictConfig, **given: Any) -> Any:
+def instantiate(node: DictConfig, kinds: tuple[type, ...] = (object,), **given: Any) -> Any:
     """The object that a node describes; ValueError if a `_target_` in it is not allowed, or a value is missing.
 
-    What a constructor refuses comes out as it was raised.
+    What it names must be of one of the `kinds`. What a constructor refuses comes out as it was raised.
     """
-    check_targets(OmegaConf.to_container(node, resolve=True))
+    check_targets(OmegaConf.to_container(node, resolve=True), kinds)
     missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
     if missing:
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
@@ -54,9 +54,13 @@ def plain_values(node: DictConfig) -> dict[str, Any]:
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name; "auto" is this process's GPU if there is one."""
+    """The device of that name; "cuda" is this process's GPU, and "auto" too if there is one."""
+    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
+        return own_gpu()
     if name == "auto":
-        return torch.device("cuda", distributed.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+        return torch.device("cpu")
+    if name.startswith("cuda:") and distributed.world() > 1:
+        raise ValueError(f"device={name} would be the GPU of all {distributed.world()} processes; leave it out")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -64,6 +68,16 @@ def device_named(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
     return device
+
+
+def own_gpu() -> torch.device:
+    """The GPU of this process; ValueError if its machine has none for it."""
+    there, number = torch.cuda.device_count(), distributed.local_rank()
+    if not there:
+        raise ValueError("device=cuda cannot be used (there is no GPU that torch can see); device=cpu always can")
+    if number >= there:
+        raise ValueError(f"process {number} finds {there} GPUs here; start torchrun with --nproc_per_node={there}")
+    return torch.device("cuda", number)
 
 
 def model(
@@ -156,7 +170,7 @@ def subject_in_training(
     """
     others = with_split(data, "test")
     held_out = others != data
-    unseen = cache(partial(instantiate, OmegaConf.create({"data": others}).data))
+    unseen = cache(partial(instantiate, OmegaConf.create({"data": others}).data, (Images,)))
 
     def subject(model: Trained) -> Subject:
         images = copy.copy(unseen() if held_out else learned_from)
@@ -201,7 +215,7 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     data = learned_from if config.data is None else plain_values(config.data)
     named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
     data = data if named else with_split(data, "test")
-    images = instantiate(OmegaConf.create({"data": data}).data)
+    images = instantiate(OmegaConf.create({"data": data}).data, (Images,))
     agreement.check_measurable(model, images)
     if model.classes is None:
         images.classes = None
@@ -210,7 +224,7 @@ def subject(config: DictConfig, model: Trained) -> Subject:
         images=images,
         data=data,
         held_out=described(data) != described(learned_from),
-        training_images=cache(partial(instantiate, OmegaConf.create({"data": learned_from}).data)),
+        training_images=cache(partial(instantiate, OmegaConf.create({"data": learned_from}).data, (Images,))),
         training_data=learned_from,
         batch_size=config.batch_size,
         seed=config.seed,

@@ -14,9 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 import unet
 from diffusion import agreement, build, distributed, run_folder
+from diffusion.gaussian import GaussianDiffusion
+from diffusion.losses import Loss
+from diffusion.predictions import Prediction
 from diffusion.samplers import ClassifierGuidance
+from diffusion.schedules import Schedule
 from diffusion.trained import Trained
 from diffusion.training import Run, checkpoint
+from diffusion.variances import Variance
 
 # Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
 MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
@@ -113,7 +118,8 @@ def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> 
 def described(state: dict[str, Any], ema: float | str | None) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config = OmegaConf.create(state["config"])
-    diffusion, network = build.instantiate(config.diffusion), build.instantiate(config.model)
+    diffusion = build.instantiate(config.diffusion, (GaussianDiffusion, Schedule, Prediction, Variance, Loss))
+    network = build.instantiate(config.model, (torch.nn.Module,))
     rate = chosen_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
     return Trained(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """Anything that gives the variances beta_0 .. beta_{T-1} of T noising steps."""
 

@@ -9,10 +9,10 @@ from typing import Any
 PACKAGES = ("diffusion", "unet", "torch.optim")
 
 
-def check_targets(node: Any) -> None:
-    """Raise ValueError if a `_target_` at any depth of plain values is not allowed."""
+def check_targets(node: Any, kinds: tuple[type, ...] = (object,)) -> None:
+    """Raise ValueError if a `_target_` at any depth of plain values is not allowed, or of none of the `kinds`."""
     for target in targets(node):
-        check_target(target)
+        check_target(target, kinds)
 
 
 def targets(node: Any) -> list[str]:
@@ -25,7 +25,7 @@ def targets(node: Any) -> list[str]:
     return mine + [target for child in node.values() for target in targets(child)]
 
 
-def check_target(target: str) -> None:
+def check_target(target: str, kinds: tuple[type, ...] = (object,)) -> None:
     """Refuse what is no class of the allowed packages and no optimizer: a function could write files.
 
     A name that begins elsewhere is not even looked up, since importing runs code. pkgutil would take a colon in a name
@@ -41,6 +41,8 @@ def check_target(target: str) -> None:
     module = getattr(found, "__module__", None) or ""
     if not inside(module) or not (isinstance(found, type) or module == "diffusion.training.optimizer"):
         raise refused
+    if isinstance(found, type) and not issubclass(found, kinds):
+        raise ValueError(f"_target_={target} is refused: it does not belong there")
 
 
 def inside(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 REMOVED = "[removed]"
 NAMED = r"(?i:\b\w*(?:api_?key|password|secret|access_token)\w*\s*[=:]\s*)"
-KEY = re.compile(rf"({NAMED})[^\s,;]+|\b[0-9a-fA-F]{{40}}\b|\bwandb_v\d\w{{16,}}")
+KEY = re.compile(rf"({NAMED})[^\s,;]+|(?<![\w/\\])[0-9a-fA-F]{{40}}(?![\w/\\])|\bwandb_v\d\w{{16,}}")
 SECRET_VARIABLE = re.compile(r".*(API_?KEY|TOKEN|PASSWORD|SECRET)")
 
 

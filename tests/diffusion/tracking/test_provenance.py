@@ -82,5 +82,6 @@ def test_a_full_disk_costs_one_warning(code, tmp_path, caplog):
 
 def test_redaction_leaves_the_rest_alone():
     assert redacted("train.lr=1e-4 commit 0123abc") == "train.lr=1e-4 commit 0123abc"
+    assert redacted(f"data.root=/hub/snapshots/{KEY}/images") == f"data.root=/hub/snapshots/{KEY}/images"
     assert redacted(f"wandb_v1_{'a' * 30} x") == "[removed] x"
     assert redacted_values({"a": [1, f"{KEY}!"], "b": None}) == {"a": [1, "[removed]!"], "b": None}

@@ -86,7 +86,7 @@ def kept_before(folder: Path, step: float) -> Iterator[Kept]:
     lines: dict[int, list[dict[str, float]]] = defaultdict(list)
     pictures: dict[int, dict[str, Path]] = defaultdict(dict)
     metrics = folder / "metrics.jsonl"
-    for line in MetricsFile.read(metrics) if metrics.exists() else []:
+    for line in MetricsFile.read(metrics):
         lines[int(line["step"])].append(line)
     for path in sorted(folder.glob("samples/step_*.png")):
         if found := PICTURE.fullmatch(path.name):

@@ -42,9 +42,15 @@ class MetricsFile:
         except OSError as error:
             self._warn(error)
 
+    def names(self) -> set[str]:
+        """What the file has numbers of."""
+        return {name for line in self.read(self.path) for name in line}
+
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:
-        """The lines of a file in the order they were written; a line torn by a crash is left out."""
+        """The lines of a file in the order they were written, [] of none; a line torn by a crash is left out."""
+        if not path.exists():
+            return []
         lines = []
         for text in path.read_text().splitlines():
             try:

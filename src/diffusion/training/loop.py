@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from diffusion import distributed
 from diffusion.data import batches, save_picture
 from diffusion.files import made
+from diffusion.number_formats import computing_in
 from diffusion.run_folder import argument
 from diffusion.tracking.metrics_file import MetricsFile
 from diffusion.trained import Trained
@@ -157,20 +159,28 @@ class Loop:
             return
         assert self.run.subject is not None, "who has evaluations has a subject"
         subject = self.run.subject(self.trained())
-        for name, evaluation in self.trainer.evaluations.items():
-            try:
-                with distributed.together():
-                    self.find(evaluation, subject)
-            except (OSError, ValueError, RuntimeError) as error:
-                if distributed.is_loss_of_another(error):
-                    raise
-                if self.leads:
-                    log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
+        with computing_in("float32", self.run.device):
+            found = [self.found(name, evaluation, subject) for name, evaluation in self.trainer.evaluations.items()]
+        if all(found):
+            distributed.of_leader(lambda: objective.require(self.run.objective, self.metrics.names()))
+
+    def found(self, name: str, evaluation: Any, subject: Any) -> bool:
+        """Measure and keep the numbers; what goes wrong costs them and a warning, never the training."""
+        try:
+            with distributed.together():
+                self.find(evaluation, subject)
+        except (OSError, ValueError, RuntimeError) as error:
+            if distributed.is_loss_of_another(error):
+                raise
+            if self.leads:
+                log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
+            return False
+        return True
 
     def find(self, evaluation: Any, subject: Any) -> None:
         """Measure, and keep the numbers; the files lie where evaluate.py would leave them."""
         folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
-        if distributed.gathered(self.is_measured(folder))[0]:
+        if distributed.of_leader(lambda: self.is_measured(folder)):
             return
         with made(folder) if self.leads else nullcontext():
             findings = evaluation(subject, folder)
@@ -179,9 +189,10 @@ class Loop:
             log.info("Step %d: %s", self.learner.steps_done, findings.text)
 
     def is_measured(self, folder: Path) -> bool:
-        """True if this was measured at this step already, before the run was broken off."""
+        """True if this was measured at this step already, before the run was broken off, and its numbers logged."""
+        result = json.loads(kept.read_text()) if (kept := folder / "result.json").exists() else {}
         here = [line for line in MetricsFile.read(self.metrics.path) if line["step"] == self.learner.steps_done]
-        return (folder / "result.json").exists() and any("param_norm" not in line for line in here)
+        return any(line.keys() & result.keys() - {"step"} for line in here)
 
     def trained(self) -> Trained:
         """The network as it is to be measured: a copy, with the slowest of its averages."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from diffusion.tracking.redaction import redacted
 from diffusion.training import checkpoint, objective
 
 FILE = "outcome.json"
+log = logging.getLogger(__name__)
 
 
 def write(
@@ -50,7 +52,10 @@ def kept(folder: Path, max_steps: int | None) -> Iterator[End]:
         message = " ".join(str(error).split()) or type(error).__name__
         raise
     finally:
-        tell(folder, state, max_steps, message=message, found=end.objective)
+        try:
+            tell(folder, state, max_steps, message=message, found=end.objective)
+        except OSError as error:  # It must not hide what the run came to.
+            log.warning("How the run ended cannot be kept: %s", error)
 
 
 def tell(folder: Path, state: str, max_steps: int | None, **more: Any) -> None:
@@ -97,7 +102,7 @@ def objective_of(folder: Path, name: str | None) -> float | None:
     """The last value that a run logged under `name`, if one is asked for; ValueError if it logged none of the name."""
     if name is None:
         return None
-    lines = MetricsFile.read(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+    lines = MetricsFile.read(folder / "metrics.jsonl")
     values = [line[name] for line in lines if name in line]
     objective.require(name, {key for line in lines for key in line})
     return float(values[-1]) if values else None

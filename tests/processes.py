@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +20,22 @@ def together(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]
     processes = [fork.Process(target=one, args=(rank, world, port, results, work, arguments)) for rank in range(world)]
     for process in processes:
         process.start()
-    told = dict(results.get() for _ in processes)
+    told = dict(answer(results, processes) for _ in processes)
     for process in processes:
         process.join(30)
         process.kill()
     for rank, (worked, result) in sorted(told.items()):
         assert worked, f"process {rank} of {world}:\n{result}"
     return [told[rank][1] for rank in range(world)]
+
+
+def answer(results: Any, processes: list[Any]) -> Any:
+    """The next of the results; an error, instead of waiting for ever, once a process has died without one."""
+    while results.empty():
+        died = [process.exitcode for process in processes if process.exitcode]
+        assert not died or not results.empty(), f"a process died with exit code {died[0]}"
+        time.sleep(0.01)
+    return results.get()
 
 
 def one(rank: int, world: int, port: int, results: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

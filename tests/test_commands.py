@@ -101,7 +101,7 @@ def test_a_checkpoint_is_all_that_drawing_needs(place):
 
 def test_a_run_interrupted_half_way_and_resumed_is_the_unbroken_one(tmp_path):
     words = (
-        *TINY, "name=run", "train.max_steps=40", "train.save_every=1000", "train.log_every=2", "train.preview.every=0",
+        *TINY, "name=run", "train.max_steps=200", "train.save_every=1000", "train.log_every=2", "train.preview.every=0",
         "train.batch_size=2", "train.microbatch=1",
     )  # fmt: skip
     processes = [started(tmp_path, "train.py", *words, f"runs={runs}") for runs in ("unbroken", "broken")]
@@ -118,7 +118,7 @@ def test_a_run_interrupted_half_way_and_resumed_is_the_unbroken_one(tmp_path):
     resumed = ran(tmp_path, "train.py", *words, "runs=broken")
     assert resumed.returncode == 0, resumed.stderr
     step = int(re.search(r"Resuming at step (\d+)", resumed.stderr)[1])
-    assert 10 <= step < 40
+    assert 10 <= step < 200
 
     lines = {}
     for runs in ("unbroken", "broken"):
@@ -126,10 +126,10 @@ def test_a_run_interrupted_half_way_and_resumed_is_the_unbroken_one(tmp_path):
         for line in lines[runs]:
             for speed in ("images_per_second", "tflops", "share_of_peak", "memory_gb"):
                 del line[speed]
-    assert [line["step"] for line in lines["broken"]] == list(range(2, 41, 2))
+    assert [line["step"] for line in lines["broken"]] == list(range(2, 201, 2))
     assert lines["broken"] == lines["unbroken"]
     ends = [
-        torch.load(tmp_path / runs / "run" / "checkpoints" / "step_00000040.pt", weights_only=True)
+        torch.load(tmp_path / runs / "run" / "checkpoints" / "step_00000200.pt", weights_only=True)
         for runs in ("unbroken", "broken")
     ]
     assert all(torch.equal(weight, ends[1]["model"][name]) for name, weight in ends[0]["model"].items())

@@ -1,6 +1,7 @@
 """Checkpoints are written beside the training."""
 
 import threading
+import time
 
 import pytest
 from tiny_training import tiny_state
@@ -63,8 +64,9 @@ def test_a_file_that_cannot_be_written_costs_a_warning_unless_it_is_the_last(tmp
     monkeypatch.setattr(checkpoint, "write", failing)
     saver = Saver(tmp_path, keep=1, keep_every=1)
     saver.save(tiny_state(1))
-    while not caplog.records:
-        pass
+    limit = time.monotonic() + 60
+    while not caplog.records and time.monotonic() < limit:
+        time.sleep(0.01)
     full = False
     saver.save(tiny_state(2))
     saver.close()

@@ -10,7 +10,7 @@ from torch import Tensor
 from diffusion.evaluation import measures
 from diffusion.evaluation.features import Seen
 from diffusion.evaluation.measures import Value
-from diffusion.evaluation.subject import spread_over
+from diffusion.randomness import generator
 
 
 def comparison(
@@ -18,12 +18,12 @@ def comparison(
 ) -> dict[str, Callable[[], Value]]:
     """How to compute each measure of drawn images beside the features of real ones (M, D).
 
-    Precision and recall take as many images of either, evenly spread, as in the paper: balls shrink as images grow in
-    number.
+    Precision and recall take as many images of either, as in the paper: balls shrink as images grow in number. Those of
+    the larger set are chosen by chance.
     """
     x, y = drawn.features.double().to(place), real.double().to(place)
     count = min(len(x), len(y))
-    some_x, some_y = (z[spread_over(len(z), count)] for z in (x, y))
+    some_x, some_y = some_of(x, count), some_of(y, count)
     ways: dict[str, Callable[[], Value]] = {
         "frechet_distance": lambda: Value(measures.frechet_distance(measures.gaussian(x), measures.gaussian(y))),
         "kernel_distance": lambda: measures.kernel_distance_of_subsets(x, y),
@@ -33,6 +33,17 @@ def comparison(
     if (logits := drawn.logits) is not None:
         ways["class_score"] = lambda: measures.class_score(logits)
     return ways
+
+
+def some_of(features: Tensor, count: int) -> Tensor:
+    """All rows of features (N, D) in order if there are no more than `count`, else as many by chance, always the same.
+
+    Evenly spread ones would show few classes: images are often drawn class by class in turn.
+    """
+    if len(features) <= count:
+        return features
+    chosen = torch.randperm(len(features), generator=generator("precision and recall"))[:count]
+    return features[chosen.to(features.device)]
 
 
 def named(found: dict[str, Value], what: str) -> dict[str, float]:

@@ -55,7 +55,7 @@ class Recognition(Evaluation):
 
     @property
     def name(self) -> str:
-        return f"recognition_{name_of(self.sampler)}"
+        return f"recognition_{self.num_images}_images_{name_of(self.sampler)}"
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         judge = self.judge(subject) if distributed.leads() else None  # before all is drawn, as it may be too poor

@@ -126,6 +126,12 @@ def test_copies_are_known_as_copies_and_wrong_classes_as_wrong(tmp_path):
     assert result["nearest_training_image"]["test"]["0.0"] > 0.1
 
 
+def test_recognition_by_another_number_of_images_lies_beside_the_first():
+    subject = subject_of(Digits(split="test", image_size=8))
+    names = {subject.folder_name(Recognition(sampler=Ancestral(steps=2), num_images=count)) for count in (20, 500)}
+    assert len(names) == 2
+
+
 def test_recognition_needs_classes_two_images_of_each_and_unseen_test_images():
     images, recognition = Digits(split="test", image_size=8), Recognition(sampler=Ancestral(steps=2))
     recognition.check(subject_of(images))

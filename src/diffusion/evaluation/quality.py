@@ -29,6 +29,7 @@ from diffusion.evaluation.subject import (
 from diffusion.samplers import Sampler
 
 SHOWN = 100
+NEIGHBOURS = 3
 FEWEST = 4  # so that half of them are two, which have a kernel distance
 MOST_REAL = 50_000
 REFERENCES = ("train", "test")
@@ -47,9 +48,9 @@ class Quality(Evaluation):
 
     The measures: Fréchet distance, kernel distance, class score, precision and recall with balls that reach to the
     `neighbours`-th neighbour; `metrics` names those to take, None takes all. On InceptionV3 the first three are called
-    FID, KID and Inception score, on other features never. A metric's full name holds features, reference and number of
-    images, since values compare at the same ones only. `reference` is the split to compare with, and the folder `cache`
-    keeps its features.
+    FID, KID and Inception score, on other features never. A metric's full name holds features, reference, number of
+    images, and `neighbours` other than 3, since values compare at the same ones only. `reference` is the split to
+    compare with, and the folder `cache` keeps its features.
 
     Writes result.json and grid.png.
     """
@@ -62,7 +63,7 @@ class Quality(Evaluation):
         num_images: int = 500,
         metrics: tuple[str, ...] | None = None,
         reference: str = "train",
-        neighbours: int = 3,
+        neighbours: int = NEIGHBOURS,
         cache: str = kept.FOLDER,
     ) -> None:
         self.sampler, self.features, self.num_images = sampler, features, num_images
@@ -72,8 +73,17 @@ class Quality(Evaluation):
 
     @property
     def name(self) -> str:
-        against = "" if self.reference == "train" else f"_against_{self.reference}"
-        return f"quality_{self.features.name}_{self.num_images}_images{against}_{name_of(self.sampler)}"
+        parts = ["quality", self.features.name, f"{self.num_images}_images"]
+        parts += [] if self.reference == "train" else [f"against_{self.reference}"]
+        known = list(self.features.metrics.values())
+        chosen = [metric for metric in known if metric in self.metrics]
+        parts += [] if chosen == known else chosen
+        return "_".join([*parts, *self.unusual, name_of(self.sampler)])
+
+    @property
+    def unusual(self) -> list[str]:
+        """The neighbours, where they are not those that the paper takes."""
+        return [] if self.neighbours == NEIGHBOURS else [f"{self.neighbours}_neighbours"]
 
     @property
     def least(self) -> int:
@@ -157,7 +167,7 @@ class Quality(Evaluation):
 
     def what(self, real: Real, count: int) -> str:
         """What a value was measured on, the second half of its metric's name."""
-        return f"{self.features.name}_{slug(real.title)}_{count}"
+        return "_".join([self.features.name, slug(real.title), str(count), *self.unusual])
 
     def features_of(self, real: Real, extractor: Extractor) -> Iterable[Tensor]:
         return reference.parts(real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache)

@@ -144,6 +144,24 @@ def test_settings_that_cannot_work_are_refused(features, settings, message):
         Quality(sampler=Ancestral(steps=2), features=features, **settings)
 
 
+def named(**settings):
+    return Quality(sampler=Ancestral(steps=2), features=Pixels(), **settings)
+
+
+def test_what_is_measured_otherwise_lies_elsewhere():
+    settings = {"neighbours": 8}, {"metrics": ["recall"]}, {"metrics": ["recall"], "neighbours": 8}, {"num_images": 20}
+    names = {subject().folder_name(named(**one)) for one in ({}, *settings)}
+    assert len(names) == 5
+    everything = list(reversed(Pixels.metrics.values()))
+    assert named(metrics=everything, neighbours=3).name == named().name == "quality_pixels_500_images_ancestral_2"
+
+
+def test_metrics_of_other_neighbours_have_other_names():
+    real = named().real(subject())
+    assert named().what(real, 20) == "pixels_digits_train_20"
+    assert named(neighbours=8).what(real, 20) == "pixels_digits_train_20_8_neighbours"
+
+
 def test_a_subject_that_does_not_fit_is_refused(cache):
     quality = Quality(sampler=Ancestral(steps=2), features=Recogniser(), cache=cache)
     quality.check(subject())

@@ -114,14 +114,21 @@ def read(folder: Path) -> Run:
         for name, value in line.items()
         if name not in ("step", "images") and not aside(name)
     ]
+    told = {place_of(point) for point in measured}
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
     return Run(
         folder,
         mapping(folder / "config.yaml"),
         mapping(folder / "outcome.json"),
         logged,
-        measured + list(evaluated(folder / "evaluation", per_step)),
+        # What was measured while training left a result, too.
+        measured + [p for p in evaluated(folder / "evaluation", per_step) if place_of(p) not in told],
     )
+
+
+def place_of(point: Point) -> tuple[str, int, str]:
+    """What two points share that are one: name, step and value, the last as text, as NaN is not even itself."""
+    return point.name, point.step, repr(point.value)
 
 
 def evaluated(folder: Path, images_per_step: float) -> Iterator[Point]:

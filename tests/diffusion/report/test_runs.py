@@ -46,6 +46,16 @@ def test_quality_is_what_was_logged_apart_from_the_loss_and_what_evaluations_fou
     ]
 
 
+@pytest.mark.parametrize("value", [2.5, math.nan])
+def test_what_was_measured_while_training_is_told_once(tmp_path, value):
+    folder = run_folder(tmp_path / "run", {"step": 10, "images": 100, "bits_per_dim": value})
+    for name, figure in (("likelihood_9_images", value), ("likelihood_8_images", 3.5)):
+        place = folder / "evaluation" / name
+        place.mkdir(parents=True)
+        (place / "result.json").write_text(json.dumps({"bits_per_dim": figure, "step": 10}))
+    assert [point.setting for point in read(folder).measured] == ["", "likelihood_8_images"]
+
+
 @pytest.mark.parametrize(
     "planned, told, state",
     [(4, {}, "finished"), (5, {}, "unfinished"), (4, {"state": "failed", "message": "a\n\x1b[31mb"}, "failed")],

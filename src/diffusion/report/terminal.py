@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from diffusion.report.differences import groups
@@ -19,16 +21,38 @@ def text_table(folders: Sequence[Path]) -> str:
 def plain(table: Sequence[Column]) -> str:
     """Aligned columns of text; what failed runs say, which may be long, ends their rows."""
     parts, ends = [], [""] * (len(table[0].cells) + 1)
-    for column in table:
+    for column, head in zip(table, heads(table), strict=True):
         marks = ["*" if cell.leads else " " * any(other.leads for other in column.cells) for cell in column.cells]
         notes = ["", *(cell.note for cell in column.cells)]
-        texts = [column.head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))]
+        texts = [head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))]
         parts.append(aligned(texts, right=column.numeric))
         if not column.numeric:
             ends = [end + note for end, note in zip(ends, notes, strict=True)]
         elif any(notes):
             parts.append(aligned(notes, right=False))
     return "\n".join("  ".join(line).rstrip() for line in zip(*parts, ends, strict=True))
+
+
+def heads(table: Sequence[Column]) -> list[str]:
+    """The columns' heads; of the same ones each with the words of its meaning that not all of them share."""
+    count = Counter(column.head for column in table)
+    meanings = {head: [column.meaning.split() for column in table if column.head == head] for head in count}
+    told = {head: iter(unshared(every)) for head, every in meanings.items()}
+    found = [(column.head, next(told[column.head])) for column in table]
+    return [f"{head} ({words})" if count[head] > 1 and words else head for head, words in found]
+
+
+def unshared(texts: Sequence[list[str]]) -> list[str]:
+    """The words of each text without those that all begin or end with."""
+    begun = shared(texts)
+    rest = [words[begun:] for words in texts]
+    ended = shared([words[::-1] for words in rest])
+    return [" ".join(words[: len(words) - ended]) for words in rest]
+
+
+def shared(texts: Sequence[list[str]]) -> int:
+    """How many words all texts begin with."""
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*texts, strict=False)))
 
 
 def aligned(texts: Sequence[str], *, right: bool) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from diffusion.report.measures import lower_is_better, smooth
 from diffusion.report.runs import Point, Run
 from diffusion.report.table import columns, decimals, duration, over_seeds
-from diffusion.report.terminal import plain
+from diffusion.report.terminal import heads, plain
 
 
 def run(name, *losses, loss="Simple", seed=0, quality=(), **outcome):
@@ -77,6 +77,20 @@ def test_the_text_is_aligned_and_ends_with_what_failed_runs_say():
     _, first, second = text.splitlines()
     assert second.startswith("longer  failed") and second.endswith("out of memory")
     assert first.index("0.2500") == second.index("0.5000")
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        (["quality_9_ddim_50_digits", "quality_9_ancestral_50_digits"], ["recall (ddim)", "recall (ancestral)"]),
+        (["", "quality_9_digits"], ["recall (while training)", "recall (quality 9 digits)"]),
+        (["quality_digits", "quality_9_digits"], ["recall", "recall (9)"]),
+        (["quality_9_digits"], ["recall"]),
+    ],
+)
+def test_columns_of_one_head_are_told_apart_by_their_settings(settings, told):
+    table = columns([run("a", quality=[("recall", setting, 1, 1, 0.5) for setting in settings])])
+    assert [head for head in heads(table) if head.startswith("recall")] == told
 
 
 def test_numbers_share_their_decimals():

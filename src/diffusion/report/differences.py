@@ -51,7 +51,12 @@ def shown(value: Any) -> str:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """The settings, in their order, that make an experiment and are not the same in all runs that have them.
+    """The settings, in their order, that make an experiment and are `unlike` in the runs."""
+    return [key for key in unlike(runs) if telling(key)]
+
+
+def unlike(runs: Sequence[Run]) -> list[str]:
+    """All settings, in their order, that are not the same in all runs that have them.
 
     What only some have came with a class that the others lack, or with other code. A run that failed before it began
     may hold interpolations, which say nothing.
@@ -60,7 +65,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         for key, value in settings(run).items():
             values.setdefault(key, set()).update(set() if "${" in value else {value})
-    return [key for key, known in values.items() if len(known) > 1 and telling(key)]
+    return [key for key, known in values.items() if len(known) > 1]
 
 
 def telling(key: str) -> bool:

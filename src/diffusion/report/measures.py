@@ -8,6 +8,8 @@ from math import isfinite
 
 LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
 HIGHER = r"recognised|accuracy|precision|recall|inception_score|class_score|psnr|images_per_second"
+# Settings, of data or of an evaluation, that decide how images are read or kept and not which.
+HOW_READ = {"workers", "cache", "on_error", "download"}
 # What makes another number of the above: an uncertainty, a count, the judge's own figure.
 ASIDE = r"standard_error|_spread_|^num_|^classifier_accuracy"
 
@@ -34,11 +36,17 @@ def best(name: str, values: Sequence[float]) -> float | None:
     return min(finite) if lower else max(finite)
 
 
-def comparable(name: str, differing: Sequence[str]) -> bool:
-    """False where the numbers of two runs are of different things: on other images, or losses of other objectives."""
-    if name == "loss":
-        return not any(key.startswith(("diffusion", "data")) for key in differing)
-    return not {"data", "data.image_size", "data.root"} & set(differing)
+def comparable(measure: tuple[str, str], unlike: Sequence[str]) -> bool:
+    """False where runs whose settings are `unlike` have numbers of different things under one name and setting.
+
+    They were found on other images, in another way, or are losses of other objectives.
+    """
+    keys = [key for key in unlike if key.rpartition(".")[2] not in HOW_READ]
+    if measure == ("loss", ""):
+        return not any(key.startswith(("diffusion", "data")) for key in keys)
+    # A flip changes the images to learn from only. What evaluate.py found says itself how: in its setting.
+    places = ("data",) if measure[1] else ("data", "train.evaluations.")
+    return not any(key.startswith(places) and not key.endswith(".flip") for key in keys)
 
 
 def smooth(values: Sequence[float], half: int) -> list[float]:

@@ -7,7 +7,7 @@ from math import floor, isfinite, log10
 from statistics import median, stdev
 from typing import NamedTuple
 
-from diffusion.report.differences import NONE, Group, differing, groups, settings, short, short_names
+from diffusion.report.differences import NONE, Group, differing, groups, settings, short, short_names, unlike
 from diffusion.report.measures import best, comparable, tenths
 from diffusion.report.runs import Run
 
@@ -41,7 +41,7 @@ def columns(runs: Sequence[Run]) -> list[Column]:
         Column("state", "how the run ended", [Cell(run.state, run.message) for run in runs]),
         number("steps", "steps trained", [run.step for run in runs], lambda value: f"{value:,.0f}"),
         *(Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys),
-        *(graded(measure, runs, keys) for measure in measures(runs)),
+        *(graded(measure, runs) for measure in measures(runs)),
         number("images/s", "median while training", [speed(run) for run in runs], lambda value: f"{value:,.0f}"),
         number("time", "spent training, pictures not counted", [run.seconds or None for run in runs], duration),
     ]
@@ -72,12 +72,12 @@ def outcome(run: Run, measure: tuple[str, str]) -> tuple[float | None, float | N
     return values[-1], best(measure[0], values)
 
 
-def graded(measure: tuple[str, str], runs: Sequence[Run], keys: Sequence[str]) -> Column:
+def graded(measure: tuple[str, str], runs: Sequence[Run]) -> Column:
     """A column of final values, with the best of each run where that was an earlier one."""
     name, setting = measure
     found = [outcome(run, measure) for run in runs]
     finals = [final for final, _ in found if final is not None]
-    winner = best(name, finals) if len(finals) > 1 and comparable(name, keys) else None
+    winner = best(name, finals) if len(finals) > 1 and comparable(measure, unlike(runs)) else None
     style = decimals(finals)
     cells = []
     for final, top in found:
@@ -134,20 +134,26 @@ def over_seeds(runs: Sequence[Run]) -> list[Column]:
     return [
         Column("settings", "all that differs but the seed", [Cell(group.label) for group in several]),
         Column("seeds", "how many runs", counts, True),
-        *spreads(several, measures(runs), differing(runs)),
+        *spreads(several, measures(runs)),
     ]
 
 
-def spreads(several: Sequence[Group], names: Sequence[tuple[str, str]], keys: Sequence[str]) -> Iterator[Column]:
-    """A column a number: what the groups' final values are on average."""
+def spreads(several: Sequence[Group], names: Sequence[tuple[str, str]]) -> Iterator[Column]:
+    """A column a number: what the groups' final values are on average, where these are of one thing."""
+    everything = unlike([run for group in several for run in group.runs])
     for measure in names:
-        finals = [[outcome(run, measure)[0] for run in group.runs] for group in several]
-        known = [[value for value in values if value is not None] for values in finals]
-        means = [sum(values) / len(values) for values in known if values]
+        found = [final_values(measure, group.runs) for group in several]
+        means = [sum(values) / len(values) for values in found if values]
         style = decimals(means)
-        winner = best(measure[0], means) if len(means) > 1 and comparable(measure[0], keys) else None
-        cells = [spread(values, style, winner) for values in known]
+        winner = best(measure[0], means) if len(means) > 1 and comparable(measure, everything) else None
+        cells = [Cell(NONE, "not alike") if v is None else spread(v, style, winner) for v in found]
         yield Column(measure[0], measure[1].replace("_", " "), cells, True, bool(measure[1]))
+
+
+def final_values(measure: tuple[str, str], runs: Sequence[Run]) -> list[float] | None:
+    """The final values of the runs that have some; None if these are of different things, which have no mean."""
+    values = [value for value, _ in (outcome(run, measure) for run in runs) if value is not None]
+    return values if len(values) < 2 or comparable(measure, unlike(runs)) else None
 
 
 def spread(values: Sequence[float], style: Callable[[float], str], winner: float | None) -> Cell:

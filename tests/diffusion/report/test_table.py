@@ -11,10 +11,10 @@ from diffusion.report.table import columns, decimals, duration, over_seeds
 from diffusion.report.terminal import heads, plain
 
 
-def run(name, *losses, loss="Simple", seed=0, quality=(), **outcome):
+def run(name, *losses, loss="Simple", seed=0, quality=(), settings=None, **outcome):
     logged = [{"step": i, "images": i, "loss": value} for i, value in enumerate(losses)]
     measured = [Point(*point) for point in quality]
-    config = {"seed": seed, "diffusion": {"loss": {"_target_": f"diffusion.losses.{loss}"}}}
+    config = {"seed": seed, "diffusion": {"loss": {"_target_": f"diffusion.losses.{loss}"}}, **(settings or {})}
     return Run(Path(name), config, outcome, logged, measured)
 
 
@@ -49,6 +49,46 @@ def test_the_best_leads():
 
 def test_losses_of_two_objectives_are_not_compared():
     assert leading([run("a", 0.2), run("b", 0.001, loss="VLB")], "loss") == [False, False]
+
+
+def measured(name, value, *, setting="", seed=0, **settings):
+    return run(name, quality=[("bits_per_dim", setting, 1, 1, value)], seed=seed, settings=settings)
+
+
+def likelihood(**settings):
+    return {"evaluations": {"likelihood": settings}}
+
+
+@pytest.mark.parametrize(
+    "a, b",
+    [
+        ({"data": {"split": "train"}}, {"data": {"split": "test"}}),
+        ({"data": {"padding": 0}}, {"data": {"padding": 2}}),
+        ({"data": {"images": {"dataset": "MNIST"}}}, {"data": {"images": {"dataset": "CIFAR10"}}}),
+        ({"train": likelihood(steps=100)}, {"train": likelihood(steps=10)}),
+    ],
+)
+def test_numbers_of_other_images_or_found_in_another_way_are_not_ranked(a, b):
+    assert leading([measured("a", 2.0, **a), measured("b", 3.0, **b)], "bits_per_dim") == [False, False]
+
+
+@pytest.mark.parametrize("name", ["flip", "workers", "cache", "on_error", "download"])
+def test_how_images_are_read_leaves_numbers_comparable(name):
+    runs = [measured(value, 2.0 + i, data={"images": {name: value}}) for i, value in enumerate("ab")]
+    assert leading(runs, "bits_per_dim") == [True, False]
+
+
+def test_what_evaluate_found_is_ranked_however_training_was_measured():
+    runs = [measured(str(i), i, setting="likelihood", train=likelihood(steps=i)) for i in (1, 2)]
+    assert leading(runs, "bits_per_dim") == [True, False]
+
+
+def test_numbers_found_in_another_way_have_no_mean():
+    steps = {0: 100, 1: 10}
+    runs = [measured(str(seed), 2.0, seed=seed, train=likelihood(steps=steps[seed])) for seed in steps]
+    assert over_seeds(runs)[-1].cells[0][:2] == ("–", "not alike")
+    alike = [measured(str(seed), 2.0, seed=seed, train=likelihood(steps=10)) for seed in steps]
+    assert over_seeds(alike)[-1].cells[0].text == "2 ± 0"
 
 
 def test_final_and_best_loss_are_means_over_a_tenth():

@@ -59,12 +59,12 @@ def unlike(runs: Sequence[Run]) -> list[str]:
     """All settings, in their order, that are not the same in all runs that have them.
 
     What only some have came with a class that the others lack, or with other code. A run that failed before it began
-    may hold interpolations, which say nothing.
+    may hold interpolations, and "???" for what the data would have told, which say nothing.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in settings(run).items():
-            values.setdefault(key, set()).update(set() if "${" in value else {value})
+            values.setdefault(key, set()).update(set() if "${" in value or value == "???" else {value})
     return [key for key, known in values.items() if len(known) > 1]
 
 

@@ -11,11 +11,15 @@ SUBJECT = type("Subject", (), {"model": type("Model", (), {"device": torch.devic
 def test_missing_and_broken_weights_are_one_line(tmp_path):
     (tmp_path / "text").write_text("no weights")
     torch.save({"conv": torch.zeros(3)}, tmp_path / "other.pth")
+    torch.save([torch.zeros(3)], tmp_path / "list.pth")
+    torch.save({0: torch.zeros(3)}, tmp_path / "numbered.pth")
     for settings, message in [
         ({}, r"evaluation\.features\.download=true .*recogniser"),
         ({"weights": str(tmp_path / "none")}, "does not exist"),
         ({"weights": str(tmp_path / "text")}, "no file of weights"),
         ({"weights": str(tmp_path)}, "no file of weights"),
+        ({"weights": str(tmp_path / "list.pth")}, "no file of weights"),
+        ({"weights": str(tmp_path / "numbered.pth")}, "no file of weights"),
         ({"weights": str(tmp_path / "other.pth")}, "holds other weights"),
     ]:
         with pytest.raises(ValueError, match=message) as refusal:

@@ -1,7 +1,10 @@
 """python -m diffusion.report, from folders to the page."""
 
+import errno
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -74,7 +77,7 @@ def test_a_run_of_no_steps_or_no_numbers_is_shown(tmp_path, content):
 def test_folders_that_are_no_runs_are_named(runs, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     assert main([str(tmp_path), "--out", str(tmp_path / "page.html")]) == 0
-    assert one_line(capsys) == f"Skipped, as these hold no run: {tmp_path / 'other'}"
+    assert one_line(capsys) == f"Skipped, as these hold no run that can be read: {tmp_path / 'other'}"
 
 
 def test_a_report_of_nothing_is_refused(tmp_path, capsys):
@@ -84,6 +87,33 @@ def test_a_report_of_nothing_is_refused(tmp_path, capsys):
     assert "no run" in capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(ValueError, match="at least one run"):
         write_page([], tmp_path / "page.html")
+
+
+@pytest.fixture
+def locked(runs, monkeypatch):
+    """A folder beside the runs that may not be entered; by hand, as root may enter any."""
+    folder = runs / "locked"
+    folder.mkdir()
+    status = os.stat
+
+    def refusing(path, *args, **kwargs):
+        if str(folder) in str(path) and Path(path) != folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return status(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    return folder
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_hides_no_run(runs, locked, tmp_path, capsys):
+    assert main([str(runs), "--out", str(tmp_path / "page.html")]) == 0
+    assert one_line(capsys) == f"Skipped, as these hold no run that can be read: {locked}"
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<details>") == 7
+
+
+def test_what_cannot_be_read_is_not_blamed_on_the_page(locked, capsys):
+    assert main([str(locked / "run")]) == 1
+    assert one_line(capsys) == f"report: {locked / 'run'} cannot be read: Permission denied; give folders that can"
 
 
 def test_a_page_that_cannot_be_written_is_one_line(runs, tmp_path, capsys):

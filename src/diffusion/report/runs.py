@@ -6,6 +6,7 @@ A report is also about runs that crashed, so a file that is torn, garbage or mis
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from math import isfinite
@@ -77,12 +78,12 @@ def is_run(folder: Path) -> bool:
 def found(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The run folders at and below `paths`, each once, and the topmost folders that hold none.
 
-    Raises ValueError for a path that is no folder.
+    Raises ValueError for a path that is no folder, or of which that cannot be told.
     """
     runs: dict[Path, Path] = {}
     skipped: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             raise ValueError(f"{path} is no folder; give run folders or folders of them, such as runs/")
         inner, empty = below(path)
         runs |= {run.resolve(): run for run in inner if run.resolve() not in runs}
@@ -91,17 +92,28 @@ def found(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The runs in `folder` and what is none, by name; a folder without any run is named instead of all within it."""
-    if is_run(folder):
-        return [folder], []
-    runs, skipped = [], []
-    with suppress(OSError):
-        for child in sorted(folder.iterdir()):
-            if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
-                inner, empty = below(child)
-                runs += inner
-                skipped += empty
-    return (runs, skipped) if runs else ([], [folder])
+    """The runs in `folder` and what is none, by name; a folder without any run is named instead of all within it.
+
+    One that cannot be read is as one without.
+    """
+    try:
+        if is_run(folder):
+            return [folder], []
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return [], [folder]
+    children = [below(folder / name) for name in names if not name.startswith(".")]
+    runs = [run for inner, _ in children for run in inner]
+    return (runs, [other for _, skipped in children for other in skipped]) if runs else ([], [folder])
+
+
+def is_folder(path: Path) -> bool:
+    """ValueError if that cannot be told, as of a path in a folder that may not be entered."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; give folders that can") from None
 
 
 def read(folder: Path) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from math import floor, isfinite, log10
 from statistics import median, stdev
 from typing import NamedTuple
@@ -76,15 +77,26 @@ def graded(measure: tuple[str, str], runs: Sequence[Run]) -> Column:
     """A column of final values, with the best of each run where that was an earlier one."""
     name, setting = measure
     found = [outcome(run, measure) for run in runs]
-    finals = [final for final, _ in found if final is not None]
-    winner = best(name, finals) if len(finals) > 1 and comparable(measure, unlike(runs)) else None
-    style = decimals(finals)
+    style = decimals([final for final, _ in found if final is not None])
+    leads = leading(measure, [final for final, _ in found], [[run] for run in runs])
     cells = []
-    for final, top in found:
+    for (final, top), lead in zip(found, leads, strict=True):
         note = f"best {style(top)}" if final is not None and top is not None and style(top) != style(final) else ""
-        cells.append(Cell(NONE if final is None else style(final), note, final, final is not None and final == winner))
+        cells.append(Cell(NONE if final is None else style(final), note, final, lead))
     meaning = "mean of the last tenth" if measure == ("loss", "") else setting.replace("_", " ")
     return Column(name, meaning or "while training", cells, True, True)
+
+
+def leading(measure: tuple[str, str], values: Sequence[float | None], rows: Sequence[Sequence[Run]]) -> list[bool]:
+    """Which of the values, one of each row of runs, are the best.
+
+    A row in which a run failed leads nothing: its values are not those that it was to have.
+    """
+    ended = [all(run.state != "failed" for run in row) for row in rows]
+    able = [value if whole else None for value, whole in zip(values, ended, strict=True)]
+    ranked = sum(value is not None for value in values) > 1 and comparable(measure, unlike([*chain(*rows)]))
+    winner = best(measure[0], [value for value in able if value is not None]) if ranked else None
+    return [value is not None and value == winner for value in able]
 
 
 def setting(text: str) -> Cell:
@@ -140,13 +152,12 @@ def over_seeds(runs: Sequence[Run]) -> list[Column]:
 
 def spreads(several: Sequence[Group], names: Sequence[tuple[str, str]]) -> Iterator[Column]:
     """A column a number: what the groups' final values are on average, where these are of one thing."""
-    everything = unlike([run for group in several for run in group.runs])
     for measure in names:
         found = [final_values(measure, group.runs) for group in several]
-        means = [sum(values) / len(values) for values in found if values]
-        style = decimals(means)
-        winner = best(measure[0], means) if len(means) > 1 and comparable(measure, everything) else None
-        cells = [Cell(NONE, "not alike") if v is None else spread(v, style, winner) for v in found]
+        means = [sum(values) / len(values) if values else None for values in found]
+        style = decimals([mean for mean in means if mean is not None])
+        leads = leading(measure, means, [group.runs for group in several])
+        cells = [spread(values, style)._replace(leads=lead) for values, lead in zip(found, leads, strict=True)]
         yield Column(measure[0], measure[1].replace("_", " "), cells, True, bool(measure[1]))
 
 
@@ -156,9 +167,9 @@ def final_values(measure: tuple[str, str], runs: Sequence[Run]) -> list[float] |
     return values if len(values) < 2 or comparable(measure, unlike(runs)) else None
 
 
-def spread(values: Sequence[float], style: Callable[[float], str], winner: float | None) -> Cell:
+def spread(values: Sequence[float] | None, style: Callable[[float], str]) -> Cell:
     if not values:
-        return Cell(NONE)
+        return Cell(NONE, "not alike" if values is None else "")
     mean = sum(values) / len(values)
     more = f" ± {style(stdev(values))}" if len(values) > 1 and isfinite(mean) else ""
-    return Cell(style(mean) + more, "", mean, mean == winner)
+    return Cell(style(mean) + more, "", mean)

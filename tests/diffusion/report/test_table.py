@@ -47,6 +47,19 @@ def test_the_best_leads():
     assert next(column for column in columns(runs) if column.head == "recognised").cells[0].note == "best 0.9000"
 
 
+def test_a_failed_run_does_not_lead():
+    runs = [run("a", 0.1, state="failed"), run("b", 0.2), run("c", 0.1, seed=1, state="failed")]
+    assert leading(runs, "loss") == [False, True, False]
+    assert leading(runs[::2], "loss") == [False, False]
+
+
+def test_seeds_of_which_one_failed_do_not_lead():
+    runs = [run(f"{lr}-{seed}", lr, seed=seed, settings={"lr": lr}) for lr in (0.1, 0.2) for seed in (0, 1)]
+    assert [cell.leads for cell in over_seeds(runs)[-1].cells] == [True, False]
+    runs[0] = runs[0]._replace(outcome={"state": "failed"})
+    assert [cell.leads for cell in over_seeds(runs)[-1].cells] == [False, True]
+
+
 def test_losses_of_two_objectives_are_not_compared():
     assert leading([run("a", 0.2), run("b", 0.001, loss="VLB")], "loss") == [False, False]
 

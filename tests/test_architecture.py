@@ -71,7 +71,7 @@ def test_torchvision_is_where_images_are_read():
 
 # Each layer may import itself and those before it; of modules that are in no layer (randomness), anyone may.
 LAYERS = [
-    {"schedules", "files", "number_formats", "transfer"},
+    {"schedules", "files", "figures", "number_formats", "transfer"},
     {"process"},
     {"predictions", "variances"},
     {"gaussian"},

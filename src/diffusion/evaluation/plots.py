@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from diffusion.evaluation.novelty import Novelty
+from diffusion.figures import figure
 
 SIZE = (6.4, 4.0)
 DPI = 150
 
 
-def figure() -> tuple[Any, Any]:
-    """An empty figure and its axes."""
-    from matplotlib.figure import Figure  # here, since it takes half a second that only a plot needs
-
-    empty = Figure(figsize=SIZE, layout="constrained")
-    axes = empty.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
-    return empty, axes
-
-
 def plot_terms(path: Path, t: Sequence[int], bits_per_dim: Sequence[float], *, title: str) -> None:
     """The mean terms of the bound against t, on a logarithmic axis: most of the bound lies in its first few steps."""
-    picture, axes = figure()
+    picture, axes = figure(size=SIZE, dpi=DPI)
     axes.plot(t, bits_per_dim, linewidth=1.2)
     axes.set(xlabel="t", ylabel="term of the bound (bits/dim)", yscale="log", xlim=(0, max(t)), title=title)
-    picture.savefig(path, dpi=DPI)
+    picture.savefig(path)
 
 
 def plot_novelty(path: Path, found: Novelty, *, unseen: str) -> None:
@@ -40,7 +29,7 @@ def plot_novelty(path: Path, found: Novelty, *, unseen: str) -> None:
 
 def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlabel: str) -> None:
     """How often each distance occurs, a histogram a name, all on the same bins."""
-    picture, axes = figure()
+    picture, axes = figure(size=SIZE, dpi=DPI)
     everything = [value for values in distances.values() for value in values]
     step = (max(everything) - min(everything)) / 40 or 1.0
     bins = [min(everything) + step * i for i in range(41)]
@@ -48,4 +37,4 @@ def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlab
         axes.hist(values, bins=bins, density=True, alpha=0.55, label=name)
     axes.set(xlabel=xlabel, ylabel="density")
     axes.legend(frameon=False)
-    picture.savefig(path, dpi=DPI)
+    picture.savefig(path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-import logging
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+
+from diffusion.figures import figure
 
 SIZE = (6.4, 3.2)
 DPI = 125
@@ -15,18 +16,12 @@ DPI = 125
 
 def plot(probabilities: Tensor) -> np.ndarray:
     """p(t) of each t, (T,), against 0..T-1, beside the uniform one: uint8 (height, width, 3)."""
-    from matplotlib.figure import Figure  # here, since it takes half a second that only a plot needs
-
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of the fonts that it finds
     steps = len(probabilities)
-    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
-    axes = figure.subplots()
+    picture, axes = figure(size=SIZE, dpi=DPI)
     axes.plot(range(steps), probabilities.tolist(), linewidth=1.2, label="drawn with")
     axes.axhline(1 / steps, color="grey", linewidth=0.8, linestyle="--", label="uniform")
     axes.set(xlabel="t", ylabel="p(t)", xlim=(0, max(steps - 1, 1)), yscale="log")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    picture.savefig(file, format="png")
     return np.asarray(Image.open(file).convert("RGB"))

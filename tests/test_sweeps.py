@@ -13,14 +13,16 @@ from pathlib import Path
 
 import hydra
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from diffusion import outcome, worker
 from diffusion.config import register
 from diffusion.mistakes import one_line
-from diffusion.sweep import Note, Sweep, last_words
+from diffusion.sweep import Note, Sweep, last_words, shared_name
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -166,3 +168,42 @@ def test_a_search_needs_an_objective():
     config = OmegaConf.create({"hydra": {"sweeper": {"_target_": "optuna"}}, "objective": None})
     with pytest.raises(SystemExit, match="set objective=loss"):
         Sweep().on_multirun_start(config)
+
+
+def multirun(*words: str) -> DictConfig:
+    """The configuration that Hydra begins the sweep of these words with."""
+    register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return loader.load_configuration("train", list(words), RunMode.MULTIRUN, validate_sweep_overrides=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["name=foo", "train.optimizer.lr=1e-3,1e-2"],
+        ["seed=range(0,3)", "name='foo'"],
+        ["name=foo", "experiment=digits_ablation"],
+        ["name=foo", "hydra/sweeper=search", "objective=loss", "train.optimizer.lr=interval(1e-4,1e-2)"],
+    ],
+)
+def test_several_runs_cannot_share_one_folder(words):
+    with pytest.raises(SystemExit, match=r"name=foo would be one folder .*leave it out"):
+        Sweep().on_multirun_start(multirun(*words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["name=foo", "seed=1"],
+        ["name=foo,bar"],
+        ["name=foo_${seed}", "seed=1,2"],
+        ["name=foo", "runs=here,there"],
+        ["seed=1,2"],
+        ["experiment=digits_ablation"],
+        ["hydra/sweeper=search", "objective=loss", "seed=1,2"],
+        ["hydra/sweeper=search", "objective=loss", "name=foo", "hydra.sweeper.n_trials=1"],
+    ],
+)
+def test_a_name_is_free_where_the_runs_have_a_folder_each(words):
+    assert shared_name(multirun(*words)) is None

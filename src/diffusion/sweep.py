@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -45,6 +46,11 @@ class Sweep(Callback):
             return
         if "optuna" in config.hydra.sweeper._target_ and config.objective is None:
             sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
+        if name := shared_name(config):
+            sys.exit(
+                f"train: name={name} would be one folder for all runs of the sweep; leave it out, and each is named by "
+                f"what varies; runs={name} keeps them together"
+            )
         self.folder = Path(config.hydra.sweep.dir).absolute()
         self.page = Path(config.runs).absolute() / f"{self.folder.name}.html"
         self.notes = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
@@ -89,6 +95,21 @@ class Sweep(Callback):
         if folders:
             print(f"The sweep's page: {self.page}", flush=True)
         return [run.state for run in runs]
+
+
+def shared_name(config: DictConfig) -> str | None:
+    """The name that a sweep of several runs would give to all of them, in one place; None if each has a folder.
+
+    A name with an interpolation counts as one for each run.
+    """
+    written: Any = OmegaConf.to_container(config, resolve=False)
+    params = [f"{key}={value}" for key, value in (written["hydra"]["sweeper"].get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides(params + written["hydra"]["overrides"]["task"])
+    chosen = {override.key_or_group: override for override in overrides}
+    varied = {key for key, override in chosen.items() if override.is_sweep_override()}
+    several = bool(varied) or (OmegaConf.select(config, "hydra.sweeper.n_trials") or 1) > 1
+    name = str(chosen["name"].value() if "name" in chosen else written["name"])
+    return name if several and "${" not in name and not varied & {"name", "runs"} else None
 
 
 def last_words(note: Note) -> Note:

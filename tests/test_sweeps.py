@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion import outcome, worker
 from diffusion.config import register
 from diffusion.mistakes import one_line
-from diffusion.sweep import Note, Sweep, last_words, shared_name
+from diffusion.sweep import Note, Sweep, best_line, last_words, maximizes, shared_name
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -33,6 +33,14 @@ def ran(folder: Path, *words: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "train.py"), *words]
     return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=300)
+
+
+def multirun(*words: str) -> DictConfig:
+    """The configuration that Hydra begins the sweep of these words with."""
+    register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return loader.load_configuration("train", list(words), RunMode.MULTIRUN, validate_sweep_overrides=False)
 
 
 TINY = (
@@ -94,6 +102,29 @@ def test_the_last_note_on_a_run_is_the_valid_one(tmp_path):
     notes = [Note(1, "b", "running", ""), Note(0, "a", "finished", ""), Note(1, "b", "failed", "why")]
     sweep.notes.write_text("".join(json.dumps(note) + "\n" for note in notes))
     assert [run.state for run in sweep.runs()] == ["finished", "failed"]
+
+
+def test_the_best_run_is_the_finished_one_with_the_smallest_objective_or_the_largest(tmp_path):
+    runs = []
+    for number, (state, loss) in enumerate(
+        [("finished", 2.0), ("finished", 1.5), ("failed", 0.1), ("finished", "NaN")]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "metrics.jsonl").write_text(f'{{"step": 1, "images": 8, "loss": {loss}}}\n')
+        runs.append(Note(number, str(folder), state, ""))
+    assert best_line(runs, "loss", maximize=False) == f"Best objective: loss=1.5 in {tmp_path / '1'}"
+    assert best_line(runs, "loss", maximize=True) == f"Best objective: loss=2 in {tmp_path / '0'}"
+    assert best_line(runs, "fid", maximize=False) is None
+    assert best_line(runs, None, maximize=False) is None
+
+
+def test_the_direction_is_that_of_the_sweeper_or_else_of_the_objective():
+    search = ("hydra/sweeper=search", "objective=recognised")
+    assert not maximizes(multirun(*search))
+    assert maximizes(multirun(*search, "hydra.sweeper.direction=maximize"))
+    assert maximizes(multirun("objective=recognised"))
+    assert not maximizes(multirun("objective=loss")) and not maximizes(multirun())
 
 
 def test_each_line_of_a_parallel_run_tells_which_run_it_is(monkeypatch):
@@ -168,14 +199,6 @@ def test_a_search_needs_an_objective():
     config = OmegaConf.create({"hydra": {"sweeper": {"_target_": "optuna"}}, "objective": None})
     with pytest.raises(SystemExit, match="set objective=loss"):
         Sweep().on_multirun_start(config)
-
-
-def multirun(*words: str) -> DictConfig:
-    """The configuration that Hydra begins the sweep of these words with."""
-    register()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        return loader.load_configuration("train", list(words), RunMode.MULTIRUN, validate_sweep_overrides=False)
 
 
 @pytest.mark.parametrize(

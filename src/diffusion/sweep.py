@@ -6,6 +6,8 @@ import json
 import signal
 import sys
 import time
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion import distributed, outcome, worker
 from diffusion.files import replace_text
 from diffusion.report import text_table, write_page
+from diffusion.report.measures import lower_is_better
 from diffusion.tracking.redaction import redacted
 
 
@@ -52,6 +55,7 @@ class Sweep(Callback):
                 f"what varies; runs={name} keeps them together"
             )
         self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.objective, self.maximize = config.objective, maximizes(config)
         self.page = Path(config.runs).absolute() / f"{self.folder.name}.html"
         self.notes = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +96,8 @@ class Sweep(Callback):
         for run in runs:
             if run.state == "failed":
                 print(f"Failed: {run.folder}: {run.message}", file=sys.stderr)
+        if best := best_line(runs, self.objective, maximize=self.maximize):
+            print(best)
         if folders:
             print(f"The sweep's page: {self.page}", flush=True)
         return [run.state for run in runs]
@@ -110,6 +116,28 @@ def shared_name(config: DictConfig) -> str | None:
     several = bool(varied) or (OmegaConf.select(config, "hydra.sweeper.n_trials") or 1) > 1
     name = str(chosen["name"].value() if "name" in chosen else written["name"])
     return name if several and "${" not in name and not varied & {"name", "runs"} else None
+
+
+def maximizes(config: DictConfig) -> bool:
+    """True if the sweeper, or else the meaning of the objective, wants it large."""
+    direction = OmegaConf.select(config, "hydra.sweeper.direction")
+    if direction is None:
+        return config.objective is not None and lower_is_better(config.objective) is False
+    return getattr(direction, "name", direction) == "maximize"
+
+
+def best_line(runs: list[Note], objective: str | None, *, maximize: bool) -> str | None:
+    """What the best finished run reached and where it lies; None if none has a finite number of that name."""
+    found = []
+    for run in runs:
+        with suppress(ValueError, OSError):
+            value = outcome.objective_of(Path(run.folder), objective) if run.state == "finished" else None
+            if value is not None and isfinite(value):
+                found.append((value, run.folder))
+    if not found:
+        return None
+    value, folder = (max if maximize else min)(found, key=lambda one: one[0])
+    return f"Best objective: {objective}={value:.6g} in {folder}"
 
 
 def last_words(note: Note) -> Note:

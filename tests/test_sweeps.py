@@ -230,3 +230,12 @@ def test_several_runs_cannot_share_one_folder(words):
 )
 def test_a_name_is_free_where_the_runs_have_a_folder_each(words):
     assert shared_name(multirun(*words)) is None
+
+
+def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp_path):
+    search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2", "objective=loss", "model.heads=choice(3,5)")
+    done = ran(tmp_path, "-m", *search, *TINY)
+    assert done.returncode == 1
+    assert done.stderr.endswith("train: 2 of the sweep's 2 runs failed; the same command runs what is missing\n")
+    assert done.stderr.count("\ntrain: 32 channels cannot be shared") + done.stderr.startswith("train: 32") == 2
+    assert all(line.startswith(("train: ", "Failed: ")) for line in done.stderr.splitlines()), done.stderr

@@ -127,8 +127,14 @@ class Command:
 def shown_at_the_end() -> Iterator[None]:
     """Show a sweep's runs when it ends, however it ends. ValueError if one of them failed."""
     states: list[str] = []
+    without_best: ValueError | None = None
     try:
         yield
+    except ValueError as error:
+        # Optuna looks for the best run even if none ended well, and why none did is said below.
+        if Sweep.current is None or "No trials are completed" not in str(error):
+            raise
+        without_best = error
     except RuntimeError as error:
         if Sweep.current is None:
             raise
@@ -140,6 +146,8 @@ def shown_at_the_end() -> Iterator[None]:
         sys.exit(STOPPED)
     if failed := states.count("failed"):
         raise ValueError(f"{failed} of the sweep's {len(states)} runs failed; the same command runs what is missing")
+    if without_best is not None:
+        raise without_best
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -45,9 +46,12 @@ class Sweep(Callback):
     current: ClassVar[Sweep | None] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        searches = "optuna" in config.hydra.sweeper._target_
+        if searches:
+            quiet_optuna()
         if not distributed.leads():
             return
-        if "optuna" in config.hydra.sweeper._target_ and config.objective is None:
+        if searches and config.objective is None:
             sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
         if name := shared_name(config):
             sys.exit(
@@ -101,6 +105,15 @@ class Sweep(Callback):
         if folders:
             print(f"The sweep's page: {self.page}", flush=True)
         return [run.state for run in runs]
+
+
+def quiet_optuna() -> None:
+    """Keep to itself what Optuna says, in colour, of its study, and its plugin of a run that has said why it failed."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    plugin = logging.getLogger("hydra_plugins.hydra_optuna_sweeper._impl")
+    plugin.addFilter(lambda record: "Got 'Failed(" not in record.getMessage())
 
 
 def shared_name(config: DictConfig) -> str | None:

@@ -21,8 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion import outcome, worker
 from diffusion.config import register
+from diffusion.files import held
 from diffusion.mistakes import one_line
-from diffusion.sweep import Note, Sweep, best_line, last_words, maximizes, shared_name
+from diffusion.sweep import Note, Sweep, best_line, last_words, maximizes, shared_name, tell_end
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -94,6 +95,30 @@ def test_a_run_that_was_killed_counts_as_failed_and_one_that_was_stopped_does_no
     outcome.write(tmp_path, "stopped", step=2, max_steps=4)
     assert last_words(note).state == "stopped"
     assert last_words(note._replace(state="finished")).state == "finished"
+
+
+def test_a_run_that_was_killed_is_told_to_have_failed_unless_it_lives_on(run):
+    outcome.write(run, "running", max_steps=9)
+    with held(run):
+        tell_end(run, may_live=True)
+        assert outcome.read(run)["state"] == "running"
+    tell_end(run, may_live=True)
+    told = {"state": "failed", "step": 4, "max_steps": 9, "message": "it ended without a word", "objective": None}
+    assert outcome.read(run) == told
+    outcome.write(run, "stopped", step=4, max_steps=9)
+    tell_end(run, may_live=False)
+    assert outcome.read(run)["state"] == "stopped"
+
+
+def test_the_table_of_a_sweep_tells_which_run_was_killed(run, tmp_path, capsys):
+    outcome.write(run, "running", max_steps=9)
+    sweep = Sweep()
+    sweep.notes, sweep.page = tmp_path / "notes.jsonl", tmp_path / "page.html"
+    sweep.objective, sweep.maximize, sweep.jobs_live_on = None, False, False
+    sweep.notes.write_text(json.dumps(Note(0, str(run), "running", "")) + "\n")
+    assert sweep.show() == ["failed"]
+    assert re.search(r"failed .* it ended without a word", capsys.readouterr().out)
+    assert "it ended without a word" in sweep.page.read_text()
 
 
 def test_the_last_note_on_a_run_is_the_valid_one(tmp_path):

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -18,10 +18,13 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion import distributed, outcome, worker
-from diffusion.files import replace_text
+from diffusion.files import held, replace_text
 from diffusion.report import text_table, write_page
 from diffusion.report.measures import lower_is_better
 from diffusion.tracking.redaction import redacted
+from diffusion.training import checkpoint
+
+WITHOUT_A_WORD = "it ended without a word"
 
 
 class Failed(NamedTuple):
@@ -65,6 +68,7 @@ class Sweep(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         if "joblib" in config.hydra.launcher._target_:
             signal.signal(signal.SIGINT, worker.let_them_save)
+        self.jobs_live_on = "submitit" in config.hydra.launcher._target_
         Sweep.current = self
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
@@ -94,6 +98,9 @@ class Sweep(Callback):
         """Print the table of the runs and where their page lies; the states of all of them."""
         runs = self.runs()
         folders = list(dict.fromkeys(Path(run.folder) for run in runs if Path(run.folder).is_dir()))
+        for run in runs:
+            if run.message == WITHOUT_A_WORD:
+                tell_end(Path(run.folder), may_live=self.jobs_live_on)
         if folders:
             write_page(folders, self.page)
             print(f"\n{text_table(folders)}\n")
@@ -159,7 +166,19 @@ def last_words(note: Note) -> Note:
         return note
     if outcome.read(Path(note.folder)).get("state") == "stopped":
         return note._replace(state="stopped")
-    return note._replace(state="failed", message="it ended without a word")
+    return note._replace(state="failed", message=WITHOUT_A_WORD)
+
+
+def tell_end(folder: Path, *, may_live: bool) -> None:
+    """Keep in a run's folder that it failed, if it tells that the run is still running.
+
+    A run that may live on without this process is left alone where it still holds its folder.
+    """
+    told = outcome.read(folder)
+    if told.get("state") == "running":
+        with suppress(ValueError, OSError), held(folder) if may_live else nullcontext():
+            step = checkpoint.last_step(folder / "checkpoints")
+            outcome.write(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
 
 
 def hide_keys(file: Path) -> None:

@@ -22,7 +22,7 @@ from diffusion.tracking.continuation import (
 )
 from diffusion.tracking.panels import Bests, panel_name
 from diffusion.tracking.redaction import redacted, redacted_values
-from diffusion.tracking.wandb_run import first_line, opened
+from diffusion.tracking.wandb_run import in_one_line, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,5 +194,5 @@ class WandbLogger:
             yield
         except Exception as error:
             if not self._warned:
-                console.warning("Training goes on, but W&B misses records: %s", first_line(error))
+                console.warning("Training goes on, but W&B misses records: %s", in_one_line(error))
             self._warned = True

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 console = logging.getLogger(__name__)
 
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
+LONGEST = 300  # characters of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
@@ -39,7 +40,7 @@ def opened(mode: str | None, *, commit: str | None, **about: Any) -> Opened | No
             return Opened(begun("online" if online else "offline", commit, about), online)
         except Exception as error:
             this, next_best = ("online", "offline") if online else ("offline", "off")
-            console.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
+            console.warning("W&B cannot start %s, so %s: %s", this, next_best, in_one_line(error))
             forget_failure()
     return None
 
@@ -55,7 +56,7 @@ def is_online(mode: str | None) -> bool:
         wandb.setup(wandb.Settings(silent=True, mode="online"))
         logged_in = wandb.login(prompt=False)
     except Exception as error:
-        console.warning("W&B does not log in, so offline: %s", first_line(error))
+        console.warning("W&B does not log in, so offline: %s", in_one_line(error))
         return False
     if wanted and not logged_in:
         console.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
@@ -100,6 +101,7 @@ def forget_failure() -> None:
         wandb.teardown()
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, without keys."""
-    return redacted(str(error).partition("\n")[0]) or type(error).__name__
+def in_one_line(error: BaseException) -> str:
+    """What an error says, its lines joined and shortened, without keys."""
+    said = redacted(" ".join(str(error).split()))
+    return (said if len(said) <= LONGEST else f"{said[:LONGEST]} ...") or type(error).__name__

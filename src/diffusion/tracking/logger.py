@@ -22,7 +22,7 @@ from diffusion.tracking.continuation import (
 )
 from diffusion.tracking.panels import Bests, panel_name
 from diffusion.tracking.redaction import redacted, redacted_values
-from diffusion.tracking.wandb_run import in_one_line, opened
+from diffusion.tracking.wandb_run import check_mode, in_one_line, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +51,7 @@ class WandbLogger:
         notes: str | None = None,
         artifacts: bool = False,
     ) -> None:
-        if mode not in (None, "online", "offline", "disabled"):
-            raise ValueError(f"logger.mode={mode} is unknown; use online, offline, disabled or null")
+        check_mode(mode)
         self.mode, self.artifacts = mode, artifacts
         self._about = redacted_values(dict(project=project, entity=entity, group=group, tags=tags, notes=notes))
         self._run: Run | None = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 console = logging.getLogger(__name__)
 
+MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
 LONGEST = 300  # characters of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
@@ -43,6 +44,15 @@ def opened(mode: str | None, *, commit: str | None, **about: Any) -> Opened | No
             console.warning("W&B cannot start %s, so %s: %s", this, next_best, in_one_line(error))
             forget_failure()
     return None
+
+
+def check_mode(mode: str | None) -> None:
+    """ValueError unless `mode` is known here and, if W&B is used, WANDB_MODE is known to W&B, which always reads it."""
+    if mode not in (None, "online", "offline", "disabled"):
+        raise ValueError(f"logger.mode={mode} is unknown; use online, offline, disabled or null")
+    given = os.environ.get("WANDB_MODE")
+    if mode != "disabled" and given is not None and given not in MODES:
+        raise ValueError(f"WANDB_MODE={given} is unknown; use online, offline or disabled, or type: unset WANDB_MODE")
 
 
 def is_online(mode: str | None) -> bool:

@@ -250,6 +250,15 @@ def test_an_unknown_mode_is_named_with_the_known_ones():
         WandbLogger(mode="of")
 
 
+@pytest.mark.parametrize("word", ["foo", ""])
+def test_an_unknown_mode_in_the_environment_is_refused_where_wandb_would_read_it(stranger, word):
+    stranger.setenv("WANDB_MODE", word)
+    for mode in (None, "offline"):
+        with pytest.raises(ValueError, match=rf"WANDB_MODE={word} is unknown; use online, offline or disabled"):
+            WandbLogger(mode=mode)
+    WandbLogger(mode="disabled")
+
+
 def test_a_metric_is_shown_in_the_panel_of_its_kind():
     panels = {
         "mse": "loss/mse",

@@ -150,10 +150,11 @@ def test_a_sweep_is_a_folder_for_each_run_and_one_group(tmp_path):
     "words, message",
     [
         (["model.dropuot=1"], "no setting model.dropuot; did you mean dropout"),
+        (["train/evaluations=[foo]"], "no train/evaluations foo; there are .*likelihood, .*quality"),
         (["train.microbatch=7"], "not a multiple of train.microbatch=7; choose one"),
         (["runs=/proc/nowhere"], "/proc/nowhere"),
     ],
-    ids=["composing", "building", "folder"],
+    ids=["composing", "choosing several", "building", "folder"],
 )
 def test_a_mistake_ends_in_one_line_and_leaves_nothing(tmp_path, words, message):
     done = ran(tmp_path, "train.py", *words)

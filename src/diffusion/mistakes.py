@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import sys
+from pathlib import Path
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -49,7 +51,11 @@ def one_line(error: BaseException) -> str:
 def options(group: str) -> list[str]:
     """What there is in a group from which one takes several, where Hydra itself does not say it."""
     hydra = GlobalHydra.instance()
-    return hydra.config_loader().get_group_options(group) if hydra.is_initialized() else [f"those in conf/{group}"]
+    if hydra.is_initialized():
+        return hydra.config_loader().get_group_options(group)
+    # A command's Hydra is gone when its error arrives here; the configuration lies beside the command.
+    files = (Path(sys.argv[0]).resolve().parent / "conf" / group).glob("*.yaml")
+    return sorted(file.stem for file in files) or [f"those in conf/{group}"]
 
 
 def setting_error(error: OmegaConfBaseException) -> str:

@@ -103,18 +103,40 @@ def resolve_roots(data: Any) -> None:
 
 
 def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The settings that changed, as "key: old -> new"; ValueError if one of them makes it another experiment."""
+    """What changed, as `changes` tells it; ValueError if a setting among it makes it another experiment."""
     before, after = flat(old), flat(new)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     refused = [key for key in changed if not may_change(key)]
-    said = {key: f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed}
     if refused:
         raise ValueError(
             "this run folder holds another experiment ("
-            + "; ".join(said[key] for key in refused)
+            + "; ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in refused)
             + "); take the old settings back, or give the new run another name=..."
         )
-    return list(said.values())
+    return changes(old, new)
+
+
+def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings that differ, as "key: old -> new"; of a group that only one of the two has, its name alone."""
+    told = []
+    for name in sorted(old.keys() | new.keys(), key=str):
+        key, before, after = f"{prefix}{name}", old.get(name), new.get(name)
+        before = {} if before is None and holds_groups(after) else before
+        after = {} if after is None and holds_groups(before) else after
+        if isinstance(before, dict) and isinstance(after, dict):
+            told += changes(before, after, f"{key}.")
+        elif before is None and isinstance(after, dict):
+            told.append(f"{key}: added")
+        elif after is None and isinstance(before, dict):
+            told.append(f"{key}: removed")
+        elif before != after:
+            told.append(f"{key}: {before} -> {after}")
+    return told
+
+
+def holds_groups(node: Any) -> bool:
+    """True of what is only a place for groups, as train.evaluations is."""
+    return isinstance(node, dict) and all(isinstance(child, dict) for child in node.values())
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -85,3 +85,16 @@ def test_only_what_changes_nothing_else_may_change_in_a_run():
         check_resumable(old, {**new, "seed": 1, "model": {"heads": 4}})
     with pytest.raises(ValueError, match=r"model\.dropout: None -> 0.1"):
         check_resumable(old, {**old, "model": {"heads": 2, "dropout": 0.1}})
+
+
+def test_a_group_that_is_new_or_gone_is_told_by_its_name():
+    measures = {"likelihood": {"steps": 100, "clip": True}, "quality": {"sampler": {"steps": 50}, "num_images": 200}}
+    old, new = ({"train": {"max_steps": 5, "evaluations": evaluations}} for evaluations in ({}, measures))
+    added = ["train.evaluations.likelihood: added", "train.evaluations.quality: added"]
+    assert check_resumable(old, new) == added
+    assert check_resumable(new, old) == [line.replace("added", "removed") for line in added]
+    nothing = {"train": {"max_steps": 5, "evaluations": None}}
+    assert check_resumable(old, nothing) == [] and check_resumable(nothing, new) == added
+    more = {**measures, "likelihood": {"steps": 50, "clip": True}}
+    changed = {"train": {"max_steps": 5, "evaluations": more}}
+    assert check_resumable(new, changed) == ["train.evaluations.likelihood.steps: 100 -> 50"]

@@ -264,3 +264,26 @@ def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp
     assert done.stderr.endswith("train: 2 of the sweep's 2 runs failed; the same command runs what is missing\n")
     assert done.stderr.count("\ntrain: 32 channels cannot be shared") + done.stderr.startswith("train: 32") == 2
     assert all(line.startswith(("train: ", "Failed: ")) for line in done.stderr.splitlines()), done.stderr
+
+
+def test_two_runs_at_once_are_the_runs_of_a_sweep_and_each_line_tells_whose_it_is(tmp_path):
+    done = ran(tmp_path, "-m", "hydra/launcher=two_at_once", "seed=1,2", *TINY)
+    assert done.returncode == 0, done.stderr
+    folders = [f"{tmp_path}/runs/data.image_size-8+seed-{seed}+train.warmup_steps-0+train-debug" for seed in (1, 2)]
+    for number, folder in enumerate(folders):
+        assert outcome.read(Path(folder))["state"] == "finished"
+        assert f"[{number}] Run folder: {folder}\n" in done.stderr
+    assert all(re.search(rf"seed-{seed} .*finished", done.stdout) for seed in (1, 2))
+
+
+def test_a_search_runs_its_trials_says_which_was_best_and_is_taken_up_by_the_same_command(tmp_path):
+    search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2", "objective=loss", "seed=range(0,1000)")
+    done = ran(tmp_path, "-m", *search, *TINY)
+    assert done.returncode == 0, done.stderr
+    told = {path.parent: json.loads(path.read_text()) for path in tmp_path.glob("runs/*/outcome.json")}
+    assert [one["state"] for one in told.values()] == ["finished", "finished"]
+    best = min(told, key=lambda folder: told[folder]["objective"])
+    line = f"Best objective: loss={told[best]['objective']:.6g} in {best}\n"
+    assert line in done.stdout and "\x1b" not in done.stderr
+    again = ran(tmp_path, "-m", *search, *TINY)
+    assert again.stderr.count("has all its steps") == 2 and line in again.stdout

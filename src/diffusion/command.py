@@ -61,9 +61,8 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
             run = Command(main, path.stem, run_folder.sweep_of(sys.argv[1:]))
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
             logging.raiseExceptions = False  # A log that cannot be written must not fill the screen with tracebacks.
-            with clear_errors(path.stem), shown_at_the_end():
+            with distributed.ended_at_once(), clear_errors(path.stem), shown_at_the_end():
                 hydra.main(version_base="1.3", config_path=str(conf), config_name=path.stem)(run)()
-                distributed.leave()
 
         return entry
 
@@ -109,7 +108,6 @@ class Command:
             ended = self.main(config)
         ended = ended if isinstance(ended, Ended) else Ended(ended or 0)
         if ended.code:
-            distributed.leave()
             worker.pass_on(ended.code)
             sys.exit(ended.code)
         return ended

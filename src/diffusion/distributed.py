@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.distributed
@@ -57,10 +60,27 @@ def start(device: torch.device | str = "cpu") -> None:
     )  # fmt: skip
 
 
-def leave() -> None:
-    """Part from the others when all work is done: what still runs for them could crash the program as it ends."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """One of several processes ends with what it comes to here, as `sys.exit` would end it, but at once.
+
+    A thread of gloo that asks for Python while Python ends, to let go of what it sent, would crash the process.
+    """
+    code: Any = 0
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code
+        if world() == 1:
+            raise
+    if world() > 1:
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+        atexit._run_exitfuncs()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1 if isinstance(code, str) else code or 0)
 
 
 def attempt() -> str:

@@ -33,6 +33,8 @@ class Ready(nn.Module):
         number_formats.check(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
         self.call = compiled(network.to(memory_format=torch.channels_last), device, compile, frozen=True)
+        if hasattr(network, "embed_times"):
+            self.embed_times = network.embed_times
         self.size = 0  # of the batch that the network was compiled for
 
     def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:
@@ -40,11 +42,10 @@ class Ready(nn.Module):
         if self.compile_once:
             self.size = max(self.size, count)
             # A smaller batch is filled up, since it would be compiled anew.
-            x, time = filled(x, self.size), filled(time, self.size)
+            x, time = filled(x, self.size), time if time.ndim > 1 else filled(time, self.size)
             condition = {name: filled(values, self.size) for name, values in condition.items()}
         with number_formats.computing_in(self.precision, self.device):
             return self.call(x, time, **condition)[:count]
-
 
 def filled(values: Tensor, size: int) -> Tensor:
     """The values (N, ...) and the last of them again, up to (size, ...)."""

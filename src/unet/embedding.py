@@ -23,7 +23,10 @@ def timestep_embedding(time: Tensor, channels: int, max_period: float = 10_000) 
 
 
 class ConditionEmbedding(nn.Module):
-    """(time, y) -> the activated vector that every residual block reads, (N,), (N,) -> (N, 4 * channels)."""
+    """(time, y) -> the activated vector that every residual block reads, (N,), (N,) -> (N, 4 * channels).
+
+    A time that all images share may come embedded by `of_times`, as one row (1, 4 * channels).
+    """
 
     def __init__(self, channels: int, num_classes: int | None):
         super().__init__()
@@ -33,10 +36,15 @@ class ConditionEmbedding(nn.Module):
         self.time = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, width))
         self.label = None if num_classes is None else nn.Embedding(num_classes, width)
 
+    def of_times(self, time: Tensor) -> Tensor:
+        """The times embedded, (N,) -> (N, 4 * channels): all that depends on them alone."""
+        with without_autocast(time):
+            return self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
+
     def forward(self, time: Tensor, y: Tensor | None = None) -> Tensor:
         self._check_labels(time, y)
         with without_autocast(time):
-            emb = self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
+            emb = self.of_times(time) if time.ndim == 1 else time
             if self.label is not None:
                 emb = emb + self.label(y)
             return F.silu(emb)
@@ -51,7 +59,7 @@ class ConditionEmbedding(nn.Module):
             )
         if self.num_classes is None:
             raise ValueError("the network is unconditional and got labels; leave y out, or set model.num_classes=...")
-        if y.shape != time.shape:
+        if time.ndim == 1 and y.shape != time.shape:
             raise ValueError(f"labels y have shape {tuple(y.shape)}; pass one for each image: {tuple(time.shape)}")
         # Elsewhere than on the CPU, looking at the values would make the host wait for the device.
         if y.device.type == "cpu" and not torch.compiler.is_compiling() and ((y < 0) | (y >= self.num_classes)).any():

@@ -65,5 +65,5 @@ class Trunk(nn.Module):
                 f"x of size {' x '.join(map(str, resampled))} cannot be halved down to the last level; "
                 f"pad or crop it to multiples of {self.stride}, or set fewer levels in model.channel_mult"
             )
-        if time.shape != x.shape[:1]:
+        if time.ndim == 1 and time.shape != x.shape[:1]:
             raise ValueError(f"time has shape {tuple(time.shape)}; pass one for each image: ({x.shape[0]},)")

@@ -5,13 +5,16 @@ import shutil
 
 import pytest
 import torch
-from tiny_training import tiny_network
+from tiny_training import tiny_diffusion, tiny_network
 from torch._dynamo.exc import Unsupported
 
+from diffusion import Ancestral
 from diffusion.compiled import compiled
 from diffusion.inference import Ready
+from diffusion.samplers import draw
 
 CPU = torch.device("cpu")
+CLASSES = {"y": torch.tensor([0, 1])}
 
 
 @pytest.fixture
@@ -29,6 +32,25 @@ def test_a_ready_network_gives_what_it_gave(inputs):
     rounded = Ready(tiny_network().eval(), CPU, precision="bf16")(x, time, **told)
     # bf16 keeps 8 bits of each number, and their errors add up over the layers.
     assert 0 < (rounded - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
+@torch.no_grad()
+def test_a_time_that_all_share_may_come_embedded_before(inputs):
+    (x, _), told = inputs
+    network = tiny_network().eval()
+    times = torch.tensor([1.0, 250.5, 999.0])
+    for caller in (network, Ready(network, CPU)):
+        rows = caller.embed_times(times)
+        for number, time in enumerate(times):
+            wanted = network(x, time.expand(2), **told)
+            assert torch.allclose(caller(x, rows[number : number + 1], **told), wanted, atol=1e-5)
+
+
+def test_a_sampler_embeds_the_times_of_its_steps_once():
+    network, asked = tiny_network().eval(), []
+    network.trunk.embedding.time.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
+    draw(Ancestral(steps=3), tiny_diffusion(), network, range(2), shape=(1, 8, 8), seed=0, condition=CLASSES)
+    assert asked == [3]
 
 
 def test_an_unknown_precision_is_refused():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diffusion.bound import bound_term, prior_term
 from diffusion.gaussian import GaussianDiffusion
+from diffusion.samplers.sampler import times_for
 
 
 class Bound(NamedTuple):
@@ -58,11 +59,12 @@ def terms(
 ) -> Iterator[Term]:
     """The terms of `bound` one by one, from t = T - 1 down to 0."""
     process = diffusion.process
+    time_of = times_for(network, process, x_0)
     for i in reversed(range(len(process))):
         t = torch.full((len(x_0),), i, device=x_0.device)
         eps = noise(i)
         x_t = process.sample(x_0, t, eps)
-        output = network(x_t, process.time(t), **(condition or {})).float()
+        output = network(x_t, time_of(i), **(condition or {})).float()
         predicted = diffusion.reverse(output, x_t, t, clip=clip).x_0
         implied = process.eps_from_x_0(predicted, x_t, t)
         yield Term(

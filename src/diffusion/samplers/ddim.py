@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffusion.gaussian import GaussianDiffusion, Transform
 from diffusion.samplers.guidance import shift_score
-from diffusion.samplers.sampler import Network, Sampler, Step
+from diffusion.samplers.sampler import Network, Sampler, Step, times_for
 
 
 class DDIM(Sampler):
@@ -74,10 +74,10 @@ class DDIM(Sampler):
         if self.eta:
             raise ValueError(f"only the path without noise can be walked back, eta is {self.eta}; set sampler.eta=0")
         diffusion = self.spaced(diffusion)
-        x_t = x_0
+        x_t, time_of = x_0, times_for(network, diffusion.process, x_0)
         for i in range(len(diffusion.process)):
             t = torch.full((len(x_t),), i, device=x_t.device)
-            output = network(x_t, diffusion.process.time(t), **(condition or {})).float()
+            output = network(x_t, time_of(i), **(condition or {})).float()
             step = self.step_back(diffusion, output, x_t, t)
             yield step
             x_t = step.x_t

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffusion.gaussian import GaussianDiffusion, Transform
+from diffusion.process import ForwardProcess
 from diffusion.samplers.spacing import kept_steps
 
 Network = Callable[..., Tensor]
@@ -70,9 +71,10 @@ class Sampler(ABC):
         """
         diffusion = self.spaced(diffusion)
         x_t = noise()
+        time_of = times_for(network, diffusion.process, x_t)
         for i in reversed(range(len(diffusion.process))):
             t = torch.full((len(x_t),), i, device=x_t.device)
-            output = network(x_t, diffusion.process.time(t), **(condition or {})).float()
+            output = network(x_t, time_of(i), **(condition or {})).float()
             step = self.step(diffusion, output, x_t, t, noise, guidance=guidance, transform=transform)
             yield step
             x_t = step.x_t
@@ -82,3 +84,12 @@ class Sampler(ABC):
         for step in self.progressive(diffusion, network, noise, **options):
             last = step
         return last.x_t
+
+
+def times_for(network: Network, process: ForwardProcess, like: Tensor) -> Callable[[int], Tensor]:
+    """t -> what the network is told there of all images (N, C, ...): the time of each, or of all, embedded before."""
+    times = process.times.to(like.device)
+    if not hasattr(network, "embed_times"):
+        return lambda t: times[t].expand(len(like))
+    rows = network.embed_times(times)
+    return lambda t: rows[t : t + 1]

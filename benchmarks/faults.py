@@ -215,9 +215,10 @@ def fate(place: Path, whole: Path, fault: Callable[..., bool], pace: Pace, chanc
     code = (life if by_itself else Life(place, 1 if fault in ONE else 2)).ended()
     seconds = time.monotonic() - begun
     log = life.run / "train.log"
-    resumed = re.findall(r"Resuming at step (\d+)", log.read_text() if log.exists() else "")
+    said = log.read_text() if log.exists() else ""
+    taken_up = [STEPS] if "has all its steps" in said else [0, *map(int, re.findall(r"Resuming at step (\d+)", said))]
     wrong = f"exit code {code}" if code != 0 else difference(life.run, whole / "runs" / "run")
-    return Fate(wrong, max(0, made - int(resumed[-1] if resumed else 0)), seconds)
+    return Fate(wrong, max(0, made - taken_up[-1]), seconds)
 
 
 ONE = (killed_at_any_moment, killed_while_saving)

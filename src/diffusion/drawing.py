@@ -165,9 +165,7 @@ def name_of(sampler: Sampler) -> str:
     return "_".join(parts)
 
 
-def folder_name(
-    request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None
-) -> str:
+def folder_name(request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
     parts = [name_of(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []

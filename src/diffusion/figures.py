@@ -8,7 +8,7 @@ from typing import Any
 
 def figure(*, size: tuple[float, float], dpi: int) -> tuple[Any, Any]:
     """An empty figure of `size` inches and its axes."""
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of the fonts that it finds, as it is imported
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of the fonts that it looks for when imported
     from matplotlib.figure import Figure  # here, since it takes half a second that only a plot needs
 
     empty = Figure(figsize=size, dpi=dpi, layout="constrained")

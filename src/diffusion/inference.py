@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from diffusion import number_formats
 from diffusion.compiled import compiled
 from diffusion.trained import Trained
+from diffusion.transfer import channels_last
 
 FORMATS = ("float32", "tf32", "bf16")
 
@@ -32,7 +33,7 @@ class Ready(nn.Module):
         super().__init__()
         number_formats.check(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
-        self.call = compiled(network.to(memory_format=torch.channels_last), device, compile, frozen=True)
+        self.call = compiled(channels_last(network), device, compile, frozen=True)
         if hasattr(network, "embed_times"):
             self.embed_times = network.embed_times
         self.size = 0  # of the batch that the network was compiled for
@@ -45,7 +46,10 @@ class Ready(nn.Module):
             x, time = filled(x, self.size), time if time.ndim > 1 else filled(time, self.size)
             condition = {name: filled(values, self.size) for name, values in condition.items()}
         with number_formats.computing_in(self.precision, self.device):
-            return self.call(x, time, **condition)[:count]
+            output = self.call(x, time, **condition)[:count]
+        number_formats.round_products("float32", self.device)  # what else is computed is not to be rounded
+        return output
+
 
 def filled(values: Tensor, size: int) -> Tensor:
     """The values (N, ...) and the last of them again, up to (size, ...)."""

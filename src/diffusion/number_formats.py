@@ -27,15 +27,22 @@ def check(
         raise ValueError(f"{setting}=bf16 is more than {torch.cuda.get_device_name(device)} can; set {setting}=float32")
 
 
-def computing_in(kind: str, device: torch.device) -> torch.autocast:
-    """A context in which a network's convolutions and matrix products are in the format `kind`.
+def round_products(kind: str, device: torch.device) -> None:
+    """From now on, products of float32 on a GPU are what `kind` says: tf32 rounds what goes in to 10 bits of mantissa.
 
-    Float32 is float32 on GPUs too. There, tf32 rounds what goes into a product to 10 bits, from now until another
-    format is asked for, since what it rounds in backward comes after the context.
+    Anything else is float32 indeed, where torch would round in convolutions.
     """
     if device.type == "cuda":
         rounding = "tf32" if kind == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = rounding
         torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
+
+
+def computing_in(kind: str, device: torch.device) -> torch.autocast:
+    """A context in which a network's convolutions and matrix products are in the format `kind`.
+
+    What tf32 rounds stays rounded after it, until another format is asked for: backward comes after the context.
+    """
+    round_products(kind, device)
     dtype = DTYPES[kind]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -32,8 +32,8 @@ class Trained(NamedTuple):
     @property
     def origin(self) -> str:
         """Which weights these are and in what they compute, as a part of a file's name."""
-        step = "" if self.step is None else f"_step_{self.step}"
-        return self.weights + step + ("" if self.precision == "float32" else f"_{self.precision}")
+        precision = "" if self.precision == "float32" else f"_{self.precision}"
+        return self.weights + precision + ("" if self.step is None else f"_step_{self.step}")
 
     @property
     def low_res_size(self) -> int | None:

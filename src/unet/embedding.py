@@ -32,9 +32,9 @@ class ConditionEmbedding(nn.Module):
         super().__init__()
         self.channels = channels
         self.num_classes = num_classes
-        width = 4 * channels
-        self.time = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = None if num_classes is None else nn.Embedding(num_classes, width)
+        self.width = 4 * channels
+        self.time = nn.Sequential(nn.Linear(channels, self.width), nn.SiLU(), nn.Linear(self.width, self.width))
+        self.label = None if num_classes is None else nn.Embedding(num_classes, self.width)
 
     def of_times(self, time: Tensor) -> Tensor:
         """The times embedded, (N,) -> (N, 4 * channels): all that depends on them alone."""
@@ -59,8 +59,6 @@ class ConditionEmbedding(nn.Module):
             )
         if self.num_classes is None:
             raise ValueError("the network is unconditional and got labels; leave y out, or set model.num_classes=...")
-        if time.ndim == 1 and y.shape != time.shape:
-            raise ValueError(f"labels y have shape {tuple(y.shape)}; pass one for each image: {tuple(time.shape)}")
         # Elsewhere than on the CPU, looking at the values would make the host wait for the device.
         if y.device.type == "cpu" and not torch.compiler.is_compiling() and ((y < 0) | (y >= self.num_classes)).any():
             raise ValueError(

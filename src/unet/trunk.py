@@ -43,7 +43,7 @@ class Trunk(nn.Module):
         self.middle = plan.middle()
 
     def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Descent:
-        self._check_shapes(x, time)
+        self._check_shapes(x, time, y)
         emb = self.embedding(time, y)
         h = self.stem(x)
         skips = [h]
@@ -52,7 +52,7 @@ class Trunk(nn.Module):
             skips.append(h)
         return Descent(skips, self.middle(h, emb), emb)
 
-    def _check_shapes(self, x: Tensor, time: Tensor) -> None:
+    def _check_shapes(self, x: Tensor, time: Tensor, y: Tensor | None) -> None:
         shape = tuple(x.shape)
         if x.ndim != self.dims + 2 or x.shape[1] != self.in_channels:
             raise ValueError(
@@ -65,5 +65,7 @@ class Trunk(nn.Module):
                 f"x of size {' x '.join(map(str, resampled))} cannot be halved down to the last level; "
                 f"pad or crop it to multiples of {self.stride}, or set fewer levels in model.channel_mult"
             )
-        if time.ndim == 1 and time.shape != x.shape[:1]:
+        if time.shape not in (x.shape[:1], (1, self.embedding.width)):
             raise ValueError(f"time has shape {tuple(time.shape)}; pass one for each image: ({x.shape[0]},)")
+        if y is not None and y.shape != x.shape[:1]:
+            raise ValueError(f"labels y have shape {tuple(y.shape)}; pass one for each image: ({x.shape[0]},)")

@@ -46,6 +46,24 @@ def test_a_time_that_all_share_may_come_embedded_before(inputs):
             assert torch.allclose(caller(x, rows[number : number + 1], **told), wanted, atol=1e-5)
 
 
+def test_labels_and_times_that_are_not_one_for_each_image_are_refused_however_the_time_comes(inputs):
+    (x, time), _ = inputs
+    network = tiny_network().eval()
+    for told in (time, network.embed_times(time)[:1]):
+        with pytest.raises(ValueError, match=r"labels y have shape \(1,\); pass one for each image: \(2,\)"):
+            network(x, told, y=torch.tensor([1]))
+    for wrong in (time[:1], time[:, None], network.embed_times(time)):
+        with pytest.raises(ValueError, match=r"time has shape .*; pass one for each image"):
+            network(x, wrong, **CLASSES)
+
+
+def test_a_network_of_volumes_stays_as_it_lies_in_memory():
+    volumes = torch.nn.Sequential(torch.nn.Conv3d(2, 2, 3), torch.nn.Conv2d(2, 2, 3))
+    Ready(volumes, CPU)
+    assert volumes[0].weight.is_contiguous()
+    assert volumes[1].weight.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_a_sampler_embeds_the_times_of_its_steps_once():
     network, asked = tiny_network().eval(), []
     network.trunk.embedding.time.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))

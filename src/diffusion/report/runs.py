@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,7 +113,9 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
 def is_folder(path: Path) -> bool:
     """ValueError if that cannot be told, as of a path in a folder that may not be entered."""
     try:
-        return path.is_dir()
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; give folders that can") from None
 
@@ -126,16 +130,26 @@ def read(folder: Path) -> Run:
         for name, value in line.items()
         if name not in ("step", "images") and not aside(name)
     ]
-    told = {place_of(point) for point in measured}
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
     return Run(
         folder,
         mapping(folder / "config.yaml"),
         mapping(folder / "outcome.json"),
         logged,
-        # What was measured while training left a result, too.
-        measured + [p for p in evaluated(folder / "evaluation", per_step) if place_of(p) not in told],
+        measured + list(untold(evaluated(folder / "evaluation", per_step), measured)),
     )
+
+
+def untold(points: Iterator[Point], told: Sequence[Point]) -> Iterator[Point]:
+    """The points of each result but those that training has `told`: what it measures leaves a result, too."""
+    names, left = {(point.name, point.step) for point in told}, [place_of(point) for point in told]
+    for _, found in groupby(points, lambda point: (point.setting, point.step)):
+        result = list(found)
+        shared = [place_of(point) for point in result if (point.name, point.step) in names]
+        if shared and all(place in left for place in shared):
+            left = [place for place in left if place not in shared]
+        else:
+            yield from result
 
 
 def place_of(point: Point) -> tuple[str, int, str]:

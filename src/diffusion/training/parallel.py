@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from diffusion import distributed
+from diffusion.transfer import channels_last
 
 
 class Parallel(ABC):
@@ -38,8 +39,7 @@ class Replicated(Parallel):
     needs_no_other = True
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
-        # Channels that lie beside each other in memory are what convolutions read fastest.
-        self.model = self.network = model.to(device).to(memory_format=torch.channels_last)
+        self.model = self.network = channels_last(model.to(device))
         self.replica: DistributedDataParallel | None = None
         if distributed.world() > 1:
             places = [device] if device.type == "cuda" else None

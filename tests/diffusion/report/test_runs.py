@@ -54,6 +54,10 @@ def test_what_was_measured_while_training_is_told_once(tmp_path, value):
         place.mkdir(parents=True)
         (place / "result.json").write_text(json.dumps({"bits_per_dim": figure, "step": 10}))
     assert [point.setting for point in read(folder).measured] == ["", "likelihood_8_images"]
+    again = folder / "evaluation" / "other_9_images"  # another result of the same value is another result
+    again.mkdir()
+    (again / "result.json").write_text(json.dumps({"bits_per_dim": value, "step": 10}))
+    assert [p.setting for p in read(folder).measured] == ["", "likelihood_8_images", "other_9_images"]
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,14 @@ def plain_values(node: DictConfig) -> dict[str, Any]:
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name; "cuda" is this process's GPU, and "auto" too if there is one."""
-    device = chosen_device(name)
+    """The device of that name, whose products are exact: "cuda" is this process's GPU, and "auto" if there is one."""
+    device = meant(name)
     number_formats.round_products("float32", device)
     return device
 
 
-def chosen_device(name: str) -> torch.device:
+def meant(name: str) -> torch.device:
+    """The device that the name means; ValueError if it cannot be used."""
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
         return own_gpu()
     if name == "auto":

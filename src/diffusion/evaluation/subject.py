@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diffusion.agreement import numbers_of
 from diffusion.data import Images, Prompts, from_uint8
+from diffusion.files import replace_text
 from diffusion.trained import Trained
 
 
@@ -129,7 +130,7 @@ def spread_over(there: int, wanted: int) -> list[int]:
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    replace_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
 
 
 def check_same_shape(subject: Subject) -> None:

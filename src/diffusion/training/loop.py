@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +190,9 @@ class Loop:
 
     def is_measured(self, folder: Path) -> bool:
         """True if this was measured at this step already, before the run was broken off, and its numbers logged."""
-        result = json.loads(kept.read_text()) if (kept := folder / "result.json").exists() else {}
+        result: dict[str, Any] = {}
+        with suppress(OSError, ValueError):  # there is none, or a kill has torn it
+            result = json.loads((folder / "result.json").read_text())
         here = [line for line in MetricsFile.read(self.metrics.path) if line["step"] == self.learner.steps_done]
         return any(line.keys() & result.keys() - {"step"} for line in here)
 

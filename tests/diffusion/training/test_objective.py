@@ -1,5 +1,7 @@
 """The number that a run is compared by."""
 
+import json
+
 import pytest
 from tiny_training import tiny_run, tiny_trainer
 
@@ -65,6 +67,15 @@ def test_one_measure_does_not_stand_for_another_and_none_is_made_twice(tmp_path)
     write_result(run.folder / "evaluation" / "other_2", {"other": 9, "step": 2})  # by hand, and so in no line
     measured(run.folder, [one, other], max_steps=2)
     assert (one.asked, other.asked) == (1, 1)
+
+
+def test_a_result_that_was_torn_by_a_kill_is_measured_again(tmp_path):
+    asked = Counted("bits")
+    torn = tmp_path / "run" / "evaluation" / "bits_2" / "result.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text('{"bits"')
+    measured(tmp_path / "run", [asked], max_steps=2)
+    assert asked.asked == 1 and json.loads(torn.read_text()) == {"bits": 1, "step": 2}
 
 
 def test_an_objective_that_was_not_measured_is_missed_at_the_first_measurement(tmp_path):

@@ -5,19 +5,22 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from diffusion import build, distributed, inference, restore, run_folder
-from diffusion.command import command
-from diffusion.files import made
+from diffusion.cli.command import command
+from diffusion.compute import distributed
+from diffusion.config import build, load
+from diffusion.inference import fast_network
+from diffusion.runs import naming
+from diffusion.runs.files import made
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
     evaluation = build.instantiate(config.evaluation)
-    model = restore.chosen(config, reads_data=True)
-    model = inference.ready(model, compile=config.compile, precision=config.precision)
+    model = load.chosen(config, reads_data=True)
+    model = fast_network.ready(model, compile=config.compile, precision=config.precision)
     subject = build.subject(config, model)
     evaluation.check(subject)
-    results = run_folder.holding(Path(config.checkpoint)) / "evaluation"
+    results = naming.holding(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
     distributed.say(f"Measuring {subject.model.origin} on {subject.title} into {folder}")
     with made(folder) if distributed.leads() else nullcontext():

@@ -6,16 +6,16 @@ import torch
 from omegaconf import DictConfig
 
 import unet
-from diffusion import restore
-from diffusion.command import command
-from diffusion.files import whole
+from diffusion.cli.command import command
+from diffusion.config import load
+from diffusion.runs.files import whole
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
     out = Path(config.out)
     check(out, overwrite=config.overwrite)
-    model = restore.chosen(config)
+    model = load.chosen(config)
     write(model.network, out)
     print(f"Wrote the {len(unet.export_released(model.network))} tensors of {model.origin} to {out}")
 

@@ -4,24 +4,27 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, distributed, drawing, inference, low_res, restore, run_folder
-from diffusion.command import command
+from diffusion.cli.command import command
+from diffusion.compute import distributed
+from diffusion.config import build, load
+from diffusion.inference import fast_network, image_files, low_res_input
+from diffusion.runs import naming
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
     sampler = build.instantiate(config.sampler)
-    model = restore.guided(restore.chosen(config), config.checkpoint, config.guidance)
-    model = inference.ready(model, compile=config.compile, precision=config.precision)
+    model = load.guided(load.chosen(config), config.checkpoint, config.guidance)
+    model = fast_network.ready(model, compile=config.compile, precision=config.precision)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels
     asked = {"labels": labels, "low_res": config.low_res}
-    prompts = low_res.prompts(model, **asked)
-    request = drawing.Request(prompts.at_most(config.num_images), config.batch_size, config.seed, prompts)
+    prompts = low_res_input.prompts(model, **asked)
+    request = image_files.Request(prompts.at_most(config.num_images), config.batch_size, config.seed, prompts)
 
-    samples = run_folder.holding(Path(config.checkpoint)) / "samples"
-    folder = Path(config.out) if config.out else samples / drawing.folder_name(request, model, sampler, **asked)
+    samples = naming.holding(Path(config.checkpoint)) / "samples"
+    folder = Path(config.out) if config.out else samples / image_files.folder_name(request, model, sampler, **asked)
     distributed.say(f"Drawing {request.num_images} images with {model.origin} into {folder}")
-    drawing.write(request, model, sampler, folder)
+    image_files.write(request, model, sampler, folder)
     distributed.say(f"Look at {folder / 'grid.png'}")
 
 

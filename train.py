@@ -7,10 +7,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import build, distributed, outcome, restore, run_folder
-from diffusion.command import Ended, command
-from diffusion.files import held, replace_text
-from diffusion.tracking import provenance
+from diffusion.cli.command import Ended, command
+from diffusion.compute import distributed
+from diffusion.config import build, load
+from diffusion.runs import naming, provenance, status
+from diffusion.runs.files import held, replace_text
 
 log = logging.getLogger("train")
 
@@ -18,11 +19,11 @@ log = logging.getLogger("train")
 @command(__file__)
 def main(config: DictConfig) -> Ended:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    run_folder.check_name(config.name)
+    naming.check_name(config.name)
     distributed.start(build.device_named(config.device))
-    if distributed.of_leader(lambda: outcome.finished(folder, build.plain_values(config))):
+    if distributed.of_leader(lambda: status.finished(folder, build.plain_values(config))):
         log.info("Run folder: %s, which has all its steps", folder)
-        return Ended(0, distributed.of_leader(lambda: outcome.objective_of(folder, config.objective)))
+        return Ended(0, distributed.of_leader(lambda: status.objective_of(folder, config.objective)))
     with held(folder) if distributed.leads() else nullcontext():
         return train(config, folder)
 
@@ -32,17 +33,17 @@ def train(config: DictConfig, folder: Path) -> Ended:
     log.info("Run folder: %s", folder)
     if trainer.is_divided:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
-    state = restore.begun(run, init_from=config.init_from)
+    state = load.begun(run, init_from=config.init_from)
     if distributed.leads():
         replace_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
         made_by = provenance.keep(folder, command=["python", "train.py", *HydraConfig.get().overrides.task])
         run.logger.start(folder, name=config.name, config=run.config, resume=state is not None, provenance=made_by)
     code = 1
     try:
-        with outcome.kept(folder, trainer.max_steps) as end:
+        with status.kept(folder, trainer.max_steps) as end:
             code = end.code = trainer.fit(run, state)
             if not code:
-                end.objective = distributed.of_leader(lambda: outcome.objective_of(folder, config.objective))
+                end.objective = distributed.of_leader(lambda: status.objective_of(folder, config.objective))
     finally:
         run.logger.finish(code)
     if code:

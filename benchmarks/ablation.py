@@ -13,8 +13,8 @@ from typing import Any
 import matplotlib
 import yaml
 
-from diffusion.command import clear_errors
-from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.cli.command import clear_errors
+from diffusion.runs.metrics import MetricsFile
 
 matplotlib.use("agg")
 

@@ -31,11 +31,11 @@ import torch
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from diffusion import build, restore, run_folder
-from diffusion.command import one_line
-from diffusion.config import register
-from diffusion.training import checkpoint
-from diffusion.training.checkpoint_file import FORMAT, write
+from diffusion.cli.command import one_line
+from diffusion.config import build, load
+from diffusion.config.roots import register
+from diffusion.runs import checkpoints, naming
+from diffusion.runs.checkpoint_file import FORMAT, write
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TINY = (
@@ -63,8 +63,8 @@ class Bench:
         self.trainer, run = build.training(self.config, self.run)
         self.run.mkdir()
         self.trainer.fit(run)
-        self.files = checkpoint.stored(run.checkpoints)
-        self.before, self.state = map(checkpoint.read, self.files)
+        self.files = checkpoints.stored(run.checkpoints)
+        self.before, self.state = map(checkpoints.read, self.files)
 
     def spoil(self, how: Spoil) -> Path:
         """A run folder whose newest checkpoint is spoilt."""
@@ -79,7 +79,7 @@ class Bench:
         return self.outcome(lambda: self.drawn(folder / "checkpoints" / self.files[-1].name))
 
     def drawn(self, path: Path) -> str:
-        model = restore.trained(str(path), device="cpu")
+        model = load.trained(str(path), device="cpu")
         rate = model.weights.removeprefix("ema_")
         same = model.step == self.state["step"] and equal(dict(model.network.state_dict()), self.state["ema"][rate])
         return "the same" if same else "loads wrongly"
@@ -92,14 +92,14 @@ class Bench:
         said = Warnings()
         logging.getLogger().addHandler(said)
         try:
-            state = checkpoint.newest(folder)
+            state = checkpoints.newest(folder)
         finally:
             logging.getLogger().removeHandler(said)
         assert state is not None
         if state["step"] == self.before["step"] and equal(state, self.before):
             return "the one before" if said.number == 1 else f"falls back with {said.number} warnings"
         trainer, run = build.training(self.config, folder)
-        run_folder.check_resumable(state["config"], run.config)
+        naming.check_resumable(state["config"], run.config)
         learner = trainer.learner(run)
         trainer.learner = lambda _: learner  # type: ignore[assignment, method-assign]
         trainer.fit(run, state)
@@ -296,9 +296,9 @@ def link_to_nowhere(path: Path, _: Bench) -> None:
 HOSTILE = (
     "os.system", "builtins.eval", "builtins.exec", "subprocess.Popen", "subprocess.check_output", "pathlib.Path.touch",
     "torch.load", "torch.hub.load", "shutil.rmtree", "hydra.utils.instantiate", "importlib.import_module",
-    "diffusion.command.os.system", "diffusion.training.checkpoint.save", "diffusion.build.instantiate",
-    "diffusion.files.os.mkdir", "torch.optim.os.system", "unet:os.system", "torch.optim.Optimizer.__init__",
-    "diffusion.training.metrics.replace_text", "diffusion.restore.shlex.os.mkdir",
+    "diffusion.cli.command.os.system", "diffusion.runs.checkpoints.save", "diffusion.config.build.instantiate",
+    "diffusion.runs.files.os.mkdir", "torch.optim.os.system", "unet:os.system", "torch.optim.Optimizer.__init__",
+    "diffusion.training.metrics.replace_text", "diffusion.config.load.shlex.os.mkdir",
 )  # fmt: skip
 
 

@@ -11,8 +11,11 @@ import argparse
 
 import torch
 
-from diffusion import DDIM, restore
-from diffusion.data import Digits, from_uint8, save_grid
+from diffusion import DDIM
+from diffusion.config import load
+from diffusion.data import Digits
+from diffusion.pictures.grid import save_grid
+from diffusion.pictures.pixels import from_uint8
 
 
 def arguments() -> argparse.Namespace:
@@ -26,7 +29,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    model = restore.trained(chosen.model, device="auto")
+    model = load.trained(chosen.model, device="auto")
     digits = Digits(split="test", image_size=model.shape[-1])
     x_0 = from_uint8(digits.pixels[: chosen.images]).to(model.device)
     condition = {} if model.classes is None else {"y": digits.labels[: chosen.images].to(model.device)}

@@ -34,10 +34,9 @@ from typing import Any, NamedTuple
 import torch
 import torch._dynamo  # what train.py imports is imported once, for all lives
 
-import diffusion.build  # noqa: F401
-from diffusion import outcome
-from diffusion.tracking.metrics_file import MetricsFile
-from diffusion.training import checkpoint
+import diffusion.config.build  # noqa: F401
+from diffusion.runs import checkpoints, status
+from diffusion.runs.metrics import MetricsFile
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 STEPS = 40
@@ -167,7 +166,7 @@ def killed_while_saving(life: Life, pace: Pace, chance: random.Random) -> bool:
     folder, after = life.run / "checkpoints", chance.randrange(STEPS)
 
     def half_written() -> bool:
-        return any(checkpoint.step_of(path) > after for path in folder.glob("step_*.partial"))
+        return any(checkpoints.step_of(path) > after for path in folder.glob("step_*.partial"))
 
     while life.wait(half_written):
         time.sleep(chance.uniform(0, 0.005))
@@ -229,7 +228,7 @@ def difference(run: Path, whole: Path) -> str:
     left = [path.name for path in run.rglob("*") if re.search(r"partial|tmp|damaged", path.name)]
     if left:
         return f"left {', '.join(left)}"
-    told = outcome.read(run)
+    told = status.read(run)
     if (told.get("state"), told.get("step")) != ("finished", STEPS):
         return f"outcome {told}"
     if lines(run) != lines(whole):
@@ -242,7 +241,7 @@ def difference(run: Path, whole: Path) -> str:
     ]
     if names[0] != names[1]:
         return f"files {names[0]} instead of {names[1]}"
-    states = [checkpoint.find(folder) for folder in (run, whole)]
+    states = [checkpoints.find(folder) for folder in (run, whole)]
     unlike = [part for part in states[1] if not equal(states[0].get(part), states[1][part])]
     return f"{', '.join(unlike)} differ" if unlike else ""
 

@@ -12,11 +12,15 @@ from collections.abc import Callable
 
 import torch
 
-from diffusion import DDIM, Ancestral, agreement, restore
-from diffusion.data import Digits, from_uint8, save_grid
+from diffusion import DDIM, Ancestral
+from diffusion.config import load, preflight
+from diffusion.data import Digits
+from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.evaluation.neighbours import variety
 from diffusion.evaluation.recogniser import recognised, trained_recogniser
-from diffusion.samplers import ClassifierGuidance, Sampler, draw
+from diffusion.pictures.grid import save_grid
+from diffusion.pictures.pixels import from_uint8
+from diffusion.samplers import Sampler, draw
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "ancestral": Ancestral,
@@ -39,8 +43,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    model, classifier = (restore.trained(path, device="auto") for path in (chosen.model, chosen.classifier))
-    agreement.check_guides(classifier, model, chosen.classifier)
+    model, classifier = (load.trained(path, device="auto") for path in (chosen.model, chosen.classifier))
+    preflight.check_guides(classifier, model, chosen.classifier)
     sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
     y = torch.arange(chosen.images, device=model.device) % 10
     real = Digits(image_size=model.shape[-1])

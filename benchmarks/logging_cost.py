@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from diffusion import build, config
-from diffusion.data import save_picture
+from diffusion.config import build, roots
+from diffusion.pictures.grid import save_picture
 from diffusion.training import Run, Trainer
-from diffusion.training.averages import Averages
 from diffusion.training.loop import Loop
+from diffusion.training.running_means import Averages
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -75,7 +75,7 @@ def pair(loop: Loop, steps: int, *, logged_first: bool) -> tuple[Spent, Spent]:
 
 @contextmanager
 def run_in(folder: Path, overrides: list[str]) -> Iterator[tuple[Trainer, Run]]:
-    config.register()
+    roots.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         wanted = compose(
             "train", ["name=cost", "logger.mode=offline", "logger.group=null", f"runs={folder}", *overrides]

@@ -21,8 +21,8 @@ from race import machine
 from recipe import recipe
 from train_step import step_of
 
-from diffusion.command import clear_errors
-from diffusion.speed import seconds
+from diffusion.cli.command import clear_errors
+from diffusion.compute.flops import seconds
 from diffusion.training.throughput import memory
 
 

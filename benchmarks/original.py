@@ -20,7 +20,7 @@ from recipe import Recipe
 from torch import Tensor
 
 import unet
-from diffusion.losses import example_from
+from diffusion.losses.losses import example_from
 
 MEANS = {"Epsilon": "EPSILON", "Start": "START_X", "Previous": "PREVIOUS_X"}
 VARIANCES = {

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.training import checkpoint
+from diffusion.runs import checkpoints
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 SETTINGS = (
@@ -68,7 +68,7 @@ def trained(place: Path, name: str, eps: str, steps: int) -> dict[str, Any]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
-    return checkpoint.find(place / "run")
+    return checkpoints.find(place / "run")
 
 
 def apart(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:

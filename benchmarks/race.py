@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from diffusion.speed import matmul_speed, seconds
+from diffusion.compute.flops import matmul_speed, seconds
 
 COLUMNS = "ms/step    best  spread  images/s  TFLOP/s  of peak     GB   speed"
 

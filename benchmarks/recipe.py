@@ -10,9 +10,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from diffusion import GaussianDiffusion, build, restore
-from diffusion.config import register
-from diffusion.speed import flops
+from diffusion import GaussianDiffusion
+from diffusion.compute.flops import flops
+from diffusion.config import build, load
+from diffusion.config.roots import register
 from diffusion.training import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -49,7 +50,7 @@ def recipe(overrides: list[str]) -> Recipe:
         config = hydra.compose("train", [*overrides, "name=benchmark"])
     device = build.device_named(config.device)
     diffusion, trainer = build.instantiate(config.diffusion), build.instantiate(config.train)
-    shape = restore.shape_of(config)
+    shape = load.shape_of(config)
     classes = None if OmegaConf.is_missing(config.model, "num_classes") else config.model.num_classes
     torch.manual_seed(0)
     network = build.model(config.model, diffusion, shape=shape, num_classes=classes).to(device)

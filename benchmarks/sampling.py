@@ -20,9 +20,9 @@ from race import Contestant, machine, race, report
 from recipe import Recipe, recipe
 from torch import Tensor
 
-from diffusion import build
-from diffusion.command import clear_errors
-from diffusion.inference import Ready
+from diffusion.cli.command import clear_errors
+from diffusion.config import build
+from diffusion.inference.fast_network import Ready
 from diffusion.samplers import Sampler, kept_steps
 
 

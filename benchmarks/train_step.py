@@ -20,9 +20,9 @@ from original import Original, require_same
 from race import Contestant, machine, race, report
 from recipe import Recipe, recipe
 
-from diffusion.command import clear_errors
+from diffusion.cli.command import clear_errors
+from diffusion.compute.flops import TRAINING
 from diffusion.data import Batch
-from diffusion.speed import TRAINING
 
 
 def arguments() -> argparse.Namespace:

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from diffusion import Ancestral, restore
-from diffusion.data import Digits, Prompts, downsampled, from_uint8, save_picture
-from diffusion.drawing import Request, drawn
+from diffusion import Ancestral
+from diffusion.config import load
+from diffusion.data import Digits, Prompts, downsampled
+from diffusion.inference.image_files import Request, drawn
+from diffusion.pictures.grid import save_picture
+from diffusion.pictures.pixels import from_uint8
 
 
 def arguments() -> argparse.Namespace:
@@ -39,7 +42,7 @@ def sharpness(x: Tensor) -> float:
 
 def main() -> None:
     chosen = arguments()
-    model = restore.trained(chosen.model, device="auto")
+    model = load.trained(chosen.model, device="auto")
     if model.low_res_size is None:
         raise SystemExit(f"{chosen.model} enlarges no images; train one: python train.py experiment=digits_upsample")
     digits = Digits(split="test", image_size=model.shape[-1])

@@ -15,7 +15,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.runs.metrics import MetricsFile
 
 ROOT = Path(__file__).parents[1]
 TINY = ("train=debug", "data.image_size=8", "sampler.steps=2", "train.preview.images=2", "device=cpu")

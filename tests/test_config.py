@@ -18,11 +18,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from PIL import Image
 
-from diffusion import build
-from diffusion.command import check_known, one_line
-from diffusion.config import register
-from diffusion.targets import check_target
-from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.cli.command import check_known, one_line
+from diffusion.config import build
+from diffusion.config.roots import register
+from diffusion.config.trust import check_target
+from diffusion.runs.metrics import MetricsFile
 
 HERE = Path(__file__).parent
 CONF = HERE.parent / "conf"
@@ -313,13 +313,13 @@ FOREIGN = [
     "subprocess.Popen",
     "os",
     "diffusionist.Linear",
-    "diffusion.build.hydra.utils.instantiate",
-    "diffusion.build.instantiate",
-    "diffusion.training.checkpoint_file.os.mkdir",
-    "diffusion.training.checkpoint.Path.mkdir",
-    "diffusion.training.checkpoint.save",
-    "diffusion.training.checkpoint_file.zipfile.ZipFile",
-    "diffusion.training.checkpoint.Path",
+    "diffusion.config.build.hydra.utils.instantiate",
+    "diffusion.config.build.instantiate",
+    "diffusion.runs.checkpoint_file.os.mkdir",
+    "diffusion.runs.checkpoints.Path.mkdir",
+    "diffusion.runs.checkpoints.save",
+    "diffusion.runs.checkpoint_file.zipfile.ZipFile",
+    "diffusion.runs.checkpoints.Path",
     "unet.unet.torch.load",
     "unet.load_released",
     "torch.optim.Optimizer.load_state_dict",

@@ -10,9 +10,9 @@ import hydra
 import pytest
 import torch
 
-from diffusion import build
-from diffusion.config import register
-from diffusion.trained import Trained
+from diffusion.config import build
+from diffusion.config.roots import register
+from diffusion.inference.trained import Trained
 
 ROOT = Path(__file__).parents[1]
 FID_NEEDS = r"train\.evaluations\.fid\.features\.weights" if find_spec("torch_fidelity") else "type: pip install"

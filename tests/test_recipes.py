@@ -7,22 +7,22 @@ import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 
-from diffusion import build, restore
-from diffusion.config import register
-from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.config import build, load
+from diffusion.config.roots import register
+from diffusion.runs.metrics import MetricsFile
 
 CONF = Path(__file__).parents[1] / "conf"
 
 UNET = "unet.unet.UNet"
-SCHEDULES = {"linear": "diffusion.schedules.Linear", "cosine": "diffusion.schedules.Cosine"}
-LEARNED, FIXED = "diffusion.variances.LearnedRange", "diffusion.variances.FixedLarge"
-UNIFORM, BY_LOSS = "diffusion.schedule_samplers.Uniform", "diffusion.schedule_samplers.LossSecondMoment"
-SIMPLE = {"_target_": "diffusion.losses.Simple"}
-BOUND = {"_target_": "diffusion.losses.VLB", "weight": 1.0}
+SCHEDULES = {"linear": "diffusion.process.schedules.Linear", "cosine": "diffusion.process.schedules.Cosine"}
+LEARNED, FIXED = "diffusion.denoiser.variances.LearnedRange", "diffusion.denoiser.variances.FixedLarge"
+UNIFORM, BY_LOSS = "diffusion.losses.schedule_samplers.Uniform", "diffusion.losses.schedule_samplers.LossSecondMoment"
+SIMPLE = {"_target_": "diffusion.losses.losses.Simple"}
+BOUND = {"_target_": "diffusion.losses.losses.VLB", "weight": 1.0}
 
 
 def hybrid(vlb_weight):
-    return {"_target_": "diffusion.losses.Hybrid", "vlb_weight": vlb_weight}
+    return {"_target_": "diffusion.losses.losses.Hybrid", "vlb_weight": vlb_weight}
 
 
 # What the flags of a recipe mean; what a recipe does not give is the original's default.
@@ -150,9 +150,9 @@ def test_a_recipe_is_the_published_one(compose, name):
     diffusion = OmegaConf.to_container(config.diffusion)
     assert diffusion.pop("schedule")["_target_"] == SCHEDULES[schedule]
     assert diffusion == {
-        "_target_": "diffusion.gaussian.GaussianDiffusion",
+        "_target_": "diffusion.denoiser.gaussian.GaussianDiffusion",
         "steps": steps,
-        "prediction": {"_target_": "diffusion.predictions.Epsilon"},
+        "prediction": {"_target_": "diffusion.denoiser.predictions.Epsilon"},
         "variance": {"_target_": variance},
         "loss": loss,
         "rescale_times": rescale_times,
@@ -164,7 +164,7 @@ def test_a_recipe_is_the_published_one(compose, name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_network_has_the_published_number_of_parameters(compose, name):
     config = compose(f"experiment={name}")
-    diffusion, shape = build.instantiate(config.diffusion), restore.shape_of(config)
+    diffusion, shape = build.instantiate(config.diffusion), load.shape_of(config)
     with torch.device("meta"):
         network = build.model(config.model, diffusion, shape=shape, num_classes=config.model.num_classes)
     assert sum(parameter.numel() for parameter in network.parameters()) == RECIPES[name][-1]
@@ -195,5 +195,6 @@ def test_a_recipe_trains_at_reduced_width(compose, tmp_path, name):
     # The first step of AdamW moves a weight that has a gradient by the learning rate, whatever the gradient's size.
     assert (after - before).abs().max().item() == pytest.approx(config.train.optimizer.lr, rel=0.01)
     assert {"mse", "vb"} & line.keys() == {
-        "diffusion.losses.Simple": {"mse"}, "diffusion.losses.VLB": {"vb"}, "diffusion.losses.Hybrid": {"mse", "vb"},
+        "diffusion.losses.losses.Simple": {"mse"}, "diffusion.losses.losses.VLB": {"vb"},
+        "diffusion.losses.losses.Hybrid": {"mse", "vb"},
     }[config.diffusion.loss._target_]  # fmt: skip

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 import unet
-from diffusion import build, restore
-from diffusion.config import register
+from diffusion.config import build, load
+from diffusion.config.roots import register
+from diffusion.runs import checkpoints
 from diffusion.samplers import Ancestral, draw
-from diffusion.training import checkpoint
 
 ROOT = Path(__file__).parents[1]
 NARROW = ("model.base_channels=16", "model.norm_groups=8", "model.blocks_per_level=1")
@@ -39,7 +39,7 @@ def network(compose):
         built = build.model(
             config.model,
             build.instantiate(config.diffusion),
-            shape=restore.shape_of(config),
+            shape=load.shape_of(config),
             num_classes=config.model.num_classes,
         )
         chance = torch.Generator().manual_seed(0)
@@ -65,7 +65,7 @@ def run(script, *overrides):
 def test_an_experiment_says_what_a_released_file_is(compose, network, tmp_path, name):
     original = network(*CONDITIONAL).eval()
     unet.save_released(original, tmp_path / name)
-    model = restore.chosen(compose("sample", f"checkpoint={tmp_path / name}", "device=cpu", *CONDITIONAL))
+    model = load.chosen(compose("sample", f"checkpoint={tmp_path / name}", "device=cpu", *CONDITIONAL))
     assert (model.shape, model.classes, model.origin) == ((3, 16, 16), ["0", "1", "2"], "weights")
     assert len(model.diffusion.process) == 4000
     y = torch.tensor([2, 0])
@@ -83,16 +83,16 @@ def test_a_released_file_needs_an_experiment(compose, network, tmp_path):
     path = tmp_path / "model.pt"
     unet.save_released(network(*BASELINE), path)
     with pytest.raises(ValueError, match=r"weights alone.*experiment=\.\.\. \(one of cifar10_hybrid, "):
-        restore.chosen(compose("sample", f"checkpoint={path}"))
+        load.chosen(compose("sample", f"checkpoint={path}"))
     with pytest.raises(ValueError, match=r"one set of weights; leave ema=0\.9 out"):
-        restore.chosen(compose("sample", f"checkpoint={path}", "ema=0.9", *BASELINE))
+        load.chosen(compose("sample", f"checkpoint={path}", "ema=0.9", *BASELINE))
 
 
 def test_a_file_of_another_recipe_says_which(compose, network, tmp_path):
     path = tmp_path / "model.pt"
     unet.save_released(network(*CONDITIONAL), path)
     with pytest.raises(ValueError, match=r"out\.2\.weight has shape \(6, .* set model\.num_classes=3") as caught:
-        restore.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
+        load.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
     assert "\n" not in str(caught.value)
 
 
@@ -101,14 +101,14 @@ def test_the_state_of_an_optimizer_is_refused(compose, tmp_path):
     torch.save({"state": {0: {"step": torch.zeros(())}}, "param_groups": [{"lr": 1e-4, "params": [0]}]}, path)
     for overrides in ((), BASELINE):
         with pytest.raises(ValueError, match=r"optimizer; give the file model\*\.pt or ema_\*\.pt"):
-            restore.chosen(compose("sample", f"checkpoint={path}", *overrides))
+            load.chosen(compose("sample", f"checkpoint={path}", *overrides))
 
 
 def test_our_own_checkpoint_takes_no_experiment(compose, tmp_path):
     parts = {key: {} for key in ("model", "ema", "optimizer", "scaler", "schedule_sampler", "averages", "config")}
-    path = checkpoint.save(tmp_path, {"step": 1, **parts}, keep=1, keep_every=None)
+    path = checkpoints.save(tmp_path, {"step": 1, **parts}, keep=1, keep_every=None)
     with pytest.raises(ValueError, match="describes its own network; leave out model, diffusion, data, train"):
-        restore.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
+        load.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
 
 
 def test_a_run_started_from_weights_begins_with_them(compose, network, tmp_path):
@@ -122,18 +122,18 @@ def test_a_run_started_from_weights_begins_with_them(compose, network, tmp_path)
         "logger.mode=disabled", "device=cpu",
     )  # fmt: skip
     for ema in ("off", "null"):
-        model = restore.chosen(compose("sample", f"checkpoint={tmp_path / 'new'}", f"ema={ema}"))
+        model = load.chosen(compose("sample", f"checkpoint={tmp_path / 'new'}", f"ema={ema}"))
         exported = unet.export_released(model.network)
         assert all(torch.equal(exported[name], tensor) for name, tensor in original.items())
 
     again = network(*digits)
     again.head[-1].weight.data.zero_()
-    restore.start_from(again, str(tmp_path / "new"), model={})
+    load.start_from(again, str(tmp_path / "new"), model={})
     assert all(torch.equal(tensor, original[name]) for name, tensor in unet.export_released(again).items())
 
     other = {"heads": 1, "dropout": 0.5, "num_classes": 3, "attention_resolutions": [16, 8, 4]}
     with pytest.raises(ValueError, match=r"weights of another network; set 'model.attention_resolutions=.*model.heads"):
-        restore.start_from(again, str(tmp_path / "new"), model=other)
+        load.start_from(again, str(tmp_path / "new"), model=other)
 
     said = run("export.py", f"checkpoint={tmp_path / 'new'}", f"out={tmp_path / 'new.safetensors'}")
     assert f"{len(original)} tensors" in said
@@ -146,4 +146,4 @@ def test_weights_that_do_not_fit_do_not_start_a_run(network, tmp_path):
     path = tmp_path / "old.pt"
     unet.save_released(network(*BASELINE), path)
     with pytest.raises(ValueError, match=r"label_emb\.weight does not occur in the file .* model\.num_classes=null"):
-        restore.start_from(network(*CONDITIONAL), str(path), model={})
+        load.start_from(network(*CONDITIONAL), str(path), model={})

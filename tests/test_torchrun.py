@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from diffusion import outcome
-from diffusion.tracking.metrics_file import MetricsFile
-from diffusion.training import checkpoint
+from diffusion.runs import checkpoints, status
+from diffusion.runs.metrics import MetricsFile
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -87,10 +86,8 @@ def test_torchrun_starts_those_again_of_whom_one_was_killed(tmp_path):
     process.send_signal(signal.SIGTERM)
     said = ended(process, 30)
     assert "Stopped by a signal, all steps saved" in said
-    last = checkpoint.last_step(tmp_path / "runs" / "run" / "checkpoints")
-    assert (
-        logged(tmp_path) == list(range(1, last + 1)) and outcome.read(tmp_path / "runs" / "run")["state"] == "stopped"
-    )
+    last = checkpoints.last_step(tmp_path / "runs" / "run" / "checkpoints")
+    assert logged(tmp_path) == list(range(1, last + 1)) and status.read(tmp_path / "runs" / "run")["state"] == "stopped"
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")
@@ -102,7 +99,7 @@ def test_one_that_is_killed_takes_all_down_at_once(tmp_path):
     said = ended(process, 60)
     assert time.monotonic() - begun < 20 and process.returncode != 0
     assert "Traceback" not in said.partition("torch/distributed/elastic")[0], "what torchrun says comes after"
-    assert checkpoint.last_step(tmp_path / "runs" / "run" / "checkpoints") == logged(tmp_path)[-1], "no step is lost"
+    assert checkpoints.last_step(tmp_path / "runs" / "run" / "checkpoints") == logged(tmp_path)[-1], "no step is lost"
 
 
 def test_a_sweep_takes_all_processes_from_run_to_run(tmp_path):

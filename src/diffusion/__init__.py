@@ -6,14 +6,14 @@ import os
 # ten times slower as soon as any other process uses a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from diffusion.gaussian import GaussianDiffusion, Reverse
-from diffusion.losses import VLB, Classification, Hybrid, Simple
-from diffusion.predictions import Epsilon, Previous, Start, Velocity
-from diffusion.process import ForwardProcess
+from diffusion.denoiser.gaussian import GaussianDiffusion, Reverse
+from diffusion.denoiser.predictions import Epsilon, Previous, Start, Velocity
+from diffusion.denoiser.variances import FixedLarge, FixedSmall, Learned, LearnedRange
+from diffusion.losses.losses import VLB, Classification, Hybrid, Simple
+from diffusion.losses.schedule_samplers import LossSecondMoment, Uniform
+from diffusion.process.chain import ForwardProcess
+from diffusion.process.schedules import Cosine, Linear
 from diffusion.samplers import DDIM, Ancestral, kept_steps
-from diffusion.schedule_samplers import LossSecondMoment, Uniform
-from diffusion.schedules import Cosine, Linear
-from diffusion.variances import FixedLarge, FixedSmall, Learned, LearnedRange
 
 __all__ = [
     "DDIM", "VLB", "Ancestral", "Classification", "Cosine", "Epsilon", "FixedLarge", "FixedSmall", "ForwardProcess",

@@ -9,10 +9,10 @@ from golden_cases import assert_golden, cases, tensors
 from golden_objects import SCHEDULES, diffusion_of
 
 from diffusion import DDIM, Ancestral, LossSecondMoment, Uniform, kept_steps
-from diffusion.bound import discretized_log_probability, normal_kl
-from diffusion.evaluation.whole_bound import bound
-from diffusion.losses import example_from
-from diffusion.samplers.guidance import shift_mean, shift_score
+from diffusion.denoiser.guidance import shift_mean, shift_score
+from diffusion.losses.bound import discretized_log_probability, normal_kl
+from diffusion.losses.losses import example_from
+from diffusion.losses.whole_bound import bound
 
 
 @pytest.mark.parametrize("case, inputs, expected", cases(1, "schedule_tables"))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diffusion.compute.memory_layout import at_once
 from diffusion.data import reading, stream
 from diffusion.data.images import Images
-from diffusion.data.pixels import from_uint8
-from diffusion.transfer import at_once
+from diffusion.pictures.pixels import from_uint8
 
 
 class Batch(NamedTuple):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffusion.data import reading
 from diffusion.data.images import Images
-from diffusion.files import whole
+from diffusion.runs.files import whole
 
 PIECE_BYTES = 2**20
 PIECES_CHECKED = 256

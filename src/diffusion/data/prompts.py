@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from diffusion.data.pictures import grid
+from diffusion.pictures.grid import grid
 
 TILES = 12
 

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from diffusion.randomness import generator
+from diffusion.compute.randomness import generator
 
 
 def indices(positions: range, *, length: int, seed: int) -> Tensor:

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from diffusion.compute.randomness import generator
 from diffusion.data.images import UNLABELLED, Resident
-from diffusion.data.pixels import to_uint8
 from diffusion.data.preparation import require_channels
-from diffusion.randomness import generator
+from diffusion.pictures.pixels import to_uint8
 
 
 class Synthetic(Resident):

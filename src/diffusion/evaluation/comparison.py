@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from diffusion.compute.randomness import generator
 from diffusion.evaluation import measures
 from diffusion.evaluation.features import Seen
 from diffusion.evaluation.measures import Value
-from diffusion.randomness import generator
 
 
 def comparison(

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion import distributed
-from diffusion.data import Images, from_uint8
-from diffusion.evaluation import kept, recogniser
+from diffusion.compute import distributed
+from diffusion.data import Images
+from diffusion.evaluation import recogniser, result_cache
 from diffusion.evaluation.subject import Subject, spread_over
+from diffusion.pictures.pixels import from_uint8
 
 TAUGHT = 50_000  # images that a recogniser learns from at most
 LOOKED_AT = 64
@@ -91,26 +92,26 @@ class Recogniser(Features):
             maps, logits = recogniser.seen(network, from_uint8(pixels.to(device)))
             return Seen(maps.mean((2, 3)).cpu(), logits.cpu())
 
-        return Extractor(see, kept.fingerprint(*(state or {}).values()))
+        return Extractor(see, result_cache.fingerprint(*(state or {}).values()))
 
 
-def learned(subject: Subject, images: Images, cache: Path) -> kept.Arrays:
+def learned(subject: Subject, images: Images, cache: Path) -> result_cache.Arrays:
     """The weights of a recogniser of the images, from where they are kept or trained."""
     recipe = (recogniser.WIDTHS, recogniser.STEPS, recogniser.BATCH, recogniser.RATE)
-    path = cache / f"recogniser_{subject.training_slug}_{kept.fingerprint(contents(images), recipe)}.npz"
-    if (known := kept.read(path)) is not None:
-        kept.say(f"Using the recogniser in {path}")
+    path = cache / f"recogniser_{subject.training_slug}_{result_cache.fingerprint(contents(images), recipe)}.npz"
+    if (known := result_cache.read(path)) is not None:
+        result_cache.say(f"Using the recogniser in {path}")
         return known
-    kept.say(f"Training a recogniser of {subject.training_title}, kept in {path}")
+    result_cache.say(f"Training a recogniser of {subject.training_title}, kept in {path}")
     pixels, labels = images.read(spread_over(len(images), TAUGHT))
     x, y = (tensor.to(subject.model.device) for tensor in (from_uint8(pixels), labels))
     network = recogniser.trained_recogniser(x, y, num_classes=len(images.classes or ()), seed=0)
     state = {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
-    kept.keep(path, state)
+    result_cache.keep(path, state)
     return state
 
 
 def contents(images: Images) -> str:
     """A fingerprint of the set: its size, its classes, and a few of its images."""
     pixels, labels = images.read(spread_over(len(images), LOOKED_AT))
-    return kept.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))
+    return result_cache.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from diffusion.evaluation import kept
+from diffusion.evaluation import result_cache
 from diffusion.evaluation.features import Extractor, Features, Seen
 from diffusion.evaluation.subject import Subject
 
@@ -47,7 +47,7 @@ class Inception(Features):
             return Seen(features.cpu(), logits.cpu())
 
         state = network.state_dict()
-        return Extractor(see, kept.fingerprint(*(weight.cpu().numpy() for weight in state.values())))
+        return Extractor(see, result_cache.fingerprint(*(weight.cpu().numpy() for weight in state.values())))
 
     @cached_property
     def network(self) -> Any:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffusion import distributed
-from diffusion.bound import prior_term
+from diffusion.compute import distributed
+from diffusion.compute.randomness import generator, normal
+from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.evaluation.plots import plot_terms
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, spread_over, write_result
-from diffusion.evaluation.whole_bound import Bound, gathered, terms
-from diffusion.gaussian import GaussianDiffusion
-from diffusion.randomness import generator, normal
+from diffusion.losses.bound import prior_term
+from diffusion.losses.whole_bound import Bound, gathered, terms
 from diffusion.samplers import kept_steps
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.randomness import generator
+from diffusion.compute.randomness import generator
 
 SUBSETS = 100
 SUBSET = 1000

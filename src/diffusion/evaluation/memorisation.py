@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from diffusion import distributed
-from diffusion.data import Images, save_picture
-from diffusion.drawing import name_of
-from diffusion.evaluation import kept, reference, samples
+from diffusion.compute import distributed
+from diffusion.data import Images
+from diffusion.evaluation import reference, result_cache, samples
 from diffusion.evaluation.features import Extractor, Features
 from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs
 from diffusion.evaluation.plots import plot_novelty
@@ -22,6 +21,8 @@ from diffusion.evaluation.subject import (
     spread_over,
     write_result,
 )
+from diffusion.inference.image_files import name_of
+from diffusion.pictures.grid import save_picture
 from diffusion.samplers import Sampler
 
 
@@ -36,7 +37,7 @@ class Memorisation(Evaluation):
     """
 
     def __init__(
-        self, *, sampler: Sampler, features: Features, num_images: int = 500, cache: str = kept.FOLDER
+        self, *, sampler: Sampler, features: Features, num_images: int = 500, cache: str = result_cache.FOLDER
     ) -> None:
         if num_images < 1:
             raise ValueError(f"evaluation.num_images={num_images} must be at least 1")

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data import Images, from_uint8, grid
+from diffusion.data import Images
 from diffusion.evaluation.neighbours import Nearest, nearest
+from diffusion.pictures.grid import grid
+from diffusion.pictures.pixels import from_uint8
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = 10

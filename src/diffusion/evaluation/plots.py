@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffusion.evaluation.novelty import Novelty
-from diffusion.figures import figure
+from diffusion.pictures.plots import figure
 
 SIZE = (6.4, 4.0)
 DPI = 150

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion import distributed
-from diffusion.data import Images, Prompts, from_uint8, save_picture
-from diffusion.drawing import name_of
-from diffusion.evaluation import kept, reference, samples
+from diffusion.compute import distributed
+from diffusion.data import Images, Prompts
+from diffusion.evaluation import reference, result_cache, samples
 from diffusion.evaluation.comparison import comparison, listed, named
 from diffusion.evaluation.features import Extractor, Features, Seen
 from diffusion.evaluation.measures import Value
@@ -26,6 +25,9 @@ from diffusion.evaluation.subject import (
     spread_over,
     write_result,
 )
+from diffusion.inference.image_files import name_of
+from diffusion.pictures.grid import save_picture
+from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers import Sampler
 
 SHOWN = 100
@@ -64,7 +66,7 @@ class Quality(Evaluation):
         metrics: tuple[str, ...] | None = None,
         reference: str = "train",
         neighbours: int = NEIGHBOURS,
-        cache: str = kept.FOLDER,
+        cache: str = result_cache.FOLDER,
     ) -> None:
         self.sampler, self.features, self.num_images = sampler, features, num_images
         self.metrics = tuple(features.metrics.values()) if metrics is None else tuple(metrics)

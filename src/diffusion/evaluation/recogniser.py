@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusion.randomness import seed_of
+from diffusion.compute.randomness import seed_of
 
 WIDTHS = (32, 32, 64)
 MAP = 4

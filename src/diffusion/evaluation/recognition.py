@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffusion import distributed
-from diffusion.data import Prompts, from_uint8, save_picture, to_uint8
-from diffusion.drawing import name_of
+from diffusion.compute import distributed
+from diffusion.data import Prompts
 from diffusion.evaluation import samples
 from diffusion.evaluation.neighbours import flat, variety
 from diffusion.evaluation.novelty import Novelty, closest_to_farthest, novelty, pairs
 from diffusion.evaluation.plots import plot_novelty
 from diffusion.evaluation.recogniser import recognised, trained_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
+from diffusion.inference.image_files import name_of
+from diffusion.pictures.grid import save_picture
+from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.samplers import Sampler
 
 SHOWN = 200

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffusion import distributed
+from diffusion.compute import distributed
 from diffusion.data import Images
 from diffusion.data.reading import in_order
-from diffusion.evaluation import kept
+from diffusion.evaluation import result_cache
 from diffusion.evaluation.features import Extractor, Features, contents
 from diffusion.evaluation.subject import slug
 
@@ -36,15 +36,15 @@ def parts(
     """
     if extractor.fingerprint is None:
         return seen(images, numbers, extractor)
-    key = kept.fingerprint(contents(images), extractor.fingerprint, list(numbers))
+    key = result_cache.fingerprint(contents(images), extractor.fingerprint, list(numbers))
     path = cache / f"features_{features.name}_{slug(title)}_{len(numbers)}_{key}.npz"
-    known = kept.read(path) if distributed.leads() else None
+    known = result_cache.read(path) if distributed.leads() else None
     if distributed.gathered(known is not None)[0]:
-        kept.say(f"Using the features of {len(numbers)} images of {title} in {path}")
+        result_cache.say(f"Using the features of {len(numbers)} images of {title} in {path}")
         return [] if known is None else [torch.from_numpy(known["features"])]
-    kept.say(f"Computing the features of {len(numbers)} images of {title}, kept in {path}")
+    result_cache.say(f"Computing the features of {len(numbers)} images of {title}, kept in {path}")
     mine = list(seen(images, distributed.share(numbers), extractor))
     whole = [part for share in distributed.gathered(mine) for part in share]
     if distributed.leads():
-        kept.keep(path, {"features": torch.cat(whole).numpy()})
+        result_cache.keep(path, {"features": torch.cat(whole).numpy()})
     return whole

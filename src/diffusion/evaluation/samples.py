@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffusion import distributed
-from diffusion.data import Prompts, to_uint8
-from diffusion.drawing import Request, check_finite, drawn
+from diffusion.compute import distributed
+from diffusion.data import Prompts
 from diffusion.evaluation.subject import Subject
+from diffusion.inference.image_files import Request, check_finite, drawn
+from diffusion.pictures.pixels import to_uint8
 from diffusion.samplers import Sampler
 
 

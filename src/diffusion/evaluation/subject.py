@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.agreement import numbers_of
-from diffusion.data import Images, Prompts, from_uint8
-from diffusion.files import replace_text
-from diffusion.trained import Trained
+from diffusion.config.preflight import numbers_of
+from diffusion.data import Images, Prompts
+from diffusion.inference.trained import Trained
+from diffusion.pictures.pixels import from_uint8
+from diffusion.runs.files import replace_text
 
 
 class Examples(NamedTuple):

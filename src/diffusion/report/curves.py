@@ -8,7 +8,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from diffusion.report.axes import SMALLEST, Axis, brief, upright
-from diffusion.report.measures import smooth
+from diffusion.runs.metric_direction import smooth
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 230, 42, 6, 10, 24
 MOST_POINTS = 300

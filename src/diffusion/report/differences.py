@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from diffusion.report.runs import Run, one_line
-from diffusion.run_folder import flat, same_experiment
+from diffusion.runs.naming import flat, same_experiment
 
 # Follow from other settings, and would only say them twice.
 DERIVED = (

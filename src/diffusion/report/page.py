@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from diffusion.files import whole
 from diffusion.report.curves import Plot
 from diffusion.report.differences import NONE, Group, groups
 from diffusion.report.pictures import at_last_common_step, packed
@@ -18,6 +17,7 @@ from diffusion.report.plots import sections
 from diffusion.report.reproduction import reproduction
 from diffusion.report.runs import Run, read
 from diffusion.report.table import Cell, Column, columns, over_seeds
+from diffusion.runs.files import whole
 
 
 def write_page(folders: Sequence[Path], out: Path) -> None:

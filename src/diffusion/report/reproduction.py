@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diffusion.report.differences import short_names
 from diffusion.report.runs import Run
-from diffusion.run_folder import argument
+from diffusion.runs.naming import argument
 
 
 def reproduction(runs: Sequence[Run]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from diffusion.report.measures import aside, lower_is_better
-from diffusion.run_folder import flat
+from diffusion.runs.metric_direction import aside, lower_is_better
+from diffusion.runs.naming import flat
 
 
 class Point(NamedTuple):

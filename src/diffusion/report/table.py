@@ -9,8 +9,8 @@ from statistics import median, stdev
 from typing import NamedTuple
 
 from diffusion.report.differences import NONE, Group, differing, groups, settings, short, short_names, unlike
-from diffusion.report.measures import best, comparable, tenths
 from diffusion.report.runs import Run
+from diffusion.runs.metric_direction import best, comparable, tenths
 
 
 class Cell(NamedTuple):

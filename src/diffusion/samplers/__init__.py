@@ -1,7 +1,7 @@
 """Solvers that turn noise into images."""
 
+from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.samplers.ancestral import Ancestral
-from diffusion.samplers.classifier_guidance import ClassifierGuidance
 from diffusion.samplers.ddim import DDIM
 from diffusion.samplers.draw import draw
 from diffusion.samplers.sampler import Sampler, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from diffusion.samplers.guidance import shift_mean
+from diffusion.denoiser.guidance import shift_mean
 from diffusion.samplers.sampler import Sampler, Step
 
 

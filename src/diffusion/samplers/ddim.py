@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from diffusion.gaussian import GaussianDiffusion, Transform
-from diffusion.samplers.guidance import shift_score
+from diffusion.denoiser.gaussian import GaussianDiffusion, Transform
+from diffusion.denoiser.guidance import shift_score
 from diffusion.samplers.sampler import Network, Sampler, Step, times_for
 
 

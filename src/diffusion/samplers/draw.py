@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from diffusion.gaussian import GaussianDiffusion
-from diffusion.randomness import generator, normal
+from diffusion.compute.randomness import generator, normal
+from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.samplers.sampler import Network, Sampler
 
 

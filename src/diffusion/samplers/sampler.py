@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.gaussian import GaussianDiffusion, Transform
-from diffusion.process import ForwardProcess
+from diffusion.denoiser.gaussian import GaussianDiffusion, Transform
+from diffusion.process.chain import ForwardProcess
 from diffusion.samplers.spacing import kept_steps
 
 Network = Callable[..., Tensor]

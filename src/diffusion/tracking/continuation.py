@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffusion.files import replace_text
-from diffusion.tracking.metrics_file import MetricsFile
+from diffusion.runs.files import replace_text
+from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking.torn import mend
 
 NOTHING = -1  # the last step of a run that has none

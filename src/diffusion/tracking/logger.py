@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusion.runs.redaction import redacted, redacted_values
 from diffusion.tracking.continuation import (
     kept_before,
     last_recorded,
@@ -21,7 +22,6 @@ from diffusion.tracking.continuation import (
     write_identity,
 )
 from diffusion.tracking.panels import Bests, panel_name
-from diffusion.tracking.redaction import redacted, redacted_values
 from diffusion.tracking.wandb_run import check_mode, in_one_line, opened
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from diffusion.report.measures import lower_is_better
+from diffusion.runs.metric_direction import lower_is_better
 
 PANELS = (  # the first pattern that fits a metric's whole name says where it is shown
     ("", r"step|images|.*/.*"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffusion.tracking.redaction import redacted
+from diffusion.runs.redaction import redacted
 
 if TYPE_CHECKING:
     from wandb import Run

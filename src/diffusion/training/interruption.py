@@ -7,7 +7,7 @@ import signal
 from time import monotonic
 from types import FrameType
 
-from diffusion import distributed
+from diffusion.compute import distributed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # schedulers choose among the last three
 # Seconds in which a signal is the first one heard again: torchrun passes on what a terminal or scheduler has sent to

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffusion import distributed
+from diffusion.compute import distributed
+from diffusion.compute.randomness import generator, normal, seed_of, uniform
 from diffusion.data import Batch
-from diffusion.gaussian import GaussianDiffusion
-from diffusion.losses import Terms, example_from
-from diffusion.randomness import generator, normal, seed_of, uniform
-from diffusion.schedule_samplers import ScheduleSampler
-from diffusion.training.averages import Averages
+from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.losses.losses import Terms, example_from
+from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NotFinite, Spoilt
 from diffusion.training.parallel import Parallel, alike, spread, whole, whole_where_written
 from diffusion.training.precision import Precision
+from diffusion.training.running_means import Averages
 
 
 class Draws(NamedTuple):

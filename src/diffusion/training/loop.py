@@ -9,14 +9,16 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion import distributed
-from diffusion.data import batches, save_picture
-from diffusion.files import made
-from diffusion.number_formats import computing_in
-from diffusion.run_folder import argument
-from diffusion.tracking.metrics_file import MetricsFile
-from diffusion.trained import Trained
-from diffusion.training import anomaly, checkpoint, objective
+from diffusion.compute import distributed
+from diffusion.compute.precision import computing_in
+from diffusion.data import batches
+from diffusion.inference.trained import Trained
+from diffusion.pictures.grid import save_picture
+from diffusion.runs import checkpoints, objective
+from diffusion.runs.files import made
+from diffusion.runs.metrics import MetricsFile
+from diffusion.runs.naming import argument
+from diffusion.training import anomaly
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
 from diffusion.training.not_finite import NotFinite
@@ -66,7 +68,7 @@ class Loop:
 
     def begin_writing(self, opened: ExitStack, start: int) -> None:
         self.metrics.rewind(start)
-        checkpoint.tidy(self.run.checkpoints, start)
+        checkpoints.tidy(self.run.checkpoints, start)
         saver = Saver(
             self.run.checkpoints, keep=self.trainer.keep, keep_every=self.trainer.keep_every,
             written=self.run.logger.checkpoint,
@@ -227,7 +229,7 @@ class Loop:
         if not self.leads:
             return str(error)
         self.saver.close()
-        saved = checkpoint.last_step(self.run.checkpoints)
+        saved = checkpoints.last_step(self.run.checkpoints)
         good = f"{self.run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
         name = argument("name", self.run.config.get("name", self.run.folder.name))
         hint = f"go on with {name} and a lower train.optimizer.lr or train.clip_grad_norm=1"

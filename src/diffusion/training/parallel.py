@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from diffusion import distributed
-from diffusion.transfer import channels_last
+from diffusion.compute import distributed
+from diffusion.compute.memory_layout import channels_last
 
 
 class Parallel(ABC):

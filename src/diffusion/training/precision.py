@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from diffusion.number_formats import computing_in
+from diffusion.compute.precision import computing_in
 
 SMALLEST_SCALE = 2.0**-14
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from diffusion.data import Images
-from diffusion.gaussian import GaussianDiffusion
+from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.losses.schedule_samplers import ScheduleSampler
+from diffusion.pictures import weights_over_t
 from diffusion.samplers import Sampler, draw
-from diffusion.schedule_samplers import ScheduleSampler
-from diffusion.training import weights_over_t
 from diffusion.training.ema import with_weights
 from diffusion.training.strip import Strip
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diffusion.training import checkpoint
+from diffusion.runs import checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Saver:
 
     def _write(self, state: State) -> None:
         try:
-            path = checkpoint.save(self.folder, state, keep=self.keep, keep_every=self.keep_every)
+            path = checkpoints.save(self.folder, state, keep=self.keep, keep_every=self.keep_every)
         except Exception as error:  # Whatever it is, the thread lives on: the next file may succeed.
             self._failure = error
             log.warning(

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data.pictures import grid
-from diffusion.gaussian import GaussianDiffusion, Transform
+from diffusion.denoiser.gaussian import GaussianDiffusion, Transform
+from diffusion.pictures.grid import grid
 from diffusion.samplers import Sampler
 from diffusion.samplers.sampler import Guidance, Noise, Step
 

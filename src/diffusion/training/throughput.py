@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from diffusion import distributed
+from diffusion.compute import distributed
+from diffusion.compute.flops import matmul_speed, training_flops
 from diffusion.data import Images
-from diffusion.speed import matmul_speed, training_flops
 from diffusion.training.precision import Precision
 
 

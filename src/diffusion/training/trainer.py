@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from diffusion import distributed, number_formats
-from diffusion.compiled import compiled
+from diffusion.compute import distributed, precision
+from diffusion.compute.compilation import compiled
 from diffusion.data import Images
-from diffusion.gaussian import GaussianDiffusion
-from diffusion.losses import Classification
-from diffusion.run_folder import argument
+from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.inference.trained import Trained
+from diffusion.losses.losses import Classification
+from diffusion.losses.schedule_samplers import ScheduleSampler
+from diffusion.runs.naming import argument
 from diffusion.samplers import Sampler
-from diffusion.schedule_samplers import ScheduleSampler
 from diffusion.tracking.logger import WandbLogger
-from diffusion.trained import Trained
 from diffusion.training import ema, parallel
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
@@ -105,7 +105,7 @@ class Trainer:
         self.check()
 
     def check(self) -> None:
-        number_formats.check(self.precision, setting="train.precision")
+        precision.check(self.precision, setting="train.precision")
         parallel.check(self.parallel, self.precision)
         ema.check(self.ema_rates)
         for name in ("batch_size", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every"):

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion.data import Batch, ImageFolder, Images, Synthetic, batches, from_uint8
+from diffusion.data import Batch, ImageFolder, Images, Synthetic, batches
+from diffusion.pictures.pixels import from_uint8
 
 
 class Numbered(Images):

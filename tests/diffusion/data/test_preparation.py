@@ -9,8 +9,8 @@ from golden import load_golden
 from golden_cases import cases
 from PIL import Image
 
-from diffusion.data import from_uint8
 from diffusion.data.preparation import fitted, read_image
+from diffusion.pictures.pixels import from_uint8
 
 GOLDEN = Path(load_golden.HERE)
 OWN_MODE = ("image_rgba_70x66", "image_palette_90x41")

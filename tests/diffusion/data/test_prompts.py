@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from diffusion.data import Prompts, grid
+from diffusion.data import Prompts
+from diffusion.pictures.grid import grid
 
 
 def flat(*values: float) -> torch.Tensor:

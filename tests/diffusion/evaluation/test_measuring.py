@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange
-from diffusion.agreement import check_measurable, numbers_of
-from diffusion.data import Digits, from_uint8
+from diffusion.config.preflight import check_measurable, numbers_of
+from diffusion.data import Digits
 from diffusion.evaluation import Likelihood, Recognition, Subject
 from diffusion.evaluation.likelihood import estimate
-from diffusion.trained import Trained
+from diffusion.inference.trained import Trained
+from diffusion.pictures.pixels import from_uint8
 
 DATA = {"_target_": "diffusion.data.digits.Digits", "split": "train", "image_size": 8, "flip": False}
 DIGITS = [str(digit) for digit in range(10)]

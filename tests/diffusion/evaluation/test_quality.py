@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
-from diffusion.data import Digits, from_uint8
-from diffusion.evaluation import Inception, Memorisation, Pixels, Quality, Recogniser, Subject, kept, recogniser
-from diffusion.trained import Trained
+from diffusion.data import Digits
+from diffusion.evaluation import Inception, Memorisation, Pixels, Quality, Recogniser, Subject, recogniser, result_cache
+from diffusion.inference.trained import Trained
+from diffusion.pictures.pixels import from_uint8
 
 DATA = {"_target_": "diffusion.data.digits.Digits", "split": "train", "image_size": 8, "flip": False}
 DIGITS = {split: Digits(split=split, image_size=8) for split in ("train", "test")}
@@ -43,7 +44,7 @@ def subject(held_out=True):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(recogniser, "STEPS", 60)
-    kept.say.cache_clear()
+    result_cache.say.cache_clear()
     return tmp_path / "cache"
 
 

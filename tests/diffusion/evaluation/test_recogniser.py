@@ -1,8 +1,9 @@
 import torch
 
-from diffusion.data import Digits, from_uint8
+from diffusion.data import Digits
 from diffusion.evaluation import recogniser
 from diffusion.evaluation.recogniser import recognised, shifted, trained_recogniser
+from diffusion.pictures.pixels import from_uint8
 
 
 def digits(split):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from diffusion.report.measures import lower_is_better, smooth
 from diffusion.report.runs import Point, Run
 from diffusion.report.table import columns, decimals, duration, over_seeds
 from diffusion.report.terminal import heads, plain
+from diffusion.runs.metric_direction import lower_is_better, smooth
 
 
 def run(name, *losses, loss="Simple", seed=0, quality=(), settings=None, **outcome):

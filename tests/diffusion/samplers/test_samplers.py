@@ -5,7 +5,7 @@ import torch
 from toy_gaussian import ToyGaussian
 
 from diffusion import DDIM, VLB, Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
-from diffusion.randomness import generator
+from diffusion.compute.randomness import generator
 from diffusion.samplers import draw
 
 

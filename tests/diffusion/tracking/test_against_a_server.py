@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from wandb_stand_in import KEY, StandIn
 
-from diffusion.tracking import provenance, wandb_run
+from diffusion.runs import provenance
+from diffusion.runs.metrics import MetricsFile
+from diffusion.tracking import wandb_run
 from diffusion.tracking.continuation import parts, step_of
 from diffusion.tracking.logger import WandbLogger
-from diffusion.tracking.metrics_file import MetricsFile
 
 CONFIG = {"model": {"channels": 32}, "data": {"root": f"/images/{KEY}"}}
 COMMIT = "89abcdef" * 5

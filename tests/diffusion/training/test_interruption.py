@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from diffusion import distributed
+from diffusion.compute import distributed
 from diffusion.training.interruption import SIGNALS, Interruption
 
 

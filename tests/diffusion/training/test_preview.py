@@ -2,7 +2,7 @@ import torch
 from tiny_training import by_loss, tiny_diffusion, tiny_images, tiny_network
 
 from diffusion import DDIM, Ancestral, Uniform
-from diffusion.randomness import generator, normal
+from diffusion.compute.randomness import generator, normal
 from diffusion.samplers import draw
 from diffusion.training import Preview
 from diffusion.training.preview import caption

@@ -6,7 +6,7 @@ import time
 import pytest
 from tiny_training import tiny_state
 
-from diffusion.training import checkpoint
+from diffusion.runs import checkpoints
 from diffusion.training.saver import Saver
 
 
@@ -14,7 +14,7 @@ class SlowDisk:
     """Writes a file only when it is let, and tells that one has come."""
 
     def __init__(self):
-        self.came, self.goes_on, self.to_disk = threading.Semaphore(0), threading.Semaphore(0), checkpoint.write
+        self.came, self.goes_on, self.to_disk = threading.Semaphore(0), threading.Semaphore(0), checkpoints.write
 
     def write(self, path, state):
         self.came.release()
@@ -25,12 +25,12 @@ class SlowDisk:
 @pytest.fixture
 def slow_disk(monkeypatch):
     disk = SlowDisk()
-    monkeypatch.setattr(checkpoint, "write", disk.write)
+    monkeypatch.setattr(checkpoints, "write", disk.write)
     return disk
 
 
 def steps(folder):
-    return [checkpoint.step_of(path) for path in checkpoint.stored(folder)]
+    return [checkpoints.step_of(path) for path in checkpoints.stored(folder)]
 
 
 def test_what_is_written_is_the_state_of_the_moment_it_was_given(tmp_path, slow_disk):
@@ -39,7 +39,7 @@ def test_what_is_written_is_the_state_of_the_moment_it_was_given(tmp_path, slow_
     state["model"]["weight"].zero_()
     slow_disk.goes_on.release()
     saver.close()
-    assert checkpoint.read(tmp_path / "step_00000001.pt")["model"]["weight"][0] == 1
+    assert checkpoints.read(tmp_path / "step_00000001.pt")["model"]["weight"][0] == 1
 
 
 def test_a_slow_disk_never_makes_the_training_wait_and_gets_the_newest(tmp_path, slow_disk):
@@ -54,14 +54,14 @@ def test_a_slow_disk_never_makes_the_training_wait_and_gets_the_newest(tmp_path,
 
 
 def test_a_file_that_cannot_be_written_costs_a_warning_unless_it_is_the_last(tmp_path, monkeypatch, caplog):
-    write, full = checkpoint.write, True
+    write, full = checkpoints.write, True
 
     def failing(path, state):
         if full:
             raise OSError(28, "No space left on device", str(path))
         write(path, state)
 
-    monkeypatch.setattr(checkpoint, "write", failing)
+    monkeypatch.setattr(checkpoints, "write", failing)
     saver = Saver(tmp_path, keep=1, keep_every=1)
     saver.save(tiny_state(1))
     limit = time.monotonic() + 60

@@ -1,0 +1,194 @@
+"""The command line: Hydra around a main function, and one clear line for whatever a user got wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from diffusion.cli import sweep_worker
+from diffusion.cli.sweep import Failed, Sweep
+from diffusion.cli.user_errors import check_known, one_line
+from diffusion.compute import distributed
+from diffusion.config.roots import register
+from diffusion.runs import naming
+
+HANDLERS = (logging.StreamHandler, logging.FileHandler)  # of conf/hydra/job_logging
+STOPPED = 128 + signal.SIGINT  # what a shell reports after Ctrl-C
+SHOW_WHOLE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+class Ended(NamedTuple):
+    """How a main function ended: its exit code, and the number that a sweeper makes small."""
+
+    code: int = 0
+    objective: float | None = None
+
+
+Main = Callable[[DictConfig], Ended | int | None]
+
+
+def command(script: str) -> Callable[[Main], Callable[[], None]]:
+    """Make `main(config)` the command of `script`: conf/<its name>.yaml beside it is its configuration.
+
+    A ValueError or OSError, or what Hydra refuses, becomes one line on stderr and exit code 1; with
+    HYDRA_FULL_ERROR=1 it is shown whole. What `main` returns is the exit code, or an `Ended`. In a sweep a run that
+    fails says so and the others go on; a signal ends them all.
+    """
+    path = Path(script).resolve()
+    conf = path.parent / "conf"
+
+    def decorate(main: Main) -> Callable[[], None]:
+        def entry() -> None:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                # Hydra's own help takes seconds, since it lists every option of every group.
+                print((conf / "help" / f"{path.stem}.txt").read_text(), end="")
+                return
+            if not distributed.leads():
+                sys.argv.append("hydra/job_logging=warnings")
+            run = Command(main, path.stem, naming.sweep_of(sys.argv[1:]))
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
+            logging.raiseExceptions = False  # A log that cannot be written must not fill the screen with tracebacks.
+            with distributed.ended_at_once(), clear_errors(path.stem), shown_at_the_end():
+                hydra.main(version_base="1.3", config_path=str(conf), config_name=path.stem)(run)()
+
+        return entry
+
+    return decorate
+
+
+class Command:
+    """A main function as Hydra calls it, in this process or, in a sweep, in one that a launcher started elsewhere."""
+
+    def __init__(self, main: Main, name: str, sweep: str) -> None:
+        self.main, self.name, self.sweep, self.process = main, name, sweep, os.getpid()
+        self.show_whole = SHOW_WHOLE  # what this process sets for Hydra, others inherit
+        register(sweep)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        register(self.sweep)  # before Hydra composes there
+        sweep_worker.settle(self.process)
+        sweep_worker.join_tasks()
+
+    def __call__(self, config: DictConfig) -> float | Failed | None:
+        if not distributed.leads():
+            logging.getLogger().setLevel(logging.WARNING)
+        try:
+            ended = self.ended(config)
+        except (SystemExit, Exception) as error:
+            # Of several processes only one may have failed, and the others would wait for it in the next run.
+            in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN and not sweep_worker.is_awaited()
+            by_signal = isinstance(error, SystemExit) and not isinstance(error.code, str)
+            if by_signal and sweep_worker.stop():
+                return Failed("stopped", "by a signal")
+            if by_signal or not in_sweep:
+                raise
+            return self.failed(error)
+        return ended.objective
+
+    def ended(self, config: DictConfig) -> Ended:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        with clear_errors(self.name, self.show_whole), no_empty_folder(folder), own_log():
+            if sweep_worker.stopped():
+                sys.exit(STOPPED)
+            check_known(config)
+            ended = self.main(config)
+        ended = ended if isinstance(ended, Ended) else Ended(ended or 0)
+        if ended.code:
+            sweep_worker.pass_on(ended.code)
+            sys.exit(ended.code)
+        return ended
+
+    def failed(self, error: BaseException) -> Failed:
+        """Say what went wrong, whole if nobody expected it."""
+        if isinstance(error, SystemExit):
+            print(error.code, file=sys.stderr)
+            return Failed("failed", str(error.code).removeprefix(f"{self.name}: "))
+        traceback.print_exception(error)
+        return Failed("failed", f"{type(error).__name__}: {error}".partition("\n")[0])
+
+
+@contextmanager
+def shown_at_the_end() -> Iterator[None]:
+    """Show a sweep's runs when it ends, however it ends. ValueError if one of them failed."""
+    states: list[str] = []
+    without_best: ValueError | None = None
+    try:
+        yield
+    except ValueError as error:
+        # Optuna looks for the best run even if none ended well, and why none did is said below.
+        if Sweep.current is None or "No trials are completed" not in str(error):
+            raise
+        without_best = error
+    except RuntimeError as error:
+        if Sweep.current is None:
+            raise
+        raise ValueError(f"a process of the sweep was lost ({' '.join(str(error).split())[:200]})") from error
+    finally:
+        if Sweep.current is not None:
+            states = Sweep.current.show()
+    if "stopped" in states:
+        sys.exit(STOPPED)
+    if failed := states.count("failed"):
+        raise ValueError(f"{failed} of the sweep's {len(states)} runs failed; the same command runs what is missing")
+    if without_best is not None:
+        raise without_best
+
+
+@contextmanager
+def own_log() -> Iterator[None]:
+    """End a run's log with the run, or what is said between two runs of a sweep would go there too."""
+    try:
+        yield
+    finally:
+        for handler in [h for h in logging.getLogger().handlers if type(h) in HANDLERS]:
+            logging.getLogger().removeHandler(handler)
+            with suppress(OSError):  # a full disk: what the run came to is said elsewhere
+                handler.close()
+
+
+@contextmanager
+def no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove a folder if nothing came to lie in it."""
+    try:
+        yield
+    finally:
+        if folder != Path.cwd():
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def clear_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
+    """End the program with one line where a user's mistake would end it with a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(STOPPED)
+    except (ValueError, OSError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError) as error:
+        if show_whole:
+            raise
+        distributed.let_the_leader_speak()
+        whose = "" if distributed.leads() else f"process {distributed.rank()}: "
+        sys.exit(f"{name}: {whose}{one_line(error)}")
+    except RuntimeError as error:
+        if show_whole or not distributed.is_loss_of_another(error):
+            raise
+        distributed.await_the_end()
+        sys.exit(f"{name}: another process ended, and with it this one")

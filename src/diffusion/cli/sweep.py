@@ -1,0 +1,199 @@
+"""A sweep as Hydra tells of it: which runs it had, how they ended, and the table and the page at its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from contextlib import nullcontext, suppress
+from math import isfinite
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from diffusion.cli import sweep_worker
+from diffusion.compute import distributed
+from diffusion.report import text_table, write_page
+from diffusion.runs import checkpoints, status
+from diffusion.runs.files import held, replace_text
+from diffusion.runs.metric_direction import lower_is_better
+from diffusion.runs.redaction import redacted
+
+WITHOUT_A_WORD = "it ended without a word"
+
+
+class Failed(NamedTuple):
+    """What a run returns that "failed" or was "stopped", so that the others go on."""
+
+    state: str
+    message: str
+
+
+class Note(NamedTuple):
+    """What is known of one of the sweep's runs: "running" until it tells more."""
+
+    job: int
+    folder: str
+    state: str
+    message: str
+
+
+class Sweep(Callback):
+    """Notes each run where it runs, which may be another machine, and shows all of them where the sweep was started."""
+
+    current: ClassVar[Sweep | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        searches = "optuna" in config.hydra.sweeper._target_
+        if searches:
+            quiet_optuna()
+        if not distributed.leads():
+            return
+        if searches and config.objective is None:
+            sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
+        if name := shared_name(config):
+            sys.exit(
+                f"train: name={name} would be one folder for all runs of the sweep; leave it out, and each is named by "
+                f"what varies; runs={name} keeps them together"
+            )
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.objective, self.maximize = config.objective, maximizes(config)
+        self.page = Path(config.runs).absolute() / f"{self.folder.name}.html"
+        self.notes = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if "joblib" in config.hydra.launcher._target_:
+            signal.signal(signal.SIGINT, sweep_worker.let_them_save)
+        self.jobs_live_on = "submitit" in config.hydra.launcher._target_
+        Sweep.current = self
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        self.note(config, "running")
+        hide_keys(Path(config.hydra.sweep.dir) / "multirun.yaml")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        returned = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
+        state, message = returned if isinstance(returned, Failed) else ("finished", "")
+        self.note(config, state, message)
+        if state == "failed":
+            tell_failure(config, message)
+
+    def note(self, config: DictConfig, state: str, message: str = "") -> None:
+        if hasattr(self, "notes") and distributed.leads():
+            note = Note(config.hydra.job.num, config.hydra.runtime.output_dir, state, redacted(message))
+            with self.notes.open("a") as file:
+                file.write(json.dumps(note) + "\n")
+
+    def runs(self) -> list[Note]:
+        """The last note on each run, in the order of the sweep."""
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        last = {note.job: note for note in (Note(*json.loads(line)) for line in lines)}
+        return [last_words(last[job]) for job in sorted(last)]
+
+    def show(self) -> list[str]:
+        """Print the table of the runs and where their page lies; the states of all of them."""
+        runs = self.runs()
+        folders = list(dict.fromkeys(Path(run.folder) for run in runs if Path(run.folder).is_dir()))
+        for run in runs:
+            if run.message == WITHOUT_A_WORD:
+                tell_end(Path(run.folder), may_live=self.jobs_live_on)
+        if folders:
+            write_page(folders, self.page)
+            print(f"\n{text_table(folders)}\n")
+        for run in runs:
+            if run.state == "failed":
+                print(f"Failed: {run.folder}: {run.message}", file=sys.stderr)
+        if best := best_line(runs, self.objective, maximize=self.maximize):
+            print(best)
+        if folders:
+            print(f"The sweep's page: {self.page}", flush=True)
+        return [run.state for run in runs]
+
+
+def quiet_optuna() -> None:
+    """Keep to itself what Optuna says, in colour, of its study, and its plugin of a run that has said why it failed."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    plugin = logging.getLogger("hydra_plugins.hydra_optuna_sweeper._impl")
+    plugin.addFilter(lambda record: "Got 'Failed(" not in record.getMessage())
+
+
+def shared_name(config: DictConfig) -> str | None:
+    """The name that a sweep of several runs would give to all of them, in one place; None if each has a folder.
+
+    A name with an interpolation counts as one for each run.
+    """
+    written: Any = OmegaConf.to_container(config, resolve=False)
+    params = [f"{key}={value}" for key, value in (written["hydra"]["sweeper"].get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides(params + written["hydra"]["overrides"]["task"])
+    chosen = {override.key_or_group: override for override in overrides}
+    varied = {key for key, override in chosen.items() if override.is_sweep_override()}
+    several = bool(varied) or (OmegaConf.select(config, "hydra.sweeper.n_trials") or 1) > 1
+    name = str(chosen["name"].value() if "name" in chosen else written["name"])
+    return name if several and "${" not in name and not varied & {"name", "runs"} else None
+
+
+def maximizes(config: DictConfig) -> bool:
+    """True if the sweeper, or else the meaning of the objective, wants it large."""
+    direction = OmegaConf.select(config, "hydra.sweeper.direction")
+    if direction is None:
+        return config.objective is not None and lower_is_better(config.objective) is False
+    return getattr(direction, "name", direction) == "maximize"
+
+
+def best_line(runs: list[Note], objective: str | None, *, maximize: bool) -> str | None:
+    """What the best finished run reached and where it lies; None if none has a finite number of that name."""
+    found = []
+    for run in runs:
+        with suppress(ValueError, OSError):
+            value = status.objective_of(Path(run.folder), objective) if run.state == "finished" else None
+            if value is not None and isfinite(value):
+                found.append((value, run.folder))
+    if not found:
+        return None
+    value, folder = (max if maximize else min)(found, key=lambda one: one[0])
+    return f"Best objective: {objective}={value:.6g} in {folder}"
+
+
+def last_words(note: Note) -> Note:
+    """The note on a run that has ended, if it was killed before it could tell."""
+    if note.state != "running":
+        return note
+    if status.read(Path(note.folder)).get("state") == "stopped":
+        return note._replace(state="stopped")
+    return note._replace(state="failed", message=WITHOUT_A_WORD)
+
+
+def tell_end(folder: Path, *, may_live: bool) -> None:
+    """Keep in a run's folder that it failed, if it tells that the run is still running.
+
+    A run that may live on without this process is left alone where it still holds its folder.
+    """
+    told = status.read(folder)
+    if told.get("state") == "running":
+        with suppress(ValueError, OSError), held(folder) if may_live else nullcontext():
+            step = checkpoints.last_step(folder / "checkpoints")
+            status.write(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
+
+
+def hide_keys(file: Path) -> None:
+    """Take keys and passwords out of what Hydra keeps of the command line."""
+    text = file.read_text() if file.exists() else ""
+    if redacted(text) != text:
+        replace_text(file, redacted(text))
+
+
+def tell_failure(config: DictConfig, message: str) -> None:
+    """Leave in the folder of a run that failed before it began what the table is made of."""
+    folder = Path(config.hydra.runtime.output_dir)
+    if not (folder / status.FILE).exists() and not (folder / "config.yaml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        replace_text(folder / "config.yaml", redacted(OmegaConf.to_yaml(settings)))
+        status.write(folder, "failed", message=message)

@@ -1,0 +1,87 @@
+"""What a user got wrong, in one line that says what to type."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import sys
+from pathlib import Path
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from diffusion.config.roots import known_keys
+
+PLUGINS = ("joblib", "submitit_local", "submitit_slurm", "optuna")  # what the extra "sweep" brings
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong and what to type, in one line."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "the GPU has too little memory; set a smaller train.microbatch, 'model.checkpoint=[...]', or batch_size"
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError | OSError | HydraException):
+        return one_line(error.__cause__)  # what the constructor said, without Hydra's words around it
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    if isinstance(error, MissingConfigException):
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if option in PLUGINS:
+            return f'{group}={option} needs a plugin; type: pip install -e ".[sweep]"'
+        return (
+            f"there is no {group or 'configuration'} {option}; there are {', '.join(error.options or options(group))}"
+        )
+    if several := re.search(r"Ambiguous value for argument '(.*?)'", str(error)):
+        return f"'{several[1]}' gives several values; add -m for a run of each, or brackets for a list"
+    cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
+    if isinstance(cause, OmegaConfBaseException):
+        return setting_error(cause)
+    return " ".join(str(error).split())
+
+
+def options(group: str) -> list[str]:
+    """What there is in a group from which one takes several, where Hydra itself does not say it."""
+    hydra = GlobalHydra.instance()
+    if hydra.is_initialized():
+        return hydra.config_loader().get_group_options(group)
+    # A command's Hydra is gone when its error arrives here; the configuration lies beside the command.
+    files = (Path(sys.argv[0]).resolve().parent / "conf" / group).glob("*.yaml")
+    return sorted(file.stem for file in files) or [f"those in conf/{group}"]
+
+
+def setting_error(error: OmegaConfBaseException) -> str:
+    """What OmegaConf refused: an unknown key, a value of a wrong type, or no value."""
+    key, problem = error.full_key or error.key, str(error.msg or error).splitlines()[0]
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} has no value; give it one: {key}=..."
+    if isinstance(error, ValidationError):
+        hint = f"; give a list: '{key}=[...]'" if "is not a ListConfig" in problem else ""
+        return f"{key}: {problem}{hint}"
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        return unknown(str(key))
+    return problem
+
+
+def check_known(config: DictConfig) -> None:
+    """Refuse what +key=value put beside the known settings, where nothing would read it."""
+    root = OmegaConf.get_type(config)
+    assert root is not None, "every root has a schema"
+    known = {field.name for field in dataclasses.fields(root)}
+    for key in config:
+        if key not in known:
+            raise ValueError(unknown(str(key)))
+
+
+def unknown(key: str) -> str:
+    nearest = difflib.get_close_matches(key.rpartition(".")[2], known_keys(), n=3)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "--cfg job lists what there is"
+    return f"there is no setting {key}; {hint}"

@@ -1,0 +1,59 @@
+"""How much a network computes, and how fast its device can."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from diffusion.compute.precision import DTYPES, computing_in
+
+TRAINING = 3  # A layer's backward computes two products of the size of its forward one: for its input, its weights.
+
+
+def flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> float:
+    """The floating-point operations of one image through the network: its convolutions and matrix products."""
+    weights = {name: weight.to("meta") for name, weight in network.state_dict(keep_vars=False).items()}
+    told = {name: values[:1].to("meta") for name, values in condition.items()}
+    # Tensors without content are counted in no time; attention is counted as the products that fused kernels hide.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        torch.func.functional_call(network, weights, (x[:1].to("meta"), time[:1].to("meta")), told)
+    return float(counter.get_total_flops())
+
+
+def training_flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> float:
+    """The floating-point operations of one image's forward and backward; what checkpointing repeats is not counted."""
+    return TRAINING * flops(network, x, time, condition)
+
+
+def matmul_speed(device: torch.device, precision: str = "float32") -> float:
+    """Floating-point operations per second of a square matrix product: the most that a network can hope for."""
+    dtype = DTYPES[precision]
+    # Without instructions for it, a CPU takes half a minute for the large product in half precision.
+    size, rounds = (8192, 10) if device.type == "cuda" else (1024 if dtype == torch.float32 else 256, 5)
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    ways = [lambda: a @ b]
+    if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        # The library of the convolutions; on AMD's processors its products are twice as fast as the other's.
+        packed_a, packed_b = a.to_mkldnn(), b.to_mkldnn()
+        ways.append(lambda: nn.functional.linear(packed_a, packed_b))
+    with torch.no_grad(), computing_in(precision, device):
+        return 2 * size**3 / min(seconds(way, device) for way in ways for _ in range(rounds))
+
+
+def seconds(work, device: torch.device) -> float:
+    """How long `work()` takes, until the device is done with it."""
+    wait(device)
+    since = clock.perf_counter()
+    work()
+    wait(device)
+    return clock.perf_counter() - since
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

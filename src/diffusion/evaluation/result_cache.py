@@ -1,0 +1,60 @@
+"""Arrays kept in files from one evaluation to the next: what took long is computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffusion.compute import distributed
+
+Arrays = dict[str, Any]
+
+FOLDER = "~/.cache/hydra-diffusion"
+
+
+@cache
+def say(text: str) -> None:
+    """Says it once, however often a training measures."""
+    distributed.say(text)
+
+
+def read(path: Path) -> Arrays | None:
+    """The arrays in the file; None if there is no file, or a damaged one, which is said."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        say(f"{path} is damaged and made anew")
+        return None
+
+
+def keep(path: Path, arrays: Arrays) -> None:
+    """Writes the file, which is whole or not there. A place that cannot be written costs the time of next time."""
+    own = path.with_name(f"{os.getpid()}_{path.name}")  # Two runs may keep the same at once.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(own, **arrays)
+        os.replace(own, path)
+    except OSError as error:
+        say(f"{path} cannot be written ({error.strerror}); what it would hold is computed again next time")
+    finally:
+        if own.is_file():
+            own.unlink()
+
+
+def fingerprint(*parts: object) -> str:
+    """16 letters that depend on every part: arrays by their bytes, all else by how it is written."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        written = (str(part.shape).encode(), part.tobytes()) if isinstance(part, np.ndarray) else (repr(part).encode(),)
+        for text in written:
+            digest.update(text)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Trained models, and what is drawn from them."""

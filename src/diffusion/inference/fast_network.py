@@ -1,0 +1,56 @@
+"""A trained network made ready to be called many times with the same weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.compute.compilation import compiled
+from diffusion.compute.memory_layout import channels_last
+from diffusion.compute.precision import check, computing_in, round_products
+from diffusion.inference.trained import Trained
+
+FORMATS = ("float32", "tf32", "bf16")
+
+
+def ready(model: Trained, *, compile: bool, precision: str) -> Trained:
+    """The model with its network ready; ValueError if its device does not compute in that precision."""
+    network = Ready(model.network, model.device, compile=compile, precision=precision)
+    return model._replace(network=network, precision=precision)
+
+
+class Ready(nn.Module):
+    """(x_t, time, **condition) -> what `network` gives, without gradient; its weights must not change any more.
+
+    Its channels come to lie beside each other in memory, which convolutions read fastest. With `compile` its layers
+    become fused kernels, after a minute or more, and on a GPU all of them one graph. `precision` is float32, or tf32 or
+    bf16, which round what is drawn.
+    """
+
+    def __init__(
+        self, network: nn.Module, device: torch.device, *, compile: bool = False, precision: str = "float32"
+    ) -> None:
+        super().__init__()
+        check(precision, device, setting="precision", known=FORMATS)
+        self.device, self.precision, self.compile_once = device, precision, compile
+        self.call = compiled(channels_last(network), device, compile, frozen=True)
+        if hasattr(network, "embed_times"):
+            self.embed_times = network.embed_times
+        self.size = 0  # of the batch that the network was compiled for
+
+    def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:
+        count = len(x)
+        if self.compile_once:
+            self.size = max(self.size, count)
+            # A smaller batch is filled up, since it would be compiled anew.
+            x, time = filled(x, self.size), time if time.ndim > 1 else filled(time, self.size)
+            condition = {name: filled(values, self.size) for name, values in condition.items()}
+        with computing_in(self.precision, self.device):
+            output = self.call(x, time, **condition)[:count]
+        round_products("float32", self.device)  # what else is computed is not to be rounded
+        return output
+
+
+def filled(values: Tensor, size: int) -> Tensor:
+    """The values (N, ...) and the last of them again, up to (size, ...)."""
+    return torch.cat([values, values[-1:].expand(size - len(values), *values.shape[1:])])

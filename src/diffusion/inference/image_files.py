@@ -1,0 +1,178 @@
+"""Images drawn by a trained model, as files: a grid to look at, the images, and an npz to compute with."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffusion.compute import distributed
+from diffusion.data import Prompts
+from diffusion.inference.labels import Labels
+from diffusion.inference.trained import Trained
+from diffusion.pictures.grid import save_picture
+from diffusion.pictures.pixels import from_uint8, to_uint8
+from diffusion.runs.files import made, whole
+from diffusion.runs.naming import plain, shortened
+from diffusion.samplers import Sampler, draw
+
+GRID = 400  # images at most in grid.png
+LONGEST_NAME = 200  # file systems allow 255 bytes
+
+
+class Request(NamedTuple):
+    """Images 0 .. num_images - 1 of a seed, as `prompts` asks for them, `batch_size` at a time."""
+
+    num_images: int
+    batch_size: int
+    seed: int
+    prompts: Prompts
+
+    def check(self) -> None:
+        for name, value in (("num_images", self.num_images), ("batch_size", self.batch_size)):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
+
+
+def drawn(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
+    """Batches of this process's share of the images asked for, (N, C, H, W) near [-1, 1].
+
+    An image is the same whatever the batch size and the number of processes.
+    """
+    mine = distributed.share(range(request.num_images))
+    for first in range(0, len(mine), request.batch_size):
+        numbers = mine[first : first + request.batch_size]
+        condition = request.prompts.condition(numbers, model.device)
+        guidance = None if model.guide is None else model.guide.towards(condition["y"])
+        if model.classes is None:
+            condition.pop("y", None)  # The guide alone knows classes.
+        yield draw(
+            sampler, model.diffusion, model.network, numbers,
+            shape=model.shape, seed=request.seed, device=model.device, condition=condition, guidance=guidance,
+        )  # fmt: skip
+
+
+def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
+    """Draw the images into `folder`: grid.png, images/00000.png and so on, and samples.npz.
+
+    The npz holds arr_0, uint8 (N, H, W, C), and where classes were asked for arr_1, the labels (N,). Until the last
+    image is drawn, they lie in images.partial, and what the folder held before stays as it was. Under torchrun each
+    process draws its share of the images, and the first one puts them together.
+    """
+    request.check()
+    sampler.spaced(model.diffusion)  # Steps that it cannot take are refused before there is a folder.
+    images, partial = folder / "images", folder / "images.partial"
+    if numbered(images) and not (folder / "samples.npz").is_file():
+        raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
+    with shared(partial):
+        shares = distributed.gathered(written(request, model, sampler, partial))
+        if distributed.leads():
+            write_together(np.concatenate(shares), request.prompts, folder)
+            move_images(partial, images)
+        distributed.gathered(None)  # Nobody goes before all is in its place.
+
+
+@contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """Makes `folder` for all processes, without images of an earlier attempt; ValueError where they see none."""
+    with made(folder) if distributed.leads() else nullcontext():
+        if distributed.leads():
+            for old in numbered(folder):
+                old.unlink()
+        distributed.gathered(None)
+        if not folder.is_dir():
+            raise ValueError(f"{folder} was made on another machine; give an out=... that all of them see")
+        yield
+
+
+def written(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
+    """This process's share of the images, uint8 (N, H, W, C), each written to `folder` while others are drawn."""
+    mine = distributed.share(range(request.num_images))
+    channels, height, width = model.shape
+    pixels, done = np.empty((len(mine), height, width, channels), np.uint8), 0
+    with (
+        ThreadPoolExecutor(max_workers=1) as writer,
+        tqdm(total=len(mine), unit="image", disable=None if distributed.leads() else True) as bar,
+    ):
+        writing = writer.submit(write_images, folder, [], [])
+        for batch in drawn(request, model, sampler):
+            check_finite(batch, sampler)
+            new = pixels[done : done + len(batch)]
+            new[:] = to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy()
+            writing.result()  # A full disk is noticed now, not after the last image.
+            writing = writer.submit(write_images, folder, mine[done : done + len(batch)], new)
+            done += len(batch)
+            bar.update(len(batch))
+        writing.result()
+    return pixels
+
+
+def write_images(folder: Path, numbers: Iterable[int], images: Iterable[np.ndarray]) -> None:
+    for number, image in zip(numbers, images, strict=True):
+        save_picture(folder / f"{number:05d}.png", image)
+
+
+def write_together(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
+    """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
+    labels = [] if prompts.labels is None else [np.array(prompts.labels_of(range(len(pixels))))]
+    with whole(folder / "samples.npz") as path:
+        np.savez(path, pixels, *labels)
+    with whole(folder / "grid.png") as path:
+        save_picture(path, prompts.picture(from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))))
+
+
+def check_finite(x: Tensor, sampler: Sampler) -> None:
+    """Raise ValueError for images that a diverging sampler drew."""
+    if not x.isfinite().all():
+        settings = ", ".join(f"sampler.{name}={value}" for name, value in vars(sampler).items())
+        raise ValueError(
+            f"the drawn images hold values that are not finite ({type(sampler).__name__} with {settings}); "
+            "set sampler.clip=true, more sampler.steps or, with a guide, sampler=ddim sampler.clip_guided=true"
+        )
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The images in `folder` that are called as `write` calls them; none if there is no such folder."""
+    return [path for path in folder.glob("*.png") if re.fullmatch("[0-9]{5,}", path.stem)]
+
+
+def move_images(source: Path, folder: Path) -> None:
+    """Puts the numbered images of `source` in the place of those in `folder`."""
+    folder.mkdir(exist_ok=True)
+    for old in numbered(folder):
+        old.unlink()
+    for new in numbered(source):
+        os.replace(new, folder / new.name)
+    with suppress(OSError):
+        source.rmdir()
+
+
+def name_of(sampler: Sampler) -> str:
+    """The sampler, its steps, and each setting that differs from its constructor's: ancestral_50, ddim_all_eta_0.5."""
+    parts = [type(sampler).__name__.lower(), str(sampler.steps or "all")]
+    for name, parameter in inspect.signature(type(sampler)).parameters.items():
+        value = vars(sampler)[name]
+        if name != "steps" and value != parameter.default:
+            parts.append(f"{'' if value else 'no_'}{name}" if isinstance(value, bool) else f"{name}_{value}")
+    return "_".join(parts)
+
+
+def folder_name(request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None) -> str:
+    """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
+    parts = [name_of(sampler), model.origin]
+    parts += [f"seed_{request.seed}"] if request.seed else []
+    parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
+    parts += [f"guided_{model.guide.name}_{model.guide.scale:g}"] if model.guide is not None else []
+    parts += [f"from_{shortened(plain(low_res))}"] if low_res is not None else []
+    name = "_".join(parts).replace("/", "-")
+    return name if len(name) <= LONGEST_NAME else shortened(name)

@@ -1,0 +1,113 @@
+"""The small images that a super-resolution model is asked to enlarge."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffusion.data import Prompts, downsampled, low_res_shape
+from diffusion.data.folder import image_files
+from diffusion.data.preparation import fitted
+from diffusion.inference.labels import Labels, chosen_labels
+from diffusion.inference.trained import Trained
+from diffusion.pictures.pixels import from_uint8
+
+# What numpy raises for a file that is empty, no archive, damaged, or a single array (.npy) under the name of an npz.
+UNREADABLE = (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
+
+
+class Given(NamedTuple):
+    """Images uint8 (N, C, H, W) as they were given, and their class numbers if those came along."""
+
+    pixels: Tensor
+    labels: list[int] | None
+
+
+def prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
+    """What `model` is asked to draw: the chosen classes, or the images at `low_res`, a folder or an npz, enlarged.
+
+    Images of the large size are shrunk first, and kept to compare with.
+    """
+    if model.low_res_size is None:
+        if low_res is not None:
+            raise ValueError(f"low_res={low_res} was given, but the model enlarges no images; leave low_res out")
+        return Prompts(chosen_labels(labels, model.classes_to_ask))
+    channels, height, width = low_res_shape(model.shape, model.low_res_size)
+    if low_res is None:
+        raise ValueError(
+            f"the model enlarges images of {height}x{width}; give it some: low_res=FOLDER, or low_res=samples.npz"
+        )
+    given = from_npz(Path(low_res), channels) if low_res.endswith(".npz") else from_folder(low_res, channels)
+    classes = labels_of(given, labels, model.classes_to_ask, low_res)
+    x, size = from_uint8(given.pixels), tuple(given.pixels.shape[2:])
+    if size == (height, width):
+        return Prompts(classes, low_res=x)
+    if size == model.shape[1:]:
+        return Prompts(classes, low_res=downsampled(x, model.low_res_size), true=x)
+    large = "x".join(map(str, model.shape[1:]))
+    raise ValueError(
+        f"the images in {low_res} are {size[0]}x{size[1]}; give {height}x{width} to enlarge, "
+        f"or {large} to shrink and compare with"
+    )
+
+
+def labels_of(given: Given, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
+    """The class of each image: those asked for, else those that came along; None for a model without classes."""
+    if asked is not None or classes is None:
+        return chosen_labels(asked, classes)
+    if given.labels is None:
+        raise ValueError(
+            f"the model is class-conditional and {place} has no labels; "
+            "name the class of each image: labels=[...] (an npz brings them as arr_1)"
+        )
+    return chosen_labels(given.labels, [str(number) for number in range(len(classes))])
+
+
+def from_npz(path: Path, channels: int) -> Given:
+    """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them."""
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
+    try:
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except UNREADABLE:
+        raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
+    images, labels = arrays.get("arr_0"), arrays.get("arr_1")
+    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
+        found = "nothing" if images is None else f"{images.dtype} {images.shape}"
+        raise ValueError(f"{path} must hold arr_0, uint8 (N, height, width, {channels}), and holds {found}")
+    if not len(images):
+        raise ValueError(f"{path} holds no images; give another file")
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
+    return Given(torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist())
+
+
+def from_folder(root: str, channels: int) -> Given:
+    """Every image below `root` in the size it has, in the order of its path."""
+    try:
+        files = image_files(root)
+    except ValueError as error:
+        raise ValueError(str(error).replace("data.root", "low_res")) from None
+    images = [read(Path(root) / file, channels) for file in files]
+    for file, image in zip(files, images, strict=True):
+        if image.shape != images[0].shape:
+            sizes = ["x".join(map(str, i.shape[1:])) for i in (images[0], image)]
+            raise ValueError(f"{root} mixes sizes: {files[0]} is {sizes[0]}, {file} is {sizes[1]}; give one size")
+    return Given(torch.stack(images), None)
+
+
+def read(path: Path, channels: int) -> Tensor:
+    """One image in its own size, uint8 (C, H, W)."""
+    try:
+        with Image.open(path) as image:
+            return fitted(image, channels=channels, height=image.height, width=image.width)
+    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+        raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); take it out of the folder") from None

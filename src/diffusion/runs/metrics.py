@@ -1,0 +1,65 @@
+"""What a training run measured, a line a logged step."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from diffusion.runs.files import replace_text
+
+console = logging.getLogger(__name__)
+
+
+class MetricsFile:
+    """One line of JSON for every logged step: {"step": 200, "images": 25600, "mse": 0.031, ...}.
+
+    Numbers that are not finite are written as Python's `json` reads them: NaN, Infinity, -Infinity.
+    A disk that is full or gone costs lines and one warning, never the training.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._failed = False
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends one line, which is out of this process's hands on return."""
+        line = json.dumps({"step": step, **values}) + "\n"
+        try:
+            with self.path.open("a") as file:
+                # A failed write may have left half a line, which the next must not continue.
+                file.write("\n" + line if self._failed else line)
+        except OSError as error:
+            self._warn(error)
+
+    def rewind(self, step: int) -> None:
+        """Drops what was logged after `step`, as a run resumed from there logs it again."""
+        try:
+            if self.path.exists():
+                kept = [line for line in self.read(self.path) if line["step"] <= step]
+                replace_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        except OSError as error:
+            self._warn(error)
+
+    def names(self) -> set[str]:
+        """What the file has numbers of."""
+        return {name for line in self.read(self.path) for name in line}
+
+    @staticmethod
+    def read(path: Path) -> list[dict[str, float]]:
+        """The lines of a file in the order they were written, [] of none; a line torn by a crash is left out."""
+        if not path.exists():
+            return []
+        lines = []
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                continue
+        return [line for line in lines if isinstance(line, dict)]
+
+    def _warn(self, error: OSError) -> None:
+        if not self._failed:
+            console.warning("Training goes on, but %s misses lines: %s", self.path, error)
+        self._failed = True

@@ -1,0 +1,43 @@
+"""The Gaussian terms of the variational bound."""
+
+import math
+
+import pytest
+import torch
+
+from diffusion.losses.bound import discretized_log_probability, normal_kl
+
+LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1
+
+
+@pytest.mark.parametrize("log_std", [-7.0, -4.0, -2.0, 0.0, 2.0])
+@pytest.mark.parametrize("mean", [-1.5, -1.0, -0.3, 0.004, 1.0])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-9), (torch.float32, 2e-5)])
+def test_the_256_levels_share_out_the_whole_probability(mean, log_std, dtype, tolerance):
+    # The floor of 1e-12 adds at most 256e-12; float32 rounds the arguments, up to 1e2 here, at 1e-7 of their size.
+    x = LEVELS.to(dtype)
+    log_p = discretized_log_probability(x, torch.full_like(x, mean), torch.full_like(x, log_std))
+    assert log_p.double().exp().sum().item() == pytest.approx(1, abs=tolerance)
+
+
+def test_a_level_has_the_probability_of_its_interval():
+    # The tanh formula stands in for the normal distribution function, and its slope for the density, to 2e-3.
+    x, normal = LEVELS[1:-1], torch.distributions.Normal(0.2, math.exp(-2.0))
+    wanted = normal.cdf(x + 1 / 255) - normal.cdf(x - 1 / 255)
+    got = discretized_log_probability(x, torch.full_like(x, 0.2), torch.full_like(x, -2.0)).exp()
+    assert (got - wanted).abs().max() < 2e-3 * wanted.max()
+
+
+def test_far_levels_keep_their_slope_so_that_training_can_find_back():
+    mean = torch.tensor([0.5], requires_grad=True)
+    log_p = discretized_log_probability(torch.tensor([0.0]), mean, torch.tensor([-2.0]))
+    log_p.sum().backward()
+    assert torch.isfinite(log_p).all() and mean.grad.item() < -1
+
+
+def test_kl_agrees_with_torch():
+    mean_1, log_variance_1, mean_2, log_variance_2 = torch.randn(4, 100, generator=torch.Generator().manual_seed(0))
+    p = torch.distributions.Normal(mean_1, (log_variance_1 / 2).exp())
+    q = torch.distributions.Normal(mean_2, (log_variance_2 / 2).exp())
+    wanted = torch.distributions.kl_divergence(p, q)
+    assert torch.allclose(normal_kl(mean_1, log_variance_1, mean_2, log_variance_2), wanted, rtol=1e-4, atol=1e-6)

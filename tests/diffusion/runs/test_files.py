@@ -1,0 +1,44 @@
+"""Files and folders that are whole, or as they were before."""
+
+import multiprocessing
+import sys
+
+import pytest
+
+from diffusion.runs.files import held, made, whole
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path):
+    file = tmp_path / "a.npz"
+    with whole(file) as path:
+        path.write_text("old")
+    with pytest.raises(OSError), whole(file) as path:
+        path.write_text("ne")
+        raise OSError("the disk is full")
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+
+
+def test_folders_stay_if_something_came_to_lie_in_them_or_if_they_were_there(tmp_path):
+    (tmp_path / "old").mkdir()
+    for place in ("old", "old/new", "a/b"):
+        with pytest.raises(ValueError), made(tmp_path / place):
+            raise ValueError
+    with made(tmp_path / "c" / "d"):
+        (tmp_path / "c" / "d" / "file").touch()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["c", "c/d", "c/d/file", "old"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_process_that_was_forked_does_not_hold_the_folder_of_the_one_that_forked_it(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    runs, ends = fork.Event(), fork.Event()
+    with held(tmp_path):
+        child = fork.Process(target=lambda: (runs.set(), ends.wait()))
+        child.start()
+        assert runs.wait(60)
+        with pytest.raises(ValueError, match="another process is training"), held(tmp_path):
+            pass
+    with held(tmp_path):
+        assert child.is_alive()
+    ends.set()
+    child.join()

@@ -1,0 +1,100 @@
+"""The name of a run."""
+
+import re
+
+import pytest
+
+from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_change, name_of, resolve_roots, sweep_of
+
+
+@pytest.mark.parametrize(
+    "overrides, name",
+    [
+        ([], "default"),
+        (["train.max_steps=5", "logger.mode=offline", "device=cpu", "runs=/tmp", "sampler=ddim"], "default"),
+        (["seed=1", "model=unet_64"], "model-unet_64+seed-1"),
+        (["+experiment=x", "~logger"], "experiment-x"),
+        (["data.on_error=skip", "data.images.on_error=skip", "train.preview.every=5"], "default"),
+        (["diffusion/loss=simple", "train.optimizer.lr=1e-4"], "diffusion-loss-simple+train.optimizer.lr-1e-4"),
+        (["train=debug"], "train-debug"),
+        (["train/evaluations=[likelihood]", "train.evaluate_every=5", "objective=loss"], "default"),
+        (["data.root=/a/b c"], "data.root-a-b-c-a621798f"),
+        (["data.root=사진"], "data.root-d80e7110"),
+        (["model.attention_resolutions=[8,4]"], "model.attention_resolutions-8-4"),
+    ],
+)
+def test_a_name_is_made_of_what_makes_the_experiment(overrides, name):
+    assert name_of(overrides) == name
+
+
+def test_other_values_give_other_names():
+    values = ["/a/b", "a/b", "/a-b", "a-b", "a b", "사진", "寫真", "-1", "1", "..", "[a,b]", ""]
+    assert len({name_of([f"data.root={value}"]) for value in values}) == len(values)
+
+
+@pytest.mark.parametrize("name", ["", ".", "./", "..", "a/../b", "/tmp/x"])
+def test_a_name_that_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(ValueError, match=r"no folder below the runs folder; set name=my_run"):
+        check_name(name)
+    check_name("a..b/c")
+
+
+def test_folders_of_data_are_found_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    data = {"images": {"root": "photos"}, "low_res_size": 8}
+    resolve_roots(data)
+    assert data == {"images": {"root": str(tmp_path / "photos")}, "low_res_size": 8}
+
+
+def test_the_order_of_the_words_does_not_matter():
+    assert name_of(["a=1", "b=2"]) == name_of(["b=2", "a=1"])
+
+
+def test_long_names_are_short_and_stay_different():
+    long = [f"model.something_{n}={n}" for n in range(30)]
+    one, other = name_of([*long, "z=1"]), name_of([*long, "z=2"])
+    assert one != other and len(one) == len(other) == LONGEST
+
+
+@pytest.mark.parametrize("override", ["name=../x", "data.root=../../etc", "data.root=..", "x=['a b']", "seed=1/../x"])
+def test_a_name_stays_inside_the_runs_folder_and_needs_no_quotes(override):
+    name = name_of([override])
+    assert re.fullmatch(r"[\w.+-]+", name, re.ASCII) and name not in (".", "..")
+
+
+def test_a_setting_that_only_sounds_like_another_makes_an_experiment():
+    assert name_of(["named=1", "loggers=2"]) == "loggers-2+named-1"
+    assert may_change("train.max_steps") and may_change("train.optimizer.lr") and may_change("logger.mode")
+    assert not may_change("model.dropout") and not may_change("train.batch_size") and not may_change("seed")
+
+
+def test_a_sweep_is_named_by_what_makes_its_experiments():
+    words = ["-m", "model.heads=1,2", "train=debug", "hydra.sweep.dir=x", "hydra/launcher=two_at_once"]
+    assert sweep_of(words) == "sweep+model.heads-1-2+train-debug"
+    assert sweep_of([*words, "train.max_steps=9", "objective=loss", "runs=/tmp"]) == sweep_of(words)
+    assert sweep_of(["-m"]) == "sweep"
+    assert len(sweep_of(["-m", "x=" + "y" * 300])) == LONGEST
+
+
+def test_only_what_changes_nothing_else_may_change_in_a_run():
+    old = {"seed": 0, "train": {"max_steps": 5, "optimizer": {"lr": 1e-3}}, "model": {"heads": 2}}
+    new = {"seed": 0, "train": {"max_steps": 9, "optimizer": {"lr": 1e-4}}, "model": {"heads": 2}}
+    assert check_resumable(old, new) == ["train.max_steps: 5 -> 9", "train.optimizer.lr: 0.001 -> 0.0001"]
+    assert check_resumable(old, old) == []
+    with pytest.raises(ValueError, match=r"another experiment \(model.heads: 2 -> 4; seed: 0 -> 1\); .*name="):
+        check_resumable(old, {**new, "seed": 1, "model": {"heads": 4}})
+    with pytest.raises(ValueError, match=r"model\.dropout: None -> 0.1"):
+        check_resumable(old, {**old, "model": {"heads": 2, "dropout": 0.1}})
+
+
+def test_a_group_that_is_new_or_gone_is_told_by_its_name():
+    measures = {"likelihood": {"steps": 100, "clip": True}, "quality": {"sampler": {"steps": 50}, "num_images": 200}}
+    old, new = ({"train": {"max_steps": 5, "evaluations": evaluations}} for evaluations in ({}, measures))
+    added = ["train.evaluations.likelihood: added", "train.evaluations.quality: added"]
+    assert check_resumable(old, new) == added
+    assert check_resumable(new, old) == [line.replace("added", "removed") for line in added]
+    nothing = {"train": {"max_steps": 5, "evaluations": None}}
+    assert check_resumable(old, nothing) == [] and check_resumable(nothing, new) == added
+    more = {**measures, "likelihood": {"steps": 50, "clip": True}}
+    changed = {"train": {"max_steps": 5, "evaluations": more}}
+    assert check_resumable(new, changed) == ["train.evaluations.likelihood.steps: 100 -> 50"]

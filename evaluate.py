@@ -10,21 +10,21 @@ from diffusion.compute import distributed
 from diffusion.config import build, load
 from diffusion.inference import fast_network
 from diffusion.runs import naming
-from diffusion.runs.files import made
+from diffusion.runs.files import make_folder
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
     evaluation = build.instantiate(config.evaluation)
     model = load.chosen(config, reads_data=True)
-    model = fast_network.ready(model, compile=config.compile, precision=config.precision)
+    model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     subject = build.subject(config, model)
     evaluation.check(subject)
-    results = naming.holding(Path(config.checkpoint)) / "evaluation"
+    results = naming.run_folder_of(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
-    distributed.say(f"Measuring {subject.model.origin} on {subject.title} into {folder}")
-    with made(folder) if distributed.leads() else nullcontext():
-        distributed.say(evaluation(subject, folder).text)
+    distributed.print_once(f"Measuring {subject.model.origin} on {subject.title} into {folder}")
+    with make_folder(folder) if distributed.is_leader() else nullcontext():
+        distributed.print_once(evaluation(subject, folder).text)
 
 
 if __name__ == "__main__":

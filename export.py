@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 import unet
 from diffusion.cli.command import command
 from diffusion.config import load
-from diffusion.runs.files import whole
+from diffusion.runs.files import atomic_write
 
 
 @command(__file__)
@@ -31,7 +31,7 @@ def check(out: Path, *, overwrite: bool) -> None:
 def write(network: torch.nn.Module, out: Path) -> None:
     """Writes the weights to `out`, or leaves what was there as it was."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with whole(out) as path:
+    with atomic_write(out) as path:
         unet.save_released(network, path)
 
 

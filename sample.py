@@ -15,17 +15,19 @@ from diffusion.runs import naming
 def main(config: DictConfig) -> None:
     sampler = build.instantiate(config.sampler)
     model = load.guided(load.chosen(config), config.checkpoint, config.guidance)
-    model = fast_network.ready(model, compile=config.compile, precision=config.precision)
+    model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels
     asked = {"labels": labels, "low_res": config.low_res}
-    prompts = low_res_input.prompts(model, **asked)
+    prompts = low_res_input.low_res_prompts(model, **asked)
     request = image_files.Request(prompts.at_most(config.num_images), config.batch_size, config.seed, prompts)
 
-    samples = naming.holding(Path(config.checkpoint)) / "samples"
-    folder = Path(config.out) if config.out else samples / image_files.folder_name(request, model, sampler, **asked)
-    distributed.say(f"Drawing {request.num_images} images with {model.origin} into {folder}")
-    image_files.write(request, model, sampler, folder)
-    distributed.say(f"Look at {folder / 'grid.png'}")
+    samples = naming.run_folder_of(Path(config.checkpoint)) / "samples"
+    folder = (
+        Path(config.out) if config.out else samples / image_files.samples_folder_name(request, model, sampler, **asked)
+    )
+    distributed.print_once(f"Drawing {request.num_images} images with {model.origin} into {folder}")
+    image_files.draw_to_files(request, model, sampler, folder)
+    distributed.print_once(f"Look at {folder / 'grid.png'}")
 
 
 if __name__ == "__main__":

@@ -7,43 +7,49 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion.cli.command import Ended, command
+from diffusion.cli.command import ExitStatus, command
 from diffusion.compute import distributed
 from diffusion.config import build, load
 from diffusion.runs import naming, provenance, status
-from diffusion.runs.files import held, replace_text
+from diffusion.runs.files import atomic_write_text, lock_folder
 
 log = logging.getLogger("train")
 
 
 @command(__file__)
-def main(config: DictConfig) -> Ended:
+def main(config: DictConfig) -> ExitStatus:
     folder = Path(HydraConfig.get().runtime.output_dir)
     naming.check_name(config.name)
-    distributed.start(build.device_named(config.device))
-    if distributed.of_leader(lambda: status.finished(folder, build.plain_values(config))):
+    distributed.join_process_group(build.device_named(config.device))
+    if distributed.broadcast_from_leader(lambda: status.is_finished(folder, build.plain_values(config))):
         log.info("Run folder: %s, which has all its steps", folder)
-        return Ended(0, distributed.of_leader(lambda: status.objective_of(folder, config.objective)))
-    with held(folder) if distributed.leads() else nullcontext():
+        return ExitStatus(
+            0, distributed.broadcast_from_leader(lambda: status.objective_value(folder, config.objective))
+        )
+    with lock_folder(folder) if distributed.is_leader() else nullcontext():
         return train(config, folder)
 
 
-def train(config: DictConfig, folder: Path) -> Ended:
+def train(config: DictConfig, folder: Path) -> ExitStatus:
     trainer, run = build.training(config, folder)
     log.info("Run folder: %s", folder)
     if trainer.is_divided:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
     state = load.begun(run, init_from=config.init_from)
-    if distributed.leads():
-        replace_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
-        made_by = provenance.keep(folder, command=["python", "train.py", *HydraConfig.get().overrides.task])
+    if distributed.is_leader():
+        atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
+        made_by = provenance.record_provenance(
+            folder, command=["python", "train.py", *HydraConfig.get().overrides.task]
+        )
         run.logger.start(folder, name=config.name, config=run.config, resume=state is not None, provenance=made_by)
     code = 1
     try:
-        with status.kept(folder, trainer.max_steps) as end:
+        with status.record_status(folder, trainer.max_steps) as end:
             code = end.code = trainer.fit(run, state)
             if not code:
-                end.objective = distributed.of_leader(lambda: status.objective_of(folder, config.objective))
+                end.objective = distributed.broadcast_from_leader(
+                    lambda: status.objective_value(folder, config.objective)
+                )
     finally:
         run.logger.finish(code)
     if code:
@@ -51,7 +57,7 @@ def train(config: DictConfig, folder: Path) -> Ended:
     else:
         log.info("Draw images: %s", run.drawing_command)
         log.info("Done. Everything lies in %s", folder)
-    return Ended(code, end.objective)
+    return ExitStatus(code, end.objective)
 
 
 if __name__ == "__main__":

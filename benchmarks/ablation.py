@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib
 import yaml
 
-from diffusion.cli.command import clear_errors
+from diffusion.cli.command import report_errors
 from diffusion.runs.metrics import MetricsFile
 
 matplotlib.use("agg")
@@ -79,5 +79,5 @@ def plot(found: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with clear_errors("ablation"):
+    with report_errors("ablation"):
         main()

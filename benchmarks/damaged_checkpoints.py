@@ -35,7 +35,7 @@ from diffusion.cli.command import one_line
 from diffusion.config import build, load
 from diffusion.config.roots import register
 from diffusion.runs import checkpoints, naming
-from diffusion.runs.checkpoint_file import FORMAT, write
+from diffusion.runs.checkpoint_file import FORMAT, write_checkpoint
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TINY = (
@@ -63,8 +63,8 @@ class Bench:
         self.trainer, run = build.training(self.config, self.run)
         self.run.mkdir()
         self.trainer.fit(run)
-        self.files = checkpoints.stored(run.checkpoints)
-        self.before, self.state = map(checkpoints.read, self.files)
+        self.files = checkpoints.list_checkpoints(run.checkpoints)
+        self.before, self.state = map(checkpoints.read_checkpoint, self.files)
 
     def spoil(self, how: Spoil) -> Path:
         """A run folder whose newest checkpoint is spoilt."""
@@ -92,7 +92,7 @@ class Bench:
         said = Warnings()
         logging.getLogger().addHandler(said)
         try:
-            state = checkpoints.newest(folder)
+            state = checkpoints.load_newest(folder)
         finally:
             logging.getLogger().removeHandler(said)
         assert state is not None
@@ -178,7 +178,7 @@ def holding(change: Callable[[State], None]) -> Spoil:
         change(state)
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(10**5)  # for what is nested deep
-        write(path, state)
+        write_checkpoint(path, state)
         sys.setrecursionlimit(limit)
 
     return spoil

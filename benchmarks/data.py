@@ -31,8 +31,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diffusion.data import ImageFolder, Images, batches, cache, loader, packing, reading, stream
-from diffusion.data.folder import image_files
+from diffusion.data import cache, loader, packing, reading, stream
+from diffusion.data.folder import ImageFolder, image_files
+from diffusion.data.images import Images
+from diffusion.data.loader import batches
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 
@@ -61,7 +63,7 @@ def main() -> None:
     if share is not None:
         print(f"the default run waits for data {share:.2%} of its time")
     medians = {name: round(statistics.median(values)) for name, values in figures.items()}
-    machine = {"cores": cache.cores(), "torch": torch.__version__}
+    machine = {"cores": cache.available_cores(), "torch": torch.__version__}
     print(json.dumps({"images_per_second": medians, "waiting_share": share, "batch": chosen.batch, **machine}))
 
 
@@ -131,8 +133,8 @@ def fresh(images: Images, batch: int) -> float:
 def decoding(images: ImageFolder) -> float:
     """Seconds to decode all, by as many processes and in the same pieces as packing."""
     begun = perf_counter()
-    wanted = (list(piece) for piece in packing.pieces((len(images), *images.shape)))
-    with closing(reading.in_order(images, wanted, workers=max(images.workers, cache.cores()))) as reads:
+    wanted = (list(piece) for piece in packing.chunks((len(images), *images.shape)))
+    with closing(reading.in_order(images, wanted, workers=max(images.workers, cache.available_cores()))) as reads:
         for _ in reads:
             pass
     return perf_counter() - begun

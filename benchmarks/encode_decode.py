@@ -13,7 +13,7 @@ import torch
 
 from diffusion import DDIM
 from diffusion.config import load
-from diffusion.data import Digits
+from diffusion.data.digits import Digits
 from diffusion.pictures.grid import save_grid
 from diffusion.pictures.pixels import from_uint8
 

@@ -166,7 +166,7 @@ def killed_while_saving(life: Life, pace: Pace, chance: random.Random) -> bool:
     folder, after = life.run / "checkpoints", chance.randrange(STEPS)
 
     def half_written() -> bool:
-        return any(checkpoints.step_of(path) > after for path in folder.glob("step_*.partial"))
+        return any(checkpoints.checkpoint_step(path) > after for path in folder.glob("step_*.partial"))
 
     while life.wait(half_written):
         time.sleep(chance.uniform(0, 0.005))
@@ -228,7 +228,7 @@ def difference(run: Path, whole: Path) -> str:
     left = [path.name for path in run.rglob("*") if re.search(r"partial|tmp|damaged", path.name)]
     if left:
         return f"left {', '.join(left)}"
-    told = status.read(run)
+    told = status.read_status(run)
     if (told.get("state"), told.get("step")) != ("finished", STEPS):
         return f"outcome {told}"
     if lines(run) != lines(whole):
@@ -241,7 +241,7 @@ def difference(run: Path, whole: Path) -> str:
     ]
     if names[0] != names[1]:
         return f"files {names[0]} instead of {names[1]}"
-    states = [checkpoints.find(folder) for folder in (run, whole)]
+    states = [checkpoints.load_checkpoint(folder) for folder in (run, whole)]
     unlike = [part for part in states[1] if not equal(states[0].get(part), states[1][part])]
     return f"{', '.join(unlike)} differ" if unlike else ""
 

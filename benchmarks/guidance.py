@@ -14,13 +14,14 @@ import torch
 
 from diffusion import DDIM, Ancestral
 from diffusion.config import load, preflight
-from diffusion.data import Digits
+from diffusion.data.digits import Digits
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.evaluation.neighbours import variety
-from diffusion.evaluation.recogniser import recognised, trained_recogniser
+from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.pictures.grid import save_grid
 from diffusion.pictures.pixels import from_uint8
-from diffusion.samplers import Sampler, draw
+from diffusion.samplers.draw import draw
+from diffusion.samplers.sampler import Sampler
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "ancestral": Ancestral,
@@ -48,7 +49,7 @@ def main() -> None:
     sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
     y = torch.arange(chosen.images, device=model.device) % 10
     real = Digits(image_size=model.shape[-1])
-    judge = trained_recogniser(
+    judge = train_recogniser(
         from_uint8(real.pixels).to(model.device), real.labels.to(model.device), num_classes=10, seed=0
     )
     first = torch.zeros_like(y)
@@ -65,7 +66,7 @@ def main() -> None:
         ).clamp(-1, 1)  # fmt: skip
         with torch.no_grad():
             named = classifier.network(x, classifier.diffusion.process.time(first)).argmax(1)
-        shares = [(labels == y).float().mean().item() for labels in (named, recognised(judge, x).to(y))]
+        shares = [(labels == y).float().mean().item() for labels in (named, predict_classes(judge, x).to(y))]
         print(f"{scale:5g}  {shares[0]:10.1%}  {shares[1]:5.1%}  {variety(x, y):7.2f}", flush=True)
         rows.append(x[y == chosen.shown][:10])
     save_grid(chosen.out, torch.cat(rows), columns=len(rows[0]))

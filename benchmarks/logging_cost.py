@@ -24,14 +24,14 @@ from hydra import compose, initialize_config_dir
 
 from diffusion.config import build, roots
 from diffusion.pictures.grid import save_picture
-from diffusion.training import Run, Trainer
 from diffusion.training.loop import Loop
-from diffusion.training.running_means import Averages
+from diffusion.training.running_means import RunningMeans
+from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
 
 
-class Unmeasured(Averages):
+class Unmeasured(RunningMeans):
     """Running means that nobody takes."""
 
     def add(self, *_, **__) -> None:
@@ -96,7 +96,7 @@ class Spent(NamedTuple):
 
 def train(loop: Loop, steps: int, *, logged: bool) -> Spent:
     learner = loop.learner
-    learner.averages = Averages() if logged else Unmeasured()
+    learner.averages = RunningMeans() if logged else Unmeasured()
     loop.logged = learner.steps_done
     loop.throughput.begin()
     start, cores = time.perf_counter(), time.process_time()

@@ -21,8 +21,8 @@ from race import machine
 from recipe import recipe
 from train_step import step_of
 
-from diffusion.cli.command import clear_errors
-from diffusion.compute.flops import seconds
+from diffusion.cli.command import report_errors
+from diffusion.compute.flops import elapsed
 from diffusion.training.throughput import memory
 
 
@@ -70,11 +70,11 @@ def measured(overrides: list[str], steps: int) -> dict:
     ours = recipe(overrides)
     step = step_of(ours)
     for _ in range(steps):
-        taken = seconds(step, ours.device)
+        taken = elapsed(step, ours.device)
     used = memory(ours.device) - (0.0 if ours.device.type == "cuda" else before)
     return {"gb": used, "libraries_gb": before, "seconds": taken, "machine": machine(ours.device)}
 
 
 if __name__ == "__main__":
-    with clear_errors("memory"):
+    with report_errors("memory"):
         main()

@@ -68,7 +68,7 @@ def trained(place: Path, name: str, eps: str, steps: int) -> dict[str, Any]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
-    return checkpoints.find(place / "run")
+    return checkpoints.load_checkpoint(place / "run")
 
 
 def apart(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from diffusion.compute.flops import matmul_speed, seconds
+from diffusion.compute.flops import elapsed, matmul_speed
 
 COLUMNS = "ms/step    best  spread  images/s  TFLOP/s  of peak     GB   speed"
 
@@ -50,9 +50,9 @@ def race(
 def timed(contestant: Contestant, device: torch.device, steps: int) -> tuple[float, float]:
     """Seconds of one step, the mean over `steps`, and the GPU's memory meanwhile in GB."""
     if device.type != "cuda":
-        return seconds(lambda: [contestant.step() for _ in range(steps)], device) / steps, 0.0
+        return elapsed(lambda: [contestant.step() for _ in range(steps)], device) / steps, 0.0
     torch.cuda.reset_peak_memory_stats(device)
-    taken = seconds(lambda: [contestant.step() for _ in range(steps)], device) / steps
+    taken = elapsed(lambda: [contestant.step() for _ in range(steps)], device) / steps
     return taken, torch.cuda.max_memory_allocated(device) / 1e9
 
 

@@ -14,7 +14,7 @@ from diffusion import GaussianDiffusion
 from diffusion.compute.flops import flops
 from diffusion.config import build, load
 from diffusion.config.roots import register
-from diffusion.training import Run, Trainer
+from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
 

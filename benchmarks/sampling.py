@@ -20,10 +20,11 @@ from race import Contestant, machine, race, report
 from recipe import Recipe, recipe
 from torch import Tensor
 
-from diffusion.cli.command import clear_errors
+from diffusion.cli.command import report_errors
 from diffusion.config import build
-from diffusion.inference.fast_network import Ready
-from diffusion.samplers import Sampler, kept_steps
+from diffusion.inference.fast_network import FastNetwork
+from diffusion.samplers.sampler import Sampler
+from diffusion.samplers.spacing import kept_steps
 
 
 def arguments() -> argparse.Namespace:
@@ -42,11 +43,11 @@ def main() -> None:
     ours = recipe(chosen.overrides)
     sampler, noise = build.instantiate(ours.config.sampler), torch.randn_like(ours.x_0)
     ours.network.eval()
-    networks = {"ours": Ready(ours.network, ours.device)}
+    networks = {"ours": FastNetwork(ours.network, ours.device)}
     if chosen.compile:
-        networks["compiled"] = Ready(ours.network, ours.device, compile=True)
+        networks["compiled"] = FastNetwork(ours.network, ours.device, compile=True)
     if chosen.bf16:
-        networks["bf16"] = Ready(ours.network, ours.device, compile=chosen.compile, precision="bf16")
+        networks["bf16"] = FastNetwork(ours.network, ours.device, compile=chosen.compile, precision="bf16")
     contestants = [
         contestant(name, ours, steps_of(sampler, ours, network, noise), chosen.steps)
         for name, network in networks.items()
@@ -59,7 +60,7 @@ def main() -> None:
     report("sampling", contestants, times, peaks, **machine(ours.device), overrides=chosen.overrides)
 
 
-def steps_of(sampler: Sampler, ours: Recipe, network: Ready, noise: Tensor) -> Callable[[], Iterator]:
+def steps_of(sampler: Sampler, ours: Recipe, network: FastNetwork, noise: Tensor) -> Callable[[], Iterator]:
     """Begins a drawing: an iterator over its steps."""
     return lambda: sampler.progressive(ours.diffusion, network, lambda: noise, condition=ours.condition)
 
@@ -90,7 +91,7 @@ def difference(theirs: Original, ours: Recipe, sampler: Sampler, x_t: Tensor) ->
     return (given["mean"] - mine).abs().max().item()
 
 
-def rounding(sampler: Sampler, ours: Recipe, networks: dict[str, Ready], noise: Tensor) -> float:
+def rounding(sampler: Sampler, ours: Recipe, networks: dict[str, FastNetwork], noise: Tensor) -> float:
     """The mean difference of images drawn in bf16 and in float32 from the same noise, in levels of 255."""
     drawn = []
     for name in ("ours", "bf16"):
@@ -101,5 +102,5 @@ def rounding(sampler: Sampler, ours: Recipe, networks: dict[str, Ready], noise: 
 
 
 if __name__ == "__main__":
-    with clear_errors("sampling"):
+    with report_errors("sampling"):
         main()

@@ -22,13 +22,13 @@ from typing import Any
 import torch
 
 from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, Uniform
-from diffusion.data import Batch
-from diffusion.training import adamw
+from diffusion.data.loader import Batch
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
+from diffusion.training.optimizer import adamw
 from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
-from diffusion.training.saver import Saver, copied
+from diffusion.training.saver import Saver, snapshot
 from unet import UNet
 
 MOST = 1.5  # times
@@ -115,7 +115,7 @@ def measured(learner: Learner, batch: Batch, place: Path, chosen: argparse.Names
         found["alone"] += [timed(learner, batch) for _ in range(chosen.quiet)]
         state = {**learner.state_dict(), "config": {}}
         begun = time.perf_counter()
-        copied(state)
+        snapshot(state)
         found["copy"].append(time.perf_counter() - begun)
         saver.save(state)
         begun = time.perf_counter()

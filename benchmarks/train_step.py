@@ -20,9 +20,9 @@ from original import Original, require_same
 from race import Contestant, machine, race, report
 from recipe import Recipe, recipe
 
-from diffusion.cli.command import clear_errors
+from diffusion.cli.command import report_errors
 from diffusion.compute.flops import TRAINING
-from diffusion.data import Batch
+from diffusion.data.loader import Batch
 
 
 def arguments() -> argparse.Namespace:
@@ -88,5 +88,5 @@ def slowest(contestant: Contestant, device: torch.device) -> str:
 
 
 if __name__ == "__main__":
-    with clear_errors("train_step"):
+    with report_errors("train_step"):
         main()

@@ -15,8 +15,10 @@ from torch.nn.functional import interpolate
 
 from diffusion import Ancestral
 from diffusion.config import load
-from diffusion.data import Digits, Prompts, downsampled
-from diffusion.inference.image_files import Request, drawn
+from diffusion.data.conditions import downsampled
+from diffusion.data.digits import Digits
+from diffusion.data.prompts import Prompts
+from diffusion.inference.image_files import Request, draw_batches
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
 
@@ -50,7 +52,7 @@ def main() -> None:
     labels = None if model.classes is None else digits.labels[: chosen.images].tolist()
     low_res = downsampled(true, model.low_res_size)
     prompts = Prompts(labels, low_res=low_res, true=true)
-    ours = torch.cat(list(drawn(Request(len(true), 64, 0, prompts), model, Ancestral(steps=chosen.steps)))).cpu()
+    ours = torch.cat(list(draw_batches(Request(len(true), 64, 0, prompts), model, Ancestral(steps=chosen.steps)))).cpu()
     size = true.shape[2:]
     enlarged = {
         "nearest": interpolate(low_res, size, mode="nearest"),

@@ -14,7 +14,8 @@ import unet
 from diffusion.config import build, load
 from diffusion.config.roots import register
 from diffusion.runs import checkpoints
-from diffusion.samplers import Ancestral, draw
+from diffusion.samplers.ancestral import Ancestral
+from diffusion.samplers.draw import draw
 
 ROOT = Path(__file__).parents[1]
 NARROW = ("model.base_channels=16", "model.norm_groups=8", "model.blocks_per_level=1")
@@ -106,7 +107,7 @@ def test_the_state_of_an_optimizer_is_refused(compose, tmp_path):
 
 def test_our_own_checkpoint_takes_no_experiment(compose, tmp_path):
     parts = {key: {} for key in ("model", "ema", "optimizer", "scaler", "schedule_sampler", "averages", "config")}
-    path = checkpoints.save(tmp_path, {"step": 1, **parts}, keep=1, keep_every=None)
+    path = checkpoints.save_checkpoint(tmp_path, {"step": 1, **parts}, keep=1, keep_every=None)
     with pytest.raises(ValueError, match="describes its own network; leave out model, diffusion, data, train"):
         load.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from diffusion.report import text_table, write_page
 from diffusion.report.__main__ import main
+from diffusion.report.page import write_page
+from diffusion.report.terminal import text_table
 
 
 @pytest.fixture

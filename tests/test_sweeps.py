@@ -20,11 +20,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli import sweep_worker
-from diffusion.cli.sweep import Note, Sweep, best_line, last_words, maximizes, shared_name, tell_end
+from diffusion.cli.sweep import Note, Sweep, best_line, final_note, fixed_name, mark_dead_run, maximizes
 from diffusion.cli.user_errors import one_line
 from diffusion.config.roots import register
 from diffusion.runs import status
-from diffusion.runs.files import held
+from diffusion.runs.files import lock_folder
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -57,62 +57,62 @@ def run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step_00000004.pt").touch()
     (tmp_path / "config.yaml").write_text(json.dumps({**CONFIG, "model": {"heads": 2, "image_size": 16}}))
-    status.write(tmp_path, "finished", step=4, max_steps=4)
+    status.write_status(tmp_path, "finished", step=4, max_steps=4)
     return tmp_path
 
 
 def test_what_is_finished_is_known_by_its_folder(run):
-    assert status.finished(run, CONFIG)
-    assert status.finished(run, {**CONFIG, "train": {"max_steps": 4, "log_every": 99}})
+    assert status.is_finished(run, CONFIG)
+    assert status.is_finished(run, {**CONFIG, "train": {"max_steps": 4, "log_every": 99}})
 
 
 def test_what_lacks_steps_or_is_another_experiment_is_not_finished(run):
-    assert not status.finished(run, {**CONFIG, "train": {"max_steps": 5}})
-    assert not status.finished(run, {**CONFIG, "train": {"max_steps": None}})
-    assert not status.finished(run, {**CONFIG, "seed": 1})
+    assert not status.is_finished(run, {**CONFIG, "train": {"max_steps": 5}})
+    assert not status.is_finished(run, {**CONFIG, "train": {"max_steps": None}})
+    assert not status.is_finished(run, {**CONFIG, "seed": 1})
     (run / "config.yaml").write_text("[")
-    assert not status.finished(run, CONFIG)
-    assert not status.finished(run / "nowhere", CONFIG)
+    assert not status.is_finished(run, CONFIG)
+    assert not status.is_finished(run / "nowhere", CONFIG)
 
 
 @pytest.mark.parametrize("state", ["running", "stopped", "failed"])
 def test_what_has_not_ended_well_is_not_finished(run, state):
-    status.write(run, state, step=4, max_steps=4)
-    assert not status.finished(run, CONFIG)
+    status.write_status(run, state, step=4, max_steps=4)
+    assert not status.is_finished(run, CONFIG)
 
 
 def test_the_objective_is_the_last_value_logged(tmp_path):
     lines = [{"step": 1, "images": 8, "loss": 2.0}, {"step": 2, "images": 16, "loss": 1.5}, {"step": 2, "fid": 9}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert status.objective_of(tmp_path, "loss") == 1.5
-    assert status.objective_of(tmp_path, "fid") == 9.0
+    assert status.objective_value(tmp_path, "loss") == 1.5
+    assert status.objective_value(tmp_path, "fid") == 9.0
     with pytest.raises(ValueError, match=r"objective=bits was never logged; this run logged fid, loss; .*evaluations"):
-        status.objective_of(tmp_path, "bits")
+        status.objective_value(tmp_path, "bits")
 
 
 def test_a_run_that_was_killed_counts_as_failed_and_one_that_was_stopped_does_not(tmp_path):
     note = Note(0, str(tmp_path), "running", "")
-    assert last_words(note).state == "failed"
-    status.write(tmp_path, "stopped", step=2, max_steps=4)
-    assert last_words(note).state == "stopped"
-    assert last_words(note._replace(state="finished")).state == "finished"
+    assert final_note(note).state == "failed"
+    status.write_status(tmp_path, "stopped", step=2, max_steps=4)
+    assert final_note(note).state == "stopped"
+    assert final_note(note._replace(state="finished")).state == "finished"
 
 
 def test_a_run_that_was_killed_is_told_to_have_failed_unless_it_lives_on(run):
-    status.write(run, "running", max_steps=9)
-    with held(run):
-        tell_end(run, may_live=True)
-        assert status.read(run)["state"] == "running"
-    tell_end(run, may_live=True)
+    status.write_status(run, "running", max_steps=9)
+    with lock_folder(run):
+        mark_dead_run(run, may_live=True)
+        assert status.read_status(run)["state"] == "running"
+    mark_dead_run(run, may_live=True)
     told = {"state": "failed", "step": 4, "max_steps": 9, "message": "it ended without a word", "objective": None}
-    assert status.read(run) == told
-    status.write(run, "stopped", step=4, max_steps=9)
-    tell_end(run, may_live=False)
-    assert status.read(run)["state"] == "stopped"
+    assert status.read_status(run) == told
+    status.write_status(run, "stopped", step=4, max_steps=9)
+    mark_dead_run(run, may_live=False)
+    assert status.read_status(run)["state"] == "stopped"
 
 
 def test_the_table_of_a_sweep_tells_which_run_was_killed(run, tmp_path, capsys):
-    status.write(run, "running", max_steps=9)
+    status.write_status(run, "running", max_steps=9)
     sweep = Sweep()
     sweep.notes, sweep.page = tmp_path / "notes.jsonl", tmp_path / "page.html"
     sweep.objective, sweep.maximize, sweep.jobs_live_on = None, False, False
@@ -156,7 +156,7 @@ def test_the_direction_is_that_of_the_sweeper_or_else_of_the_objective():
 def test_each_line_of_a_parallel_run_tells_which_run_it_is(monkeypatch):
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(HydraConfig, "get", lambda: type("", (), {"job": type("", (), {"num": 3})}))
-    stream = sweep_worker.Labelled(io.StringIO())
+    stream = sweep_worker.LabelledStream(io.StringIO())
     print("one\n\ntwo", file=stream, end="")
     assert stream.getvalue() == "[3] one\n\n[3] two" and not stream.isatty()
 
@@ -164,11 +164,11 @@ def test_each_line_of_a_parallel_run_tells_which_run_it_is(monkeypatch):
 def test_who_waits_for_the_signal_that_ended_a_run_hears_of_it(monkeypatch):
     heard = []
     monkeypatch.setattr(signal, "raise_signal", heard.append)
-    sweep_worker.pass_on(128 + signal.SIGUSR2)
+    sweep_worker.forward_requeue_signal(128 + signal.SIGUSR2)
     assert heard == []  # nobody waits
     monkeypatch.setattr(signal, "getsignal", lambda number: print)
-    sweep_worker.pass_on(128 + signal.SIGTERM)
-    sweep_worker.pass_on(128 + signal.SIGUSR2)
+    sweep_worker.forward_requeue_signal(128 + signal.SIGTERM)
+    sweep_worker.forward_requeue_signal(128 + signal.SIGUSR2)
     assert heard == [signal.SIGUSR2]
 
 
@@ -195,7 +195,7 @@ def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_i
 
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/checkpoints/*")}
     (unfinished,) = (tmp_path / "runs").glob("*heads-4*")
-    status.write(unfinished, "running", max_steps=1)
+    status.write_status(unfinished, "running", max_steps=1)
     again = ran(tmp_path, "-m", "model.heads=4,2", *TINY)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("Resuming") == 1 and again.stderr.count("has all its steps") == 1
@@ -255,7 +255,7 @@ def test_several_runs_cannot_share_one_folder(words):
     ],
 )
 def test_a_name_is_free_where_the_runs_have_a_folder_each(words):
-    assert shared_name(multirun(*words)) is None
+    assert fixed_name(multirun(*words)) is None
 
 
 def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp_path):
@@ -272,7 +272,7 @@ def test_two_runs_at_once_are_the_runs_of_a_sweep_and_each_line_tells_whose_it_i
     assert done.returncode == 0, done.stderr
     folders = [f"{tmp_path}/runs/data.image_size-8+seed-{seed}+train.warmup_steps-0+train-debug" for seed in (1, 2)]
     for number, folder in enumerate(folders):
-        assert status.read(Path(folder))["state"] == "finished"
+        assert status.read_status(Path(folder))["state"] == "finished"
         assert f"[{number}] Run folder: {folder}\n" in done.stderr
     assert all(re.search(rf"seed-{seed} .*finished", done.stdout) for seed in (1, 2))
 

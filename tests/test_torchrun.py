@@ -87,7 +87,10 @@ def test_torchrun_starts_those_again_of_whom_one_was_killed(tmp_path):
     said = ended(process, 30)
     assert "Stopped by a signal, all steps saved" in said
     last = checkpoints.last_step(tmp_path / "runs" / "run" / "checkpoints")
-    assert logged(tmp_path) == list(range(1, last + 1)) and status.read(tmp_path / "runs" / "run")["state"] == "stopped"
+    assert (
+        logged(tmp_path) == list(range(1, last + 1))
+        and status.read_status(tmp_path / "runs" / "run")["state"] == "stopped"
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for the processes in /proc")

@@ -3,8 +3,9 @@
 import torch
 from tiny_training import tiny_run, tiny_trainer
 
-from diffusion.data import Synthetic, Upsampling
-from diffusion.training import Preview
+from diffusion.data.conditions import Upsampling
+from diffusion.data.synthetic import Synthetic
+from diffusion.training.preview import Preview
 from unet import SuperResolutionUNet
 
 

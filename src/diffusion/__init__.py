@@ -13,7 +13,9 @@ from diffusion.losses.losses import VLB, Classification, Hybrid, Simple
 from diffusion.losses.schedule_samplers import LossSecondMoment, Uniform
 from diffusion.process.chain import ForwardProcess
 from diffusion.process.schedules import Cosine, Linear
-from diffusion.samplers import DDIM, Ancestral, kept_steps
+from diffusion.samplers.ancestral import Ancestral
+from diffusion.samplers.ddim import DDIM
+from diffusion.samplers.spacing import kept_steps
 
 __all__ = [
     "DDIM", "VLB", "Ancestral", "Classification", "Cosine", "Epsilon", "FixedLarge", "FixedSmall", "ForwardProcess",

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.cli import sweep_worker
-from diffusion.cli.sweep import Failed, Sweep
+from diffusion.cli.sweep import FailedRun, Sweep
 from diffusion.cli.user_errors import check_known, one_line
 from diffusion.compute import distributed
 from diffusion.config.roots import register
@@ -32,14 +32,14 @@ STOPPED = 128 + signal.SIGINT  # what a shell reports after Ctrl-C
 SHOW_WHOLE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
-class Ended(NamedTuple):
+class ExitStatus(NamedTuple):
     """How a main function ended: its exit code, and the number that a sweeper makes small."""
 
     code: int = 0
     objective: float | None = None
 
 
-Main = Callable[[DictConfig], Ended | int | None]
+Main = Callable[[DictConfig], ExitStatus | int | None]
 
 
 def command(script: str) -> Callable[[Main], Callable[[], None]]:
@@ -58,12 +58,12 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
                 # Hydra's own help takes seconds, since it lists every option of every group.
                 print((conf / "help" / f"{path.stem}.txt").read_text(), end="")
                 return
-            if not distributed.leads():
+            if not distributed.is_leader():
                 sys.argv.append("hydra/job_logging=warnings")
-            run = Command(main, path.stem, naming.sweep_of(sys.argv[1:]))
+            run = Command(main, path.stem, naming.sweep_name(sys.argv[1:]))
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
             logging.raiseExceptions = False  # A log that cannot be written must not fill the screen with tracebacks.
-            with distributed.ended_at_once(), clear_errors(path.stem), shown_at_the_end():
+            with distributed.exit_without_teardown(), report_errors(path.stem), show_sweep_at_end():
                 hydra.main(version_base="1.3", config_path=str(conf), config_name=path.stem)(run)()
 
         return entry
@@ -82,49 +82,49 @@ class Command:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         register(self.sweep)  # before Hydra composes there
-        sweep_worker.settle(self.process)
+        sweep_worker.adopt(self.process)
         sweep_worker.join_tasks()
 
-    def __call__(self, config: DictConfig) -> float | Failed | None:
-        if not distributed.leads():
+    def __call__(self, config: DictConfig) -> float | FailedRun | None:
+        if not distributed.is_leader():
             logging.getLogger().setLevel(logging.WARNING)
         try:
             ended = self.ended(config)
         except (SystemExit, Exception) as error:
             # Of several processes only one may have failed, and the others would wait for it in the next run.
-            in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN and not sweep_worker.is_awaited()
+            in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN and not sweep_worker.has_peers_waiting()
             by_signal = isinstance(error, SystemExit) and not isinstance(error.code, str)
             if by_signal and sweep_worker.stop():
-                return Failed("stopped", "by a signal")
+                return FailedRun("stopped", "by a signal")
             if by_signal or not in_sweep:
                 raise
             return self.failed(error)
         return ended.objective
 
-    def ended(self, config: DictConfig) -> Ended:
+    def ended(self, config: DictConfig) -> ExitStatus:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        with clear_errors(self.name, self.show_whole), no_empty_folder(folder), own_log():
-            if sweep_worker.stopped():
+        with report_errors(self.name, self.show_whole), no_empty_folder(folder), close_log_handlers():
+            if sweep_worker.is_stopping():
                 sys.exit(STOPPED)
             check_known(config)
             ended = self.main(config)
-        ended = ended if isinstance(ended, Ended) else Ended(ended or 0)
+        ended = ended if isinstance(ended, ExitStatus) else ExitStatus(ended or 0)
         if ended.code:
-            sweep_worker.pass_on(ended.code)
+            sweep_worker.forward_requeue_signal(ended.code)
             sys.exit(ended.code)
         return ended
 
-    def failed(self, error: BaseException) -> Failed:
+    def failed(self, error: BaseException) -> FailedRun:
         """Say what went wrong, whole if nobody expected it."""
         if isinstance(error, SystemExit):
             print(error.code, file=sys.stderr)
-            return Failed("failed", str(error.code).removeprefix(f"{self.name}: "))
+            return FailedRun("failed", str(error.code).removeprefix(f"{self.name}: "))
         traceback.print_exception(error)
-        return Failed("failed", f"{type(error).__name__}: {error}".partition("\n")[0])
+        return FailedRun("failed", f"{type(error).__name__}: {error}".partition("\n")[0])
 
 
 @contextmanager
-def shown_at_the_end() -> Iterator[None]:
+def show_sweep_at_end() -> Iterator[None]:
     """Show a sweep's runs when it ends, however it ends. ValueError if one of them failed."""
     states: list[str] = []
     without_best: ValueError | None = None
@@ -151,7 +151,7 @@ def shown_at_the_end() -> Iterator[None]:
 
 
 @contextmanager
-def own_log() -> Iterator[None]:
+def close_log_handlers() -> Iterator[None]:
     """End a run's log with the run, or what is said between two runs of a sweep would go there too."""
     try:
         yield
@@ -174,7 +174,7 @@ def no_empty_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def clear_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
+def report_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
     """End the program with one line where a user's mistake would end it with a traceback."""
     try:
         yield
@@ -184,11 +184,11 @@ def clear_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
     except (ValueError, OSError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError) as error:
         if show_whole:
             raise
-        distributed.let_the_leader_speak()
-        whose = "" if distributed.leads() else f"process {distributed.rank()}: "
+        distributed.let_leader_report()
+        whose = "" if distributed.is_leader() else f"process {distributed.rank()}: "
         sys.exit(f"{name}: {whose}{one_line(error)}")
     except RuntimeError as error:
-        if show_whole or not distributed.is_loss_of_another(error):
+        if show_whole or not distributed.is_peer_loss(error):
             raise
-        distributed.await_the_end()
+        distributed.wait_for_termination()
         sys.exit(f"{name}: another process ended, and with it this one")

@@ -19,16 +19,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli import sweep_worker
 from diffusion.compute import distributed
-from diffusion.report import text_table, write_page
+from diffusion.report.page import write_page
+from diffusion.report.terminal import text_table
 from diffusion.runs import checkpoints, status
-from diffusion.runs.files import held, replace_text
+from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metric_direction import lower_is_better
-from diffusion.runs.redaction import redacted
+from diffusion.runs.redaction import redact
 
 WITHOUT_A_WORD = "it ended without a word"
 
 
-class Failed(NamedTuple):
+class FailedRun(NamedTuple):
     """What a run returns that "failed" or was "stopped", so that the others go on."""
 
     state: str
@@ -53,11 +54,11 @@ class Sweep(Callback):
         searches = "optuna" in config.hydra.sweeper._target_
         if searches:
             quiet_optuna()
-        if not distributed.leads():
+        if not distributed.is_leader():
             return
         if searches and config.objective is None:
             sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
-        if name := shared_name(config):
+        if name := fixed_name(config):
             sys.exit(
                 f"train: name={name} would be one folder for all runs of the sweep; leave it out, and each is named by "
                 f"what varies; runs={name} keeps them together"
@@ -68,24 +69,24 @@ class Sweep(Callback):
         self.notes = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
         if "joblib" in config.hydra.launcher._target_:
-            signal.signal(signal.SIGINT, sweep_worker.let_them_save)
+            signal.signal(signal.SIGINT, sweep_worker.ignore_first_interrupt)
         self.jobs_live_on = "submitit" in config.hydra.launcher._target_
         Sweep.current = self
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         self.note(config, "running")
-        hide_keys(Path(config.hydra.sweep.dir) / "multirun.yaml")
+        redact_file(Path(config.hydra.sweep.dir) / "multirun.yaml")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         returned = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
-        state, message = returned if isinstance(returned, Failed) else ("finished", "")
+        state, message = returned if isinstance(returned, FailedRun) else ("finished", "")
         self.note(config, state, message)
         if state == "failed":
-            tell_failure(config, message)
+            record_failure(config, message)
 
     def note(self, config: DictConfig, state: str, message: str = "") -> None:
-        if hasattr(self, "notes") and distributed.leads():
-            note = Note(config.hydra.job.num, config.hydra.runtime.output_dir, state, redacted(message))
+        if hasattr(self, "notes") and distributed.is_leader():
+            note = Note(config.hydra.job.num, config.hydra.runtime.output_dir, state, redact(message))
             with self.notes.open("a") as file:
                 file.write(json.dumps(note) + "\n")
 
@@ -93,7 +94,7 @@ class Sweep(Callback):
         """The last note on each run, in the order of the sweep."""
         lines = self.notes.read_text().splitlines() if self.notes.exists() else []
         last = {note.job: note for note in (Note(*json.loads(line)) for line in lines)}
-        return [last_words(last[job]) for job in sorted(last)]
+        return [final_note(last[job]) for job in sorted(last)]
 
     def show(self) -> list[str]:
         """Print the table of the runs and where their page lies; the states of all of them."""
@@ -101,7 +102,7 @@ class Sweep(Callback):
         folders = list(dict.fromkeys(Path(run.folder) for run in runs if Path(run.folder).is_dir()))
         for run in runs:
             if run.message == WITHOUT_A_WORD:
-                tell_end(Path(run.folder), may_live=self.jobs_live_on)
+                mark_dead_run(Path(run.folder), may_live=self.jobs_live_on)
         if folders:
             write_page(folders, self.page)
             print(f"\n{text_table(folders)}\n")
@@ -124,7 +125,7 @@ def quiet_optuna() -> None:
     plugin.addFilter(lambda record: "Got 'Failed(" not in record.getMessage())
 
 
-def shared_name(config: DictConfig) -> str | None:
+def fixed_name(config: DictConfig) -> str | None:
     """The name that a sweep of several runs would give to all of them, in one place; None if each has a folder.
 
     A name with an interpolation counts as one for each run.
@@ -152,7 +153,7 @@ def best_line(runs: list[Note], objective: str | None, *, maximize: bool) -> str
     found = []
     for run in runs:
         with suppress(ValueError, OSError):
-            value = status.objective_of(Path(run.folder), objective) if run.state == "finished" else None
+            value = status.objective_value(Path(run.folder), objective) if run.state == "finished" else None
             if value is not None and isfinite(value):
                 found.append((value, run.folder))
     if not found:
@@ -161,39 +162,39 @@ def best_line(runs: list[Note], objective: str | None, *, maximize: bool) -> str
     return f"Best objective: {objective}={value:.6g} in {folder}"
 
 
-def last_words(note: Note) -> Note:
+def final_note(note: Note) -> Note:
     """The note on a run that has ended, if it was killed before it could tell."""
     if note.state != "running":
         return note
-    if status.read(Path(note.folder)).get("state") == "stopped":
+    if status.read_status(Path(note.folder)).get("state") == "stopped":
         return note._replace(state="stopped")
     return note._replace(state="failed", message=WITHOUT_A_WORD)
 
 
-def tell_end(folder: Path, *, may_live: bool) -> None:
+def mark_dead_run(folder: Path, *, may_live: bool) -> None:
     """Keep in a run's folder that it failed, if it tells that the run is still running.
 
     A run that may live on without this process is left alone where it still holds its folder.
     """
-    told = status.read(folder)
+    told = status.read_status(folder)
     if told.get("state") == "running":
-        with suppress(ValueError, OSError), held(folder) if may_live else nullcontext():
+        with suppress(ValueError, OSError), lock_folder(folder) if may_live else nullcontext():
             step = checkpoints.last_step(folder / "checkpoints")
-            status.write(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
+            status.write_status(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
 
 
-def hide_keys(file: Path) -> None:
+def redact_file(file: Path) -> None:
     """Take keys and passwords out of what Hydra keeps of the command line."""
     text = file.read_text() if file.exists() else ""
-    if redacted(text) != text:
-        replace_text(file, redacted(text))
+    if redact(text) != text:
+        atomic_write_text(file, redact(text))
 
 
-def tell_failure(config: DictConfig, message: str) -> None:
+def record_failure(config: DictConfig, message: str) -> None:
     """Leave in the folder of a run that failed before it began what the table is made of."""
     folder = Path(config.hydra.runtime.output_dir)
     if not (folder / status.FILE).exists() and not (folder / "config.yaml").exists():
         folder.mkdir(parents=True, exist_ok=True)
         settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        replace_text(folder / "config.yaml", redacted(OmegaConf.to_yaml(settings)))
-        status.write(folder, "failed", message=message)
+        atomic_write_text(folder / "config.yaml", redact(OmegaConf.to_yaml(settings)))
+        status.write_status(folder, "failed", message=message)

@@ -15,7 +15,7 @@ PATIENCE = 1.0  # seconds between two looks at the parent
 _stopped = False
 
 
-class Labelled:
+class LabelledStream:
     """A stream each of whose lines says which of the sweep's runs it is from; no terminal, so that no bar is drawn."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -35,18 +35,18 @@ class Labelled:
         return getattr(self.stream, name)
 
 
-def settle(parent: int) -> None:
+def adopt(parent: int) -> None:
     """Make a process that `parent` started itself end with it, and its lines tell the runs apart."""
-    if os.getppid() == parent and not settled():
-        sys.stdout, sys.stderr = Labelled(sys.stdout), Labelled(sys.stderr)  # type: ignore[assignment]
-        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    if os.getppid() == parent and not is_worker():
+        sys.stdout, sys.stderr = LabelledStream(sys.stdout), LabelledStream(sys.stderr)  # type: ignore[assignment]
+        threading.Thread(target=stop_with, args=(parent,), daemon=True).start()
 
 
-def settled() -> bool:
-    return isinstance(sys.stderr, Labelled)
+def is_worker() -> bool:
+    return isinstance(sys.stderr, LabelledStream)
 
 
-def end_with(parent: int) -> None:
+def stop_with(parent: int) -> None:
     """Stop the run in hand as Ctrl-C would once `parent` is gone: nobody else would, and it would be run twice."""
     while os.getppid() == parent:
         time.sleep(PATIENCE)
@@ -59,15 +59,15 @@ def stop() -> bool:
     To exit would make joblib kill the runs that are still saving.
     """
     global _stopped
-    _stopped = settled()
+    _stopped = is_worker()
     return _stopped
 
 
-def stopped() -> bool:
+def is_stopping() -> bool:
     return _stopped
 
 
-def let_them_save(*_: object) -> None:
+def ignore_first_interrupt(*_: object) -> None:
     """What the first Ctrl-C does where joblib's processes get it too: nothing, since joblib would kill them at once."""
     print("The runs save and stop; Ctrl-C again ends them at once.", file=sys.stderr)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -83,12 +83,12 @@ def join_tasks() -> None:
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
 
 
-def is_awaited() -> bool:
+def has_peers_waiting() -> bool:
     """True if other processes go on to a sweep's next run with this one; those of a submitted job have one run each."""
     return int(os.environ.get("WORLD_SIZE", 1)) > 1 and "SUBMITIT_EXECUTOR" not in os.environ
 
 
-def pass_on(code: int) -> None:
+def forward_requeue_signal(code: int) -> None:
     """Tell who waits for SIGUSR2 that it ended this run: submitit, which now puts the job back into the queue."""
     if code == 128 + signal.SIGUSR2 and callable(signal.getsignal(signal.SIGUSR2)):
         signal.raise_signal(signal.SIGUSR2)

@@ -67,7 +67,7 @@ def setting_error(error: OmegaConfBaseException) -> str:
         hint = f"; give a list: '{key}=[...]'" if "is not a ListConfig" in problem else ""
         return f"{key}: {problem}{hint}"
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return unknown(str(key))
+        return unknown_setting(str(key))
     return problem
 
 
@@ -78,10 +78,10 @@ def check_known(config: DictConfig) -> None:
     known = {field.name for field in dataclasses.fields(root)}
     for key in config:
         if key not in known:
-            raise ValueError(unknown(str(key)))
+            raise ValueError(unknown_setting(str(key)))
 
 
-def unknown(key: str) -> str:
+def unknown_setting(key: str) -> str:
     nearest = difflib.get_close_matches(key.rpartition(".")[2], known_keys(), n=3)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "--cfg job lists what there is"
     return f"there is no setting {key}; {hint}"

@@ -12,7 +12,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 
-def compiled(
+def compile_network(
     network: Callable[..., Tensor], device: torch.device, wanted: bool | None, *, frozen: bool = False
 ) -> Callable[..., Tensor]:
     """The network, compiled if `wanted`; None: on GPUs, where it pays within minutes. Its weights stay its own.
@@ -31,11 +31,11 @@ def compiled(
         if call is network:
             return network(*inputs, **condition)
         try:
-            with freezing() if frozen else nullcontext():
+            with weights_as_constants() if frozen else nullcontext():
                 output = call(*inputs, **condition)
             # A graph writes its next output over this one.
             return output.clone() if graphed else output
-        except failures() as error:
+        except compile_errors() as error:
             reason = str(error).strip().partition("\n")[0]
             log.warning("Going on without compiling the network, which failed: %s", reason)
             call = network
@@ -44,14 +44,14 @@ def compiled(
     return fast
 
 
-def freezing() -> AbstractContextManager:
+def weights_as_constants() -> AbstractContextManager:
     """While it lasts, weights are compiled in. The compiler looks for that before it looks at a network's options."""
     import torch._inductor.config  # here, since it takes seconds
 
-    return torch._inductor.config.patch(freezing=True)
+    return torch._inductor.config.patch(weights_as_constants=True)
 
 
-def failures() -> tuple[type[Exception], ...]:
+def compile_errors() -> tuple[type[Exception], ...]:
     """What compiling raises where it cannot go on, such as without a compiler or a folder to write to."""
     from torch._dynamo.exc import TorchDynamoException
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from diffusion.compute.precision import DTYPES, computing_in
+from diffusion.compute.precision import DTYPES, autocast
 
 TRAINING = 3  # A layer's backward computes two products of the size of its forward one: for its input, its weights.
 
@@ -41,19 +41,19 @@ def matmul_speed(device: torch.device, precision: str = "float32") -> float:
         # The library of the convolutions; on AMD's processors its products are twice as fast as the other's.
         packed_a, packed_b = a.to_mkldnn(), b.to_mkldnn()
         ways.append(lambda: nn.functional.linear(packed_a, packed_b))
-    with torch.no_grad(), computing_in(precision, device):
-        return 2 * size**3 / min(seconds(way, device) for way in ways for _ in range(rounds))
+    with torch.no_grad(), autocast(precision, device):
+        return 2 * size**3 / min(elapsed(way, device) for way in ways for _ in range(rounds))
 
 
-def seconds(work, device: torch.device) -> float:
+def elapsed(work, device: torch.device) -> float:
     """How long `work()` takes, until the device is done with it."""
-    wait(device)
+    synchronize(device)
     since = clock.perf_counter()
     work()
-    wait(device)
+    synchronize(device)
     return clock.perf_counter() - since
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -10,7 +10,7 @@ DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat1
 TF32_SINCE = (8, 0)  # compute capability
 
 
-def check(
+def check_precision(
     kind: str, device: torch.device | None = None, *, setting: str, known: Collection[str] = tuple(DTYPES)
 ) -> None:
     """Raise ValueError unless `kind` is one of the `known` formats and, where one is given, the device computes in it.
@@ -27,7 +27,7 @@ def check(
         raise ValueError(f"{setting}=bf16 is more than {torch.cuda.get_device_name(device)} can; set {setting}=float32")
 
 
-def round_products(kind: str, device: torch.device) -> None:
+def set_matmul_precision(kind: str, device: torch.device) -> None:
     """From now on, products of float32 on a GPU are what `kind` says: tf32 rounds what goes in to 10 bits of mantissa.
 
     Anything else is float32 indeed, where torch would round in convolutions.
@@ -38,11 +38,11 @@ def round_products(kind: str, device: torch.device) -> None:
         torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
 
 
-def computing_in(kind: str, device: torch.device) -> torch.autocast:
+def autocast(kind: str, device: torch.device) -> torch.autocast:
     """A context in which a network's convolutions and matrix products are in the format `kind`.
 
     What tf32 rounds stays rounded after it, until another format is asked for: backward comes after the context.
     """
-    round_products(kind, device)
+    set_matmul_precision(kind, device)
     dtype = DTYPES[kind]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -14,18 +14,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion import tracking
 from diffusion.compute import distributed, precision
 from diffusion.config import preflight
 from diffusion.config.data_choice import described, with_split, without_download
 from diffusion.config.trust import check_targets
-from diffusion.data import Images, batches
+from diffusion.data.images import Images
+from diffusion.data.loader import batches
 from diffusion.denoiser.gaussian import GaussianDiffusion
-from diffusion.evaluation import Subject
+from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
 from diffusion.losses.losses import Classification
 from diffusion.runs import naming
-from diffusion.training import Run, Trainer
+from diffusion.runs.redaction import redact_values
+from diffusion.training.trainer import Run, Trainer
 
 # What training cannot do without, each an object of its own.
 PARTS = (
@@ -59,7 +60,7 @@ def plain_values(node: DictConfig) -> dict[str, Any]:
 def device_named(name: str) -> torch.device:
     """The device of that name, whose products are exact: "cuda" is this process's GPU, and "auto" if there is one."""
     device = meant(name)
-    precision.round_products("float32", device)
+    precision.set_matmul_precision("float32", device)
     return device
 
 
@@ -69,8 +70,8 @@ def meant(name: str) -> torch.device:
         return own_gpu()
     if name == "auto":
         return torch.device("cpu")
-    if name.startswith("cuda:") and distributed.world() > 1:
-        raise ValueError(f"device={name} would be the GPU of all {distributed.world()} processes; leave it out")
+    if name.startswith("cuda:") and distributed.world_size() > 1:
+        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -133,7 +134,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     device = device_named(config.device)
     diffusion = instantiate(config.diffusion)
     trainer = instantiate(config.train)
-    precision.check(trainer.precision, device, setting="train.precision")
+    precision.check_precision(trainer.precision, device, setting="train.precision")
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
     preflight.check_times(diffusion, trainer.schedule_sampler)
     trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now
@@ -163,7 +164,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         images=images,
         sampler=sampler,
         logger=logger,
-        config=tracking.redacted_values({**values, **facts}),
+        config=redact_values({**values, **facts}),
         subject=subject_in_training(values["data"], labelled, batch_size=batch_size, seed=config.seed),
         objective=config.objective,
     )

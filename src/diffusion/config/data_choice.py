@@ -27,5 +27,5 @@ def described(data: dict[str, Any]) -> dict[str, Any]:
     """What decides which images these are: not how they are read, nor whether training mirrors them."""
     data = copy.deepcopy(data)
     naming.resolve_roots(data)
-    settings = naming.flat({"data": data})
+    settings = naming.flatten({"data": data})
     return {key: settings[key] for key in settings if not naming.same_experiment(key) and not key.endswith(".flip")}

@@ -23,7 +23,8 @@ from diffusion.inference.trained import Trained
 from diffusion.losses.losses import Loss
 from diffusion.process.schedules import Schedule
 from diffusion.runs import checkpoints, naming
-from diffusion.training import Run
+from diffusion.runs.checkpoint_file import Foreign
+from diffusion.training.trainer import Run
 
 # Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
 MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
@@ -45,7 +46,7 @@ def chosen(config: DictConfig, *, reads_data: bool = False) -> Trained:
 
 def trained(path: str, *, device: str) -> Trained:
     """The model in a checkpoint or run folder, with the weights that it draws best with."""
-    return restored(checkpoints.find(Path(path)), ema=None, device=device)
+    return restored(checkpoints.load_checkpoint(Path(path)), ema=None, device=device)
 
 
 def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
@@ -57,14 +58,14 @@ def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
         return model
     classifier = trained(guidance.classifier, device=str(model.device))
     preflight.check_guides(classifier, model, guidance.classifier)
-    name = f"{naming.holding(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
+    name = f"{naming.run_folder_of(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
     guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
     return model._replace(guide=guide)
 
 
 def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
     """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
-    state = checkpoints.newest(run.folder)
+    state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
         changes = naming.check_resumable(state["config"], run.config)
@@ -98,8 +99,8 @@ def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> N
 def own_state(path: str) -> dict[str, Any] | None:
     """What `train.py` saved at `path`; None if the file is of another program."""
     try:
-        return checkpoints.find(Path(path))
-    except checkpoints.Foreign:
+        return checkpoints.load_checkpoint(Path(path))
+    except Foreign:
         return None
 
 

@@ -7,13 +7,13 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from diffusion.data import Images
+from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion, TrainingLoss
 from diffusion.inference.labels import class_number
 from diffusion.inference.trained import Trained
 from diffusion.losses.losses import Classification
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.training import Preview
+from diffusion.training.preview import Preview
 
 
 def check_labels(loss: TrainingLoss, images: Images) -> None:

@@ -16,10 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 import diffusion
 import unet
-from diffusion import data, evaluation
+from diffusion.data import conditions, digits, folder, synthetic, torchvision_images
+from diffusion.evaluation import features, inception, likelihood, memorisation, quality, recognition
 from diffusion.runs import naming
-from diffusion.tracking import WandbLogger
-from diffusion.training import Preview, Trainer, adamw
+from diffusion.tracking.logger import WandbLogger
+from diffusion.training.optimizer import adamw
+from diffusion.training.preview import Preview
+from diffusion.training.trainer import Trainer
 
 GROUPS: dict[str, dict[str, type]] = {
     "diffusion/schedule": {"linear": diffusion.Linear, "cosine": diffusion.Cosine},
@@ -42,9 +45,9 @@ GROUPS: dict[str, dict[str, type]] = {
         "classification": diffusion.Classification,
     },
     "evaluation/features": {
-        "pixels": evaluation.Pixels,
-        "recogniser": evaluation.Recogniser,
-        "inception": evaluation.Inception,
+        "pixels": features.Pixels,
+        "recogniser": features.Recogniser,
+        "inception": inception.Inception,
     },
 }
 
@@ -175,11 +178,11 @@ def register(sweep: str = "sweep") -> None:
         store(group="schema", name=target.__name__, node=schema(target, **facts))
     for target in (unet.Classifier, diffusion.GaussianDiffusion, Trainer, Preview, WandbLogger):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (data.Digits, data.TorchvisionImages, data.ImageFolder, data.Synthetic, data.Upsampling):
+    for target in (digits.Digits, torchvision_images.TorchvisionImages, folder.ImageFolder, synthetic.Synthetic, conditions.Upsampling):
         store(group="schema", name=target.__name__, node=schema(target))
     for target in (diffusion.Ancestral, diffusion.DDIM):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (evaluation.Likelihood, evaluation.Recognition, evaluation.Quality, evaluation.Memorisation):
+    for target in (likelihood.Likelihood, recognition.Recognition, quality.Quality, memorisation.Memorisation):
         store(group="schema", name=target.__name__, node=schema(target))
 
     store(group="train/optimizer", name="adamw", node=schema(adamw, _partial_=True))
@@ -187,7 +190,7 @@ def register(sweep: str = "sweep") -> None:
         store(group="train/schedule_sampler", name=name, node=schema(target, steps="${diffusion.steps}"))
 
     def run_name() -> str:
-        return naming.name_of(HydraConfig.get().overrides.task)
+        return naming.run_name(HydraConfig.get().overrides.task)
 
     def sweep_group() -> str | None:
         return sweep if HydraConfig.get().mode == RunMode.MULTIRUN else None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import PIL
 from tqdm import tqdm
 
-from diffusion.data.packing import Packed, opened, write
+from diffusion.data.packing import Packed, open_packed, write_packed
 
 if TYPE_CHECKING:
     from diffusion.data.folder import ImageFolder
@@ -30,7 +30,7 @@ MOST_TRIED = 20
 NO_FOLDERS = ("", "true", "false", "none", "null", "on")
 
 
-def packed(images: ImageFolder, cache: str) -> Packed | None:
+def load_or_pack(images: ImageFolder, cache: str) -> Packed | None:
     """The images packed in the folder `cache`, made there by one process while others wait; None where they cannot be.
 
     Each folder of images has one file for each size, which is replaced when the images have changed. One that is
@@ -41,21 +41,21 @@ def packed(images: ImageFolder, cache: str) -> Packed | None:
     key = content_key(images)
     try:
         # First without the lock: a cache that others have filled may well be read-only.
-        if (found := current(path, images, key)) is not None:
+        if (found := load_if_current(path, images, key)) is not None:
             return found
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(path):
-            if (found := current(path, images, key, warn=True)) is not None:
+        with exclusive_lock(path):
+            if (found := load_if_current(path, images, key, warn=True)) is not None:
                 return found
             size, free = math.prod((len(images), *images.shape)), shutil.disk_usage(folder).free
             if size > free / 2:
                 log.warning(
                     "Not packing the images: they take %s, more than half of the %s free in %s. They are decoded each "
-                    "time; give data.cache=PATH on a larger disk", amount(size), amount(free), folder,
+                    "time; give data.cache=PATH on a larger disk", human_bytes(size), human_bytes(free), folder,
                 )  # fmt: skip
                 return None
             pack(path, images, key)
-            return opened(path, (len(images), *images.shape))
+            return open_packed(path, (len(images), *images.shape))
     except ChildProcessError:
         raise
     except OSError as error:
@@ -69,22 +69,22 @@ def packed(images: ImageFolder, cache: str) -> Packed | None:
 def pack(path: Path, images: ImageFolder, key: str) -> None:
     """Packs all images, with a bar on a terminal and a line before and after."""
     size, begun = math.prod((len(images), *images.shape)), perf_counter()
-    log.info("Packing the %s images of %s into %s (%s)", f"{len(images):,}", images.root, path, amount(size))
+    log.info("Packing the %s images of %s into %s (%s)", f"{len(images):,}", images.root, path, human_bytes(size))
 
     def facts() -> dict[str, object]:
         bad = [images.files[i] for i in images.unreadable.nonzero().flatten().tolist()]
         return {"key": key, "root": images.root, "shape": list(images.shape), "unreadable": bad}
 
-    workers = max(images.workers, cores()) if images.workers else 0
+    workers = max(images.workers, available_cores()) if images.workers else 0
     with tqdm(total=len(images), desc="packing", unit=" images", disable=None, leave=False) as bar:
-        write(path, images, workers=workers, told=bar.update, facts=facts)
+        write_packed(path, images, workers=workers, told=bar.update, facts=facts)
     log.info("Packed in %.0f s", perf_counter() - begun)
 
 
-def current(path: Path, images: ImageFolder, key: str, *, warn: bool = False) -> Packed | None:
+def load_if_current(path: Path, images: ImageFolder, key: str, *, warn: bool = False) -> Packed | None:
     """What is packed in `path` if it is whole and these images, else None; `warn` says what is wrong."""
     try:
-        return opened(path, (len(images), *images.shape), lambda facts: fault(facts, images, key))
+        return open_packed(path, (len(images), *images.shape), lambda facts: mismatch(facts, images, key))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -93,7 +93,7 @@ def current(path: Path, images: ImageFolder, key: str, *, warn: bool = False) ->
         return None
 
 
-def fault(facts: dict[str, Any], images: ImageFolder, key: str) -> str:
+def mismatch(facts: dict[str, Any], images: ImageFolder, key: str) -> str:
     """Why images packed with these facts will not do; "" if they will."""
     if facts.get("key") != key:
         return "the images have changed since"
@@ -107,7 +107,7 @@ def fault(facts: dict[str, Any], images: ImageFolder, key: str) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """One process at a time for `path`. The system lets go of the lock of a process that dies."""
     with open(path.with_suffix(".lock"), "a") as file:
         try:
@@ -118,7 +118,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def check(cache: str) -> None:
+def check_cache(cache: str) -> None:
     """Raise ValueError if `cache` is a word for yes or no, which YAML makes of an unquoted off."""
     if cache.lower() in NO_FOLDERS:
         raise ValueError(f"data.cache={cache} is no folder; set data.cache to auto, a path, or off ('off' in a file)")
@@ -154,11 +154,11 @@ def content_key(images: ImageFolder) -> str:
     return key.hexdigest()
 
 
-def cores() -> int:
+def available_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def amount(size: int) -> str:
+def human_bytes(size: int) -> str:
     """A number of bytes as people say it: "153 MB"."""
     return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from diffusion.data.images import Images, Labelled
+from diffusion.data.images import Images, LabelledPixels
 from diffusion.data.prompts import Prompts
 from diffusion.pictures.pixels import from_uint8
 
@@ -31,7 +31,7 @@ class Upsampling(Images):
         self.images.prepare()
         self.workers = self.images.workers
 
-    def read(self, indices: Sequence[int]) -> Labelled:
+    def read(self, indices: Sequence[int]) -> LabelledPixels:
         return self.images.read(indices)
 
     def condition(self, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion.data import cache as caches
-from diffusion.data.images import UNLABELLED, Images, Labelled, gathered
+from diffusion.data.images import UNLABELLED, Images, LabelledPixels, take_rows
 from diffusion.data.preparation import read_image, require_channels
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class ImageFolder(Images):
         cache: str = "auto",
     ) -> None:
         require_channels(channels)
-        caches.check(cache)
+        caches.check_cache(cache)
         if labels not in CLASS_NAMES:
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
         if on_error not in ("raise", "skip"):
@@ -69,7 +69,7 @@ class ImageFolder(Images):
         """Pack the images, or find them packed: then a batch is one indexing operation, and no process decodes."""
         if self.cache == "off" or self.pixels is not None:
             return
-        found = caches.packed(self, self.cache)
+        found = caches.load_or_pack(self, self.cache)
         if found is None:
             self.cache = "off"  # said once
             return
@@ -81,15 +81,17 @@ class ImageFolder(Images):
         if not files:
             return
         if self.on_error == "raise":
-            raise ValueError(unreadable(os.path.join(self.root, files[0]), "as it was when the images were packed"))
-        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), few(files))
+            raise ValueError(
+                unreadable_message(os.path.join(self.root, files[0]), "as it was when the images were packed")
+            )
+        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), abbreviate(files))
         bad = set(files)
         self.unreadable[:] = torch.tensor([file in bad for file in self.files])
         readable = (~self.unreadable).nonzero().flatten()
         self.labels = self.labels[readable[torch.searchsorted(readable, torch.arange(len(self))) % len(readable)]]
 
-    def read(self, indices: Sequence[int]) -> Labelled:
-        return super().read(indices) if self.pixels is None else gathered(self.pixels, self.labels, indices)
+    def read(self, indices: Sequence[int]) -> LabelledPixels:
+        return super().read(indices) if self.pixels is None else take_rows(self.pixels, self.labels, indices)
 
     def can_read(self, file: str) -> bool:
         """Whether one of `files` can be decoded."""
@@ -116,13 +118,13 @@ class ImageFolder(Images):
                 path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
                 reason = reason or type(error).__name__
                 if self.on_error == "raise":
-                    raise ValueError(unreadable(path, reason)) from error
+                    raise ValueError(unreadable_message(path, reason)) from error
                 self.unreadable[at] = True
                 log.warning("skipping %s: %s", path, reason)
         raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
 
 
-def unreadable(path: str, reason: str) -> str:
+def unreadable_message(path: str, reason: str) -> str:
     """What to say of an image that cannot be read."""
     return (
         f"cannot read {path} ({reason}); set data.on_error=skip to go on without it "
@@ -130,7 +132,7 @@ def unreadable(path: str, reason: str) -> str:
     )
 
 
-def few(files: list[str]) -> str:
+def abbreviate(files: list[str]) -> str:
     """The first of them, and how many more there are."""
     return ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
 
@@ -153,12 +155,12 @@ def image_files(root: str) -> list[str]:
     return sorted(files)
 
 
-def no_name(file: str, root: str) -> str:
+def no_class(file: str, root: str) -> str:
     """No class."""
     return ""
 
 
-def folder_name(file: str, root: str) -> str:
+def class_from_folder(file: str, root: str) -> str:
     """The first folder on the way from `root` to `file`."""
     folder, separator, _ = file.partition(os.sep)
     if not separator:
@@ -169,7 +171,7 @@ def folder_name(file: str, root: str) -> str:
     return folder
 
 
-def prefix(file: str, root: str) -> str:
+def class_from_prefix(file: str, root: str) -> str:
     """The name of `file` up to the first "_"."""
     name, separator, _ = os.path.basename(file).partition("_")
     if not separator:
@@ -180,4 +182,8 @@ def prefix(file: str, root: str) -> str:
     return name
 
 
-CLASS_NAMES: dict[str, Callable[[str, str], str]] = {"none": no_name, "folder": folder_name, "prefix": prefix}
+CLASS_NAMES: dict[str, Callable[[str, str], str]] = {
+    "none": no_class,
+    "folder": class_from_folder,
+    "prefix": class_from_prefix,
+}

@@ -15,7 +15,7 @@ from diffusion.data.prompts import Prompts
 UNLABELLED = -1
 
 
-class Labelled(NamedTuple):
+class LabelledPixels(NamedTuple):
     """Images and their classes, as they are stored."""
 
     pixels: Tensor
@@ -47,10 +47,10 @@ class Images(Dataset[tuple[Tensor, int]]):
     def prepare(self) -> None:
         """Whatever makes reading them all, over and over, faster; it may take minutes, the first time."""
 
-    def read(self, indices: Sequence[int]) -> Labelled:
+    def read(self, indices: Sequence[int]) -> LabelledPixels:
         """The images at `indices`, in that order."""
         pixels, labels = zip(*(self[index] for index in indices), strict=True)
-        return Labelled(torch.stack(pixels), torch.tensor(labels))
+        return LabelledPixels(torch.stack(pixels), torch.tensor(labels))
 
     def condition(self, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """What the network is told of images x_0 (N, C, H, W) in [-1, 1] and their labels (N,), beside the time."""
@@ -77,12 +77,12 @@ class Resident(Images):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.pixels[index], int(self.labels[index])
 
-    def read(self, indices: Sequence[int]) -> Labelled:
-        return gathered(self.pixels, self.labels, indices)
+    def read(self, indices: Sequence[int]) -> LabelledPixels:
+        return take_rows(self.pixels, self.labels, indices)
 
 
-def gathered(pixels: Tensor, labels: Tensor, indices: Sequence[int]) -> Labelled:
+def take_rows(pixels: Tensor, labels: Tensor, indices: Sequence[int]) -> LabelledPixels:
     """The rows of both at `indices`, copied."""
     # numpy copies a row at a time; torch's indexing goes pixel by pixel, and in threads that training wants for itself.
     where = np.asarray(indices, dtype=np.int64)
-    return Labelled(torch.from_numpy(pixels.numpy().take(where, axis=0)), labels[torch.from_numpy(where)])
+    return LabelledPixels(torch.from_numpy(pixels.numpy().take(where, axis=0)), labels[torch.from_numpy(where)])

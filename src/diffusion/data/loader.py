@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.compute.memory_layout import at_once
+from diffusion.compute.memory_layout import to_device
 from diffusion.data import reading, stream
 from diffusion.data.images import Images
 from diffusion.pictures.pixels import from_uint8
@@ -66,7 +66,7 @@ def _batches(
             where = positions(step)
             pixels = pixels.to(device, non_blocking=True)
             if images.flip:
-                mirrored = at_once(stream.mirrored(where, length=len(images), seed=seed), device)
+                mirrored = to_device(stream.mirrored(where, length=len(images), seed=seed), device)
                 pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
             x_0 = from_uint8(pixels)
             condition = images.condition(x_0, labels.to(device, non_blocking=True))

@@ -15,7 +15,7 @@ from threading import Lock
 
 import torch
 
-from diffusion.data.images import Images, Labelled
+from diffusion.data.images import Images, LabelledPixels
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ MOST_DEATHS = 3
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
 
-class Readers(Iterator[Labelled]):
+class Readers(Iterator[LabelledPixels]):
     """The images at each list of indices, the lists read by `count` processes in turn; `close()` ends them.
 
     Each process has a line of its own to this one and shares no lock with the others. So the death of one (the kernel
@@ -44,7 +44,7 @@ class Readers(Iterator[Labelled]):
             self.close()
             raise
 
-    def __next__(self) -> Labelled:
+    def __next__(self) -> LabelledPixels:
         if not self.turns:
             raise StopIteration
         reader = self.turns.popleft()
@@ -83,7 +83,7 @@ class _Reader:
         with suppress(OSError):  # its process died: take() gives all that is owed to the next one
             self.line.send(indices)
 
-    def take(self) -> Labelled:
+    def take(self) -> LabelledPixels:
         """What was read for the oldest list. ValueError, OSError: what the reader met instead."""
         while True:
             try:
@@ -95,7 +95,7 @@ class _Reader:
         self.deaths = 0
         if isinstance(answer, Exception):
             raise answer
-        return Labelled(*map(torch.from_numpy, answer))
+        return LabelledPixels(*map(torch.from_numpy, answer))
 
     def _replace(self) -> None:
         with self.changing:
@@ -105,7 +105,7 @@ class _Reader:
             self.process.join()
             self.line.close()
             self.deaths += 1
-            reason = cause_of_death(self.process.exitcode)
+            reason = exit_reason(self.process.exitcode)
             if self.deaths == MOST_DEATHS:
                 raise ChildProcessError(  # an OSError, which the command line shows in one line
                     f"a process that reads images died {self.deaths} times in a row ({reason}), perhaps for want of "
@@ -124,7 +124,7 @@ class _Reader:
             self.process.join()
 
 
-def cause_of_death(code: int | None) -> str:
+def exit_reason(code: int | None) -> str:
     """What ended a process, in a word or two: "SIGKILL", "exit code 1"."""
     return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from diffusion.data.images import Images, Labelled
+from diffusion.data.images import Images, LabelledPixels
 from diffusion.data.readers import Readers
 
 AHEAD = 2
@@ -22,7 +22,7 @@ def in_order(
     *,
     device: torch.device | str = "cpu",
     workers: int | None = None,
-) -> Generator[Labelled, None, None]:
+) -> Generator[LabelledPixels, None, None]:
     """The images at each list of indices, one list after the other; `close()` ends what reads them.
 
     For a GPU they come in memory from which it copies without waiting. `workers` processes read them, by default as
@@ -35,7 +35,7 @@ def in_order(
 
 def _reads(
     images: Images, wanted: Iterator[list[int]], device: torch.device, workers: int
-) -> Generator[Labelled, None, None]:
+) -> Generator[LabelledPixels, None, None]:
     readers = Readers(images, wanted, workers) if workers else None
     source = readers or map(images.read, wanted)
     thread = ThreadPoolExecutor(1)
@@ -50,15 +50,15 @@ def _reads(
         thread.shutdown(cancel_futures=True)
 
 
-def _next(source: Iterator[Labelled], device: torch.device) -> Labelled | None:
+def _next(source: Iterator[LabelledPixels], device: torch.device) -> LabelledPixels | None:
     read = next(source, None)
     if read is None or device.type != "cuda":
         return read
     with torch.cuda.device(device):  # a thread begins with GPU 0
-        return Labelled(read.pixels.pin_memory(), read.labels.pin_memory())
+        return LabelledPixels(read.pixels.pin_memory(), read.labels.pin_memory())
 
 
-_open: weakref.WeakSet[Generator[Labelled, None, None]] = weakref.WeakSet()
+_open: weakref.WeakSet[Generator[LabelledPixels, None, None]] = weakref.WeakSet()
 
 
 @atexit.register

@@ -35,14 +35,14 @@ class TorchvisionImages(Resident):
         image_size: int | None = None,
         flip: bool = False,
     ) -> None:
-        source = opened(dataset, root=root, split=split, download=download)
-        pixels, labels = in_memory(source, dataset, padding=padding, image_size=image_size)
+        source = open_dataset(dataset, root=root, split=split, download=download)
+        pixels, labels = load_into_memory(source, dataset, padding=padding, image_size=image_size)
         super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)
 
 
-def opened(name: str, *, root: str, split: str, download: bool) -> Any:
+def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
     """torchvision's set called `name`. ValueError when there is none, or its files are not in `root`."""
-    kind = set_called(name)
+    kind = dataset_class(name)
     accepted = parameters(kind)
     root = os.path.abspath(os.path.expanduser(root))
     arguments = {"root": root, **split_argument(name, split, accepted)}
@@ -75,7 +75,7 @@ def split_argument(name: str, split: str, accepted: set[str]) -> dict[str, Any]:
     return {}
 
 
-def set_called(name: str) -> type:
+def dataset_class(name: str) -> type:
     """The class torchvision.datasets.`name`."""
     import torchvision  # here, since it takes 1.5 s that only these sets need
 
@@ -102,7 +102,7 @@ def is_needed(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 
 
-def in_memory(source: Any, name: str, *, padding: int, image_size: int | None) -> tuple[Tensor, Tensor]:
+def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | None) -> tuple[Tensor, Tensor]:
     """All images of `source`, uint8 (N, C, H, W), and their labels, int64 (N,)."""
     first = source[0][0]
     if not isinstance(first, Image.Image):

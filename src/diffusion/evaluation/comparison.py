@@ -9,12 +9,12 @@ from torch import Tensor
 
 from diffusion.compute.randomness import generator
 from diffusion.evaluation import measures
-from diffusion.evaluation.features import Seen
+from diffusion.evaluation.features import Extracted
 from diffusion.evaluation.measures import Value
 
 
 def comparison(
-    drawn: Seen, real: Tensor, *, neighbours: int, place: torch.device | str
+    drawn: Extracted, real: Tensor, *, neighbours: int, place: torch.device | str
 ) -> dict[str, Callable[[], Value]]:
     """How to compute each measure of drawn images beside the features of real ones (M, D).
 
@@ -23,19 +23,19 @@ def comparison(
     """
     x, y = drawn.features.double().to(place), real.double().to(place)
     count = min(len(x), len(y))
-    some_x, some_y = some_of(x, count), some_of(y, count)
+    some_x, some_y = random_subset(x, count), random_subset(y, count)
     ways: dict[str, Callable[[], Value]] = {
         "frechet_distance": lambda: Value(measures.frechet_distance(measures.gaussian(x), measures.gaussian(y))),
         "kernel_distance": lambda: measures.kernel_distance_of_subsets(x, y),
-        "precision": lambda: Value(measures.covered(some_x, some_y, neighbours=neighbours)),
-        "recall": lambda: Value(measures.covered(some_y, some_x, neighbours=neighbours)),
+        "precision": lambda: Value(measures.coverage(some_x, some_y, neighbours=neighbours)),
+        "recall": lambda: Value(measures.coverage(some_y, some_x, neighbours=neighbours)),
     }
     if (logits := drawn.logits) is not None:
         ways["class_score"] = lambda: measures.class_score(logits)
     return ways
 
 
-def some_of(features: Tensor, count: int) -> Tensor:
+def random_subset(features: Tensor, count: int) -> Tensor:
     """All rows of features (N, D) in order if there are no more than `count`, else as many by chance, always the same.
 
     Evenly spread ones would show few classes: images are often drawn class by class in turn.
@@ -46,16 +46,16 @@ def some_of(features: Tensor, count: int) -> Tensor:
     return features[chosen.to(features.device)]
 
 
-def named(found: dict[str, Value], what: str) -> dict[str, float]:
+def metric_names(found: dict[str, Value], what: str) -> dict[str, float]:
     """The values by their full names."""
     means = {f"{metric}_{what}": value.mean for metric, value in found.items()}
     spreads = {f"{metric}_spread_{what}": value.spread for metric, value in found.items() if value.spread is not None}
     return means | spreads
 
 
-def listed(found: dict[str, Value]) -> str:
-    return ", ".join(f"{metric.replace('_', ' ')} {spelled(value)}" for metric, value in found.items())
+def format_values(found: dict[str, Value]) -> str:
+    return ", ".join(f"{metric.replace('_', ' ')} {format_value(value)}" for metric, value in found.items())
 
 
-def spelled(value: Value) -> str:
+def format_value(value: Value) -> str:
     return f"{value.mean:.4g}" if value.spread is None else f"{value.mean:.4g} +- {value.spread:.2g}"

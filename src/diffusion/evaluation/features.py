@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from diffusion.compute import distributed
-from diffusion.data import Images
+from diffusion.data.images import Images
 from diffusion.evaluation import recogniser, result_cache
-from diffusion.evaluation.subject import Subject, spread_over
+from diffusion.evaluation.subject import Subject, evenly_spaced
 from diffusion.pictures.pixels import from_uint8
 
 TAUGHT = 50_000  # images that a recogniser learns from at most
 LOOKED_AT = 64
 
 
-class Seen(NamedTuple):
+class Extracted(NamedTuple):
     """The features of images, float32 (N, D), and what a classifier makes of them, (N, classes), if there is one."""
 
     features: Tensor
@@ -34,7 +34,7 @@ class Extractor(NamedTuple):
     What has a `fingerprint` takes time and sees the same wherever the fingerprint is the same.
     """
 
-    see: Callable[[Tensor], Seen]
+    see: Callable[[Tensor], Extracted]
     fingerprint: str | None = None
 
 
@@ -61,7 +61,7 @@ class Pixels(Features):
     metrics: ClassVar[Mapping[str, str]] = {name: name for name in Features.metrics if name != "class_score"}
 
     def extractor(self, subject: Subject, cache: Path) -> Extractor:
-        return Extractor(lambda pixels: Seen(pixels.cpu().flatten(1) / 255))
+        return Extractor(lambda pixels: Extracted(pixels.cpu().flatten(1) / 255))
 
 
 class Recogniser(Features):
@@ -81,37 +81,40 @@ class Recogniser(Features):
 
     def extractor(self, subject: Subject, cache: Path) -> Extractor:
         images = subject.training_images()
-        state = distributed.gathered(learned(subject, images, cache) if distributed.leads() else None)[0]
+        state = distributed.all_gather(load_or_train(subject, images, cache) if distributed.is_leader() else None)[0]
         network = recogniser.network(images.shape, len(images.classes or ()))
         network.load_state_dict({name: torch.from_numpy(weight) for name, weight in (state or {}).items()})
         device = subject.model.device
         network.to(device).eval()
 
         @torch.no_grad()
-        def see(pixels: Tensor) -> Seen:
-            maps, logits = recogniser.seen(network, from_uint8(pixels.to(device)))
-            return Seen(maps.mean((2, 3)).cpu(), logits.cpu())
+        def see(pixels: Tensor) -> Extracted:
+            maps, logits = recogniser.features_and_logits(network, from_uint8(pixels.to(device)))
+            return Extracted(maps.mean((2, 3)).cpu(), logits.cpu())
 
         return Extractor(see, result_cache.fingerprint(*(state or {}).values()))
 
 
-def learned(subject: Subject, images: Images, cache: Path) -> result_cache.Arrays:
+def load_or_train(subject: Subject, images: Images, cache: Path) -> result_cache.Arrays:
     """The weights of a recogniser of the images, from where they are kept or trained."""
     recipe = (recogniser.WIDTHS, recogniser.STEPS, recogniser.BATCH, recogniser.RATE)
-    path = cache / f"recogniser_{subject.training_slug}_{result_cache.fingerprint(contents(images), recipe)}.npz"
-    if (known := result_cache.read(path)) is not None:
-        result_cache.say(f"Using the recogniser in {path}")
+    path = (
+        cache
+        / f"recogniser_{subject.training_slug}_{result_cache.fingerprint(dataset_fingerprint(images), recipe)}.npz"
+    )
+    if (known := result_cache.load_arrays(path)) is not None:
+        result_cache.print_first_time(f"Using the recogniser in {path}")
         return known
-    result_cache.say(f"Training a recogniser of {subject.training_title}, kept in {path}")
-    pixels, labels = images.read(spread_over(len(images), TAUGHT))
+    result_cache.print_first_time(f"Training a recogniser of {subject.training_title}, kept in {path}")
+    pixels, labels = images.read(evenly_spaced(len(images), TAUGHT))
     x, y = (tensor.to(subject.model.device) for tensor in (from_uint8(pixels), labels))
-    network = recogniser.trained_recogniser(x, y, num_classes=len(images.classes or ()), seed=0)
+    network = recogniser.train_recogniser(x, y, num_classes=len(images.classes or ()), seed=0)
     state = {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
-    result_cache.keep(path, state)
+    result_cache.save_arrays(path, state)
     return state
 
 
-def contents(images: Images) -> str:
+def dataset_fingerprint(images: Images) -> str:
     """A fingerprint of the set: its size, its classes, and a few of its images."""
-    pixels, labels = images.read(spread_over(len(images), LOOKED_AT))
+    pixels, labels = images.read(evenly_spaced(len(images), LOOKED_AT))
     return result_cache.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusion.evaluation import result_cache
-from diffusion.evaluation.features import Extractor, Features, Seen
+from diffusion.evaluation.features import Extracted, Extractor, Features
 from diffusion.evaluation.subject import Subject
 
 LAYERS = ["2048", "logits_unbiased"]
@@ -42,9 +42,9 @@ class Inception(Features):
         network = self.network.to(device)
 
         @torch.no_grad()
-        def see(pixels: Tensor) -> Seen:
+        def see(pixels: Tensor) -> Extracted:
             features, logits = network(pixels.to(device).expand(-1, 3, -1, -1))
-            return Seen(features.cpu(), logits.cpu())
+            return Extracted(features.cpu(), logits.cpu())
 
         state = network.state_dict()
         return Extractor(see, result_cache.fingerprint(*(weight.cpu().numpy() for weight in state.values())))

@@ -17,10 +17,10 @@ from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.evaluation.plots import plot_terms
-from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, spread_over, write_result
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
 from diffusion.losses.bound import prior_term
 from diffusion.losses.whole_bound import Bound, gathered, terms
-from diffusion.samplers import kept_steps
+from diffusion.samplers.spacing import kept_steps
 
 
 class Estimate(NamedTuple):
@@ -60,16 +60,18 @@ class Likelihood(Evaluation):
 
     def check(self, subject: Subject) -> None:
         count = len(self.numbers(subject))
-        if count < distributed.world():
-            raise ValueError(f"{count} images are too few for {distributed.world()} processes; start fewer of them")
+        if count < distributed.world_size():
+            raise ValueError(
+                f"{count} images are too few for {distributed.world_size()} processes; start fewer of them"
+            )
         self.kept(subject.model.diffusion)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         numbers = self.numbers(subject)
         kept = self.kept(subject.model.diffusion)
-        mine = list(self.bounds(subject, subject.model.diffusion.respace(kept), distributed.share(numbers)))
-        whole = joined(bound for bounds in distributed.gathered(mine) for bound in bounds)
-        return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.leads() else NOTHING
+        mine = list(self.bounds(subject, subject.model.diffusion.respace(kept), distributed.shard(numbers)))
+        whole = concatenate(bound for bounds in distributed.all_gather(mine) for bound in bounds)
+        return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.is_leader() else NOTHING
 
     def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> Findings:
         """Writes the tables, the plot and the figures; the same figures, found."""
@@ -97,7 +99,7 @@ class Likelihood(Evaluation):
                 f"{subject.title} has {there} images, not {wanted or 2}; "
                 + (f"set evaluation.num_images={there}, or leave it out" if there > 1 else "give another data=...")
             )
-        return spread_over(there, there if wanted is None else wanted)
+        return evenly_spaced(there, there if wanted is None else wanted)
 
     def kept(self, diffusion: GaussianDiffusion) -> list[int]:
         """The steps to measure; ValueError if they make no process."""
@@ -112,7 +114,7 @@ class Likelihood(Evaluation):
         """The bound of each batch; the noise of an image depends on the seed, its number and t alone."""
         running, steps = 0.0, len(diffusion.process)
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        quiet = None if distributed.leads() else True
+        quiet = None if distributed.is_leader() else True
         with tqdm(total=len(numbers) * steps, disable=quiet, bar_format=layout) as bar:
             for first in range(0, len(numbers), subject.batch_size):
                 chosen = numbers[first : first + subject.batch_size]
@@ -131,11 +133,11 @@ class Likelihood(Evaluation):
         """The mean of this process's images so far: beside the bar, or in a line of its own where there is none."""
         text = f"{running / done:.3f} bits/dim after {done} of {total} images"
         bar.set_postfix_str(text)
-        if bar.disable and distributed.leads():
+        if bar.disable and distributed.is_leader():
             print(text, file=sys.stderr, flush=True)
 
 
-def joined(bounds: Iterable[Bound]) -> Bound:
+def concatenate(bounds: Iterable[Bound]) -> Bound:
     """The bounds of several batches as one."""
     return Bound(*(torch.cat(parts) for parts in zip(*bounds, strict=True)))
 

@@ -89,7 +89,7 @@ def score_of(log_p: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_mean)).sum(1).mean().exp()
 
 
-def covered(x: Tensor, y: Tensor, *, neighbours: int) -> float:
+def coverage(x: Tensor, y: Tensor, *, neighbours: int) -> float:
     """The share of x (N, D) that lies within a ball around one of y (M, D), each as wide as the distance to its k-th
     nearest of the others of y (Kynkaanniemi et al. 2019, eq. 1).
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from diffusion.compute import distributed
-from diffusion.data import Images
+from diffusion.data.images import Images
 from diffusion.evaluation import reference, result_cache, samples
 from diffusion.evaluation.features import Extractor, Features
 from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs
@@ -18,12 +18,12 @@ from diffusion.evaluation.subject import (
     Findings,
     Subject,
     check_same_shape,
-    spread_over,
+    evenly_spaced,
     write_result,
 )
-from diffusion.inference.image_files import name_of
+from diffusion.inference.image_files import sampler_name
 from diffusion.pictures.grid import save_picture
-from diffusion.samplers import Sampler
+from diffusion.samplers.sampler import Sampler
 
 
 class Memorisation(Evaluation):
@@ -46,7 +46,7 @@ class Memorisation(Evaluation):
 
     @property
     def name(self) -> str:
-        return f"memorisation_{self.features.name}_{self.num_images}_images_{name_of(self.sampler)}"
+        return f"memorisation_{self.features.name}_{self.num_images}_images_{sampler_name(self.sampler)}"
 
     def check(self, subject: Subject) -> None:
         check_same_shape(subject)
@@ -55,13 +55,13 @@ class Memorisation(Evaluation):
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         prompts = subject.prompts(self.num_images)
-        pixels = samples.all_of_them(subject, self.sampler, prompts, num_images=self.num_images)
+        pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
         extractor, training = self.features.extractor(subject, self.cache), subject.training_images()
         everything = range(len(training))
-        learned = reference.parts(
+        learned = reference.reference_features(
             training, everything, self.features, extractor, title=subject.training_title, cache=self.cache
         )
-        if not distributed.leads():
+        if not distributed.is_leader():
             return NOTHING
         drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(reference.BATCH)])
         unseen = self.unseen(subject.images, extractor) if subject.held_out else None
@@ -72,9 +72,11 @@ class Memorisation(Evaluation):
         plot_novelty(folder / "distances.png", found, unseen=subject.title)
         numbers = found.numbers(f"{self.features.name}_{subject.training_slug}_{self.num_images}")
         choices = {"num_images": self.num_images, "features": self.features.name, "num_training_images": len(training)}
-        write_result(folder, {**numbers, **found.facts(), **choices, **samples.facts(self.sampler), **subject.facts()})
+        write_result(
+            folder, {**numbers, **found.facts(), **choices, **samples.sampler_settings(self.sampler), **subject.facts()}
+        )
         return Findings(found.text(f"L2 between {self.features.name}, {self.num_images} images"), numbers)
 
     def unseen(self, images: Images, extractor: Extractor) -> torch.Tensor:
         """The features of images that the model has not seen, as many as are drawn if there are."""
-        return torch.cat(list(reference.seen(images, spread_over(len(images), self.num_images), extractor)))
+        return torch.cat(list(reference.extract(images, evenly_spaced(len(images), self.num_images), extractor)))

@@ -32,10 +32,10 @@ def variety(x: Tensor, y: Tensor) -> float:
 
     The images x (N, C, H, W) lie in [-1, 1], their classes are y (N,); distances are over pixels in [0, 1].
     """
-    return torch.stack([torch.pdist(flat(x[y == label])).mean() for label in y.unique()]).mean().item()
+    return torch.stack([torch.pdist(flat_pixels(x[y == label])).mean() for label in y.unique()]).mean().item()
 
 
-def flat(x: Tensor) -> Tensor:
+def flat_pixels(x: Tensor) -> Tensor:
     return ((x + 1) / 2).flatten(1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data import Images
+from diffusion.data.images import Images
 from diffusion.evaluation.neighbours import Nearest, nearest
 from diffusion.pictures.grid import grid
 from diffusion.pictures.pixels import from_uint8

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from diffusion.compute import distributed
-from diffusion.data import Images, Prompts
+from diffusion.data.images import Images
+from diffusion.data.prompts import Prompts
 from diffusion.evaluation import reference, result_cache, samples
-from diffusion.evaluation.comparison import comparison, listed, named
-from diffusion.evaluation.features import Extractor, Features, Seen
+from diffusion.evaluation.comparison import comparison, format_values, metric_names
+from diffusion.evaluation.features import Extracted, Extractor, Features
 from diffusion.evaluation.measures import Value
 from diffusion.evaluation.subject import (
     NOTHING,
@@ -21,14 +22,14 @@ from diffusion.evaluation.subject import (
     Findings,
     Subject,
     check_same_shape,
+    evenly_spaced,
     slug,
-    spread_over,
     write_result,
 )
-from diffusion.inference.image_files import name_of
+from diffusion.inference.image_files import sampler_name
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
-from diffusion.samplers import Sampler
+from diffusion.samplers.sampler import Sampler
 
 SHOWN = 100
 NEIGHBOURS = 3
@@ -80,7 +81,7 @@ class Quality(Evaluation):
         known = list(self.features.metrics.values())
         chosen = [metric for metric in known if metric in self.metrics]
         parts += [] if chosen == known else chosen
-        return "_".join([*parts, *self.unusual, name_of(self.sampler)])
+        return "_".join([*parts, *self.unusual, sampler_name(self.sampler)])
 
     @property
     def unusual(self) -> list[str]:
@@ -125,15 +126,15 @@ class Quality(Evaluation):
     def real(self, subject: Subject) -> Real:
         """The images to compare with."""
         if self.reference == "test":
-            return Real(subject.images, spread_over(len(subject.images), MOST_REAL), subject.title)
+            return Real(subject.images, evenly_spaced(len(subject.images), MOST_REAL), subject.title)
         images = subject.training_images()
-        return Real(images, spread_over(len(images), MOST_REAL), subject.training_title)
+        return Real(images, evenly_spaced(len(images), MOST_REAL), subject.training_title)
 
     def unseen(self, subject: Subject) -> Real | None:
         """Real images that show how close to the reference one may hope to come; at most as many as are drawn."""
         if not subject.held_out or self.reference == "test":
             return None
-        numbers = spread_over(len(subject.images), self.num_images)
+        numbers = evenly_spaced(len(subject.images), self.num_images)
         return Real(subject.images, numbers, subject.title) if len(numbers) >= self.least else None
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
@@ -142,18 +143,20 @@ class Quality(Evaluation):
         known = self.features_of(real, extractor)
         expected = None if unseen is None else self.features_of(unseen, extractor)
         drawn, first = self.drawn(subject, extractor, prompts)
-        if not distributed.leads():
+        if not distributed.is_leader():
             return NOTHING
         save_picture(folder / "grid.png", prompts.picture(from_uint8(first)))
         features = torch.cat(list(known))
         found = self.compared(drawn, features, subject)
-        yardstick = {} if expected is None else self.compared(Seen(torch.cat(list(expected))), features, subject)
-        numbers = named(found, self.what(real, self.num_images))
-        others = {} if unseen is None else {"test_images": named(yardstick, self.what(real, len(unseen.numbers)))}
+        yardstick = {} if expected is None else self.compared(Extracted(torch.cat(list(expected))), features, subject)
+        numbers = metric_names(found, self.what(real, self.num_images))
+        others = (
+            {} if unseen is None else {"test_images": metric_names(yardstick, self.what(real, len(unseen.numbers)))}
+        )
         write_result(folder, {**numbers, **others, **self.facts(real), **subject.facts()})
         text = self.text(found, real, dimensions=features.shape[1])
         if unseen is not None:
-            text += f"\n{len(unseen.numbers)} real images of {unseen.title} in place of drawn ones: {listed(yardstick)}"
+            text += f"\n{len(unseen.numbers)} real images of {unseen.title} in place of drawn ones: {format_values(yardstick)}"
         return Findings(text, numbers)
 
     def facts(self, real: Real) -> dict[str, Any]:
@@ -164,7 +167,7 @@ class Quality(Evaluation):
             "num_images": self.num_images,
             "num_reference_images": len(real.numbers),
             "neighbours": self.neighbours,
-            **samples.facts(self.sampler),
+            **samples.sampler_settings(self.sampler),
         }
 
     def what(self, real: Real, count: int) -> str:
@@ -172,24 +175,26 @@ class Quality(Evaluation):
         return "_".join([self.features.name, slug(real.title), str(count), *self.unusual])
 
     def features_of(self, real: Real, extractor: Extractor) -> Iterable[Tensor]:
-        return reference.parts(real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache)
+        return reference.reference_features(
+            real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache
+        )
 
-    def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Seen, Tensor]:
+    def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """What is seen in all images, and the first of them, uint8: no more is held, however many are drawn."""
-        numbers = distributed.share(range(self.num_images))
+        numbers = distributed.shard(range(self.num_images))
         shown = sum(number < SHOWN for number in numbers)
-        mine: list[Seen] = []
+        mine: list[Extracted] = []
         first: list[Tensor] = []
-        for batch in samples.share(subject, self.sampler, prompts, num_images=self.num_images):
+        for batch in samples.draw_shard(subject, self.sampler, prompts, num_images=self.num_images):
             mine.append(extractor.see(batch))
             first += [image.cpu() for image in batch[: shown - len(first)]]
-        shares = distributed.gathered((mine, first))
+        shares = distributed.all_gather((mine, first))
         seen = [seen for part, _ in shares for seen in part]
         logits = [part.logits for part in seen if part.logits is not None]
         pixels = torch.stack([image for _, part in shares for image in part])
-        return Seen(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
+        return Extracted(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
 
-    def compared(self, drawn: Seen, real: Tensor, subject: Subject) -> dict[str, Value]:
+    def compared(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
         """The value of each metric asked for, where what was seen has one."""
         place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
         ways = comparison(drawn, real, neighbours=self.neighbours, place=place)
@@ -198,7 +203,7 @@ class Quality(Evaluation):
 
     def text(self, found: dict[str, Value], real: Real, *, dimensions: int) -> str:
         text = (
-            f"{listed(found)}\n(by {self.features.name}: {self.num_images} drawn images beside {len(real.numbers)} of "
+            f"{format_values(found)}\n(by {self.features.name}: {self.num_images} drawn images beside {len(real.numbers)} of "
             f"{real.title})"
         )
         distance = self.features.metrics["frechet_distance"]

@@ -40,7 +40,7 @@ def shifted(x: Tensor, most: int) -> Tensor:
     return x[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def trained_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn.Module:
+def train_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn.Module:
     """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them."""
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(seed, "recogniser"))
@@ -57,7 +57,7 @@ def trained_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> 
     return recogniser.eval()
 
 
-def seen(recogniser: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+def features_and_logits(recogniser: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """The last maps (N, 64, 4, 4) of the images x (N, C, H, W), and the logits (N, num_classes) that follow."""
     assert isinstance(recogniser, nn.Sequential)
     maps = recogniser[:HEAD](x)
@@ -65,6 +65,6 @@ def seen(recogniser: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def recognised(recogniser: nn.Module, x: Tensor) -> Tensor:
+def predict_classes(recogniser: nn.Module, x: Tensor) -> Tensor:
     """The class that each image of x (N, C, H, W) is taken for, (N,)."""
     return torch.cat([recogniser(part).argmax(1) for part in x.split(1024)])

@@ -9,23 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.data import Prompts
+from diffusion.data.prompts import Prompts
 from diffusion.evaluation import samples
-from diffusion.evaluation.neighbours import flat, variety
+from diffusion.evaluation.neighbours import flat_pixels, variety
 from diffusion.evaluation.novelty import Novelty, closest_to_farthest, novelty, pairs
 from diffusion.evaluation.plots import plot_novelty
-from diffusion.evaluation.recogniser import recognised, trained_recogniser
+from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
-from diffusion.inference.image_files import name_of
+from diffusion.inference.image_files import sampler_name
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
-from diffusion.samplers import Sampler
+from diffusion.samplers.sampler import Sampler
 
 SHOWN = 200
 PART = 1024
 
 
-class Labelled(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images x (N, C, H, W) in [-1, 1] and their classes y (N,)."""
 
     x: Tensor
@@ -37,8 +37,8 @@ class Judge(NamedTuple):
 
     network: nn.Module
     accuracy: float
-    training: Labelled
-    test: Labelled
+    training: LabelledImages
+    test: LabelledImages
 
 
 class Recognition(Evaluation):
@@ -57,19 +57,21 @@ class Recognition(Evaluation):
 
     @property
     def name(self) -> str:
-        return f"recognition_{self.num_images}_images_{name_of(self.sampler)}"
+        return f"recognition_{self.num_images}_images_{sampler_name(self.sampler)}"
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        judge = self.judge(subject) if distributed.leads() else None  # before all is drawn, as it may be too poor
+        judge = self.judge(subject) if distributed.is_leader() else None  # before all is drawn, as it may be too poor
         classes = subject.model.classes or []
         prompts = Prompts(list(range(len(classes))))
-        pixels = samples.all_of_them(subject, self.sampler, prompts, num_images=self.num_images)
+        pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
         if judge is None:
             return NOTHING
-        drawn = Labelled(from_uint8(pixels.to(subject.model.device)), self.asked_for(subject, prompts))
+        drawn = LabelledImages(from_uint8(pixels.to(subject.model.device)), self.asked_for(subject, prompts))
         network, accuracy, training, test = judge
-        right = (recognised(network, drawn.x) == drawn.y).double()
-        new = novelty(flat(drawn.x), flat(test.x), flat(training.x).split(PART), place=drawn.x.device)
+        right = (predict_classes(network, drawn.x) == drawn.y).double()
+        new = novelty(
+            flat_pixels(drawn.x), flat_pixels(test.x), flat_pixels(training.x).split(PART), place=drawn.x.device
+        )
         self.show(drawn, new, subject, prompts, folder)
         result: dict[str, Any] = {
             "recognised": right.mean().item(),
@@ -77,10 +79,10 @@ class Recognition(Evaluation):
             "classifier_accuracy": accuracy,
             "num_test_images": len(test.x),
             **new.facts(),
-            "variety": {"drawn": variety(*drawn), "training": variety(*as_many(training, drawn))},
+            "variety": {"drawn": variety(*drawn), "training": variety(*matching_counts(training, drawn))},
             "num_images": self.num_images,
         }
-        write_result(folder, {**result, **samples.facts(self.sampler), **subject.facts()})
+        write_result(folder, {**result, **samples.sampler_settings(self.sampler), **subject.facts()})
         return Findings(summary(result, new, subject.title), self.numbers(result, new, subject))
 
     def check(self, subject: Subject) -> None:
@@ -106,9 +108,9 @@ class Recognition(Evaluation):
 
     def judge(self, subject: Subject) -> Judge:
         """A classifier of the training images; ValueError if it reads too few of the test images right."""
-        test, training = everything(subject), everything(subject._replace(images=subject.training_images()))
-        network = trained_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
-        accuracy = (recognised(network, test.x) == test.y).double().mean().item()
+        test, training = all_images(subject), all_images(subject._replace(images=subject.training_images()))
+        network = train_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
+        accuracy = (predict_classes(network, test.x) == test.y).double().mean().item()
         if accuracy < self.least_accuracy:
             raise ValueError(
                 f"the classifier reads only {accuracy:.1%} of {subject.title} right, too few to judge by; "
@@ -120,7 +122,7 @@ class Recognition(Evaluation):
         """The class that each image shall show, (num_images,)."""
         return prompts.condition(range(self.num_images), subject.model.device)["y"]
 
-    def show(self, drawn: Labelled, new: Novelty, subject: Subject, prompts: Prompts, folder: Path) -> None:
+    def show(self, drawn: LabelledImages, new: Novelty, subject: Subject, prompts: Prompts, folder: Path) -> None:
         """Writes grid.png, nearest.png and distances.png."""
         save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN]))
         shown = closest_to_farthest(new.drawn.distance, drawn.y)
@@ -132,15 +134,15 @@ class Recognition(Evaluation):
         return found | new.numbers(f"pixels_{subject.training_slug}_{self.num_images}")
 
 
-def everything(subject: Subject) -> Labelled:
+def all_images(subject: Subject) -> LabelledImages:
     x_0, condition = subject.examples(range(len(subject.images)))
-    return Labelled(x_0, condition["y"])
+    return LabelledImages(x_0, condition["y"])
 
 
-def as_many(images: Labelled, like: Labelled) -> Labelled:
+def matching_counts(images: LabelledImages, like: LabelledImages) -> LabelledImages:
     """The first images of each class, as many as there are of it in `like`, if there are."""
     chosen = torch.cat([(images.y == label).nonzero()[: (like.y == label).sum(), 0] for label in like.y.unique()])
-    return Labelled(images.x[chosen], images.y[chosen])
+    return LabelledImages(images.x[chosen], images.y[chosen])
 
 
 def summary(result: dict[str, Any], new: Novelty, title: str) -> str:

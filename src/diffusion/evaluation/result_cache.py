@@ -19,12 +19,12 @@ FOLDER = "~/.cache/hydra-diffusion"
 
 
 @cache
-def say(text: str) -> None:
+def print_first_time(text: str) -> None:
     """Says it once, however often a training measures."""
-    distributed.say(text)
+    distributed.print_once(text)
 
 
-def read(path: Path) -> Arrays | None:
+def load_arrays(path: Path) -> Arrays | None:
     """The arrays in the file; None if there is no file, or a damaged one, which is said."""
     try:
         with np.load(path) as file:
@@ -32,11 +32,11 @@ def read(path: Path) -> Arrays | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        say(f"{path} is damaged and made anew")
+        print_first_time(f"{path} is damaged and made anew")
         return None
 
 
-def keep(path: Path, arrays: Arrays) -> None:
+def save_arrays(path: Path, arrays: Arrays) -> None:
     """Writes the file, which is whole or not there. A place that cannot be written costs the time of next time."""
     own = path.with_name(f"{os.getpid()}_{path.name}")  # Two runs may keep the same at once.
     try:
@@ -44,7 +44,7 @@ def keep(path: Path, arrays: Arrays) -> None:
         np.savez(own, **arrays)
         os.replace(own, path)
     except OSError as error:
-        say(f"{path} cannot be written ({error.strerror}); what it would hold is computed again next time")
+        print_first_time(f"{path} cannot be written ({error.strerror}); what it would hold is computed again next time")
     finally:
         if own.is_file():
             own.unlink()

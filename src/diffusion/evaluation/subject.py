@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from diffusion.config.preflight import numbers_of
-from diffusion.data import Images, Prompts
+from diffusion.data.images import Images
+from diffusion.data.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
-from diffusion.runs.files import replace_text
+from diffusion.runs.files import atomic_write_text
 
 
 class Examples(NamedTuple):
@@ -124,14 +125,14 @@ def slug(title: str) -> str:
     return re.sub(r"\W+", "_", title).strip("_").lower()
 
 
-def spread_over(there: int, wanted: int) -> list[int]:
+def evenly_spaced(there: int, wanted: int) -> list[int]:
     """`wanted` of the numbers 0 .. there - 1, evenly spread; all of them if there are fewer."""
     count = min(there, wanted)
     return [i * there // count for i in range(count)]
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
-    replace_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    atomic_write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
 
 
 def check_same_shape(subject: Subject) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffusion.compute.compilation import compiled
+from diffusion.compute.compilation import compile_network
 from diffusion.compute.memory_layout import channels_last
-from diffusion.compute.precision import check, computing_in, round_products
+from diffusion.compute.precision import autocast, check_precision, set_matmul_precision
 from diffusion.inference.trained import Trained
 
 FORMATS = ("float32", "tf32", "bf16")
 
 
-def ready(model: Trained, *, compile: bool, precision: str) -> Trained:
+def make_fast(model: Trained, *, compile: bool, precision: str) -> Trained:
     """The model with its network ready; ValueError if its device does not compute in that precision."""
-    network = Ready(model.network, model.device, compile=compile, precision=precision)
+    network = FastNetwork(model.network, model.device, compile=compile, precision=precision)
     return model._replace(network=network, precision=precision)
 
 
-class Ready(nn.Module):
+class FastNetwork(nn.Module):
     """(x_t, time, **condition) -> what `network` gives, without gradient; its weights must not change any more.
 
     Its channels come to lie beside each other in memory, which convolutions read fastest. With `compile` its layers
@@ -31,9 +31,9 @@ class Ready(nn.Module):
         self, network: nn.Module, device: torch.device, *, compile: bool = False, precision: str = "float32"
     ) -> None:
         super().__init__()
-        check(precision, device, setting="precision", known=FORMATS)
+        check_precision(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
-        self.call = compiled(channels_last(network), device, compile, frozen=True)
+        self.call = compile_network(channels_last(network), device, compile, frozen=True)
         if hasattr(network, "embed_times"):
             self.embed_times = network.embed_times
         self.size = 0  # of the batch that the network was compiled for
@@ -43,14 +43,14 @@ class Ready(nn.Module):
         if self.compile_once:
             self.size = max(self.size, count)
             # A smaller batch is filled up, since it would be compiled anew.
-            x, time = filled(x, self.size), time if time.ndim > 1 else filled(time, self.size)
-            condition = {name: filled(values, self.size) for name, values in condition.items()}
-        with computing_in(self.precision, self.device):
+            x, time = padded(x, self.size), time if time.ndim > 1 else padded(time, self.size)
+            condition = {name: padded(values, self.size) for name, values in condition.items()}
+        with autocast(self.precision, self.device):
             output = self.call(x, time, **condition)[:count]
-        round_products("float32", self.device)  # what else is computed is not to be rounded
+        set_matmul_precision("float32", self.device)  # what else is computed is not to be rounded
         return output
 
 
-def filled(values: Tensor, size: int) -> Tensor:
+def padded(values: Tensor, size: int) -> Tensor:
     """The values (N, ...) and the last of them again, up to (size, ...)."""
     return torch.cat([values, values[-1:].expand(size - len(values), *values.shape[1:])])

@@ -17,14 +17,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.compute import distributed
-from diffusion.data import Prompts
+from diffusion.data.prompts import Prompts
 from diffusion.inference.labels import Labels
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
-from diffusion.runs.files import made, whole
-from diffusion.runs.naming import plain, shortened
-from diffusion.samplers import Sampler, draw
+from diffusion.runs.files import atomic_write, make_folder
+from diffusion.runs.naming import shorten, slugify
+from diffusion.samplers.draw import draw
+from diffusion.samplers.sampler import Sampler
 
 GRID = 400  # images at most in grid.png
 LONGEST_NAME = 200  # file systems allow 255 bytes
@@ -44,12 +45,12 @@ class Request(NamedTuple):
                 raise ValueError(f"{name}={value} must be at least 1")
 
 
-def drawn(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
+def draw_batches(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
     """Batches of this process's share of the images asked for, (N, C, H, W) near [-1, 1].
 
     An image is the same whatever the batch size and the number of processes.
     """
-    mine = distributed.share(range(request.num_images))
+    mine = distributed.shard(range(request.num_images))
     for first in range(0, len(mine), request.batch_size):
         numbers = mine[first : first + request.batch_size]
         condition = request.prompts.condition(numbers, model.device)
@@ -62,7 +63,7 @@ def drawn(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor
         )  # fmt: skip
 
 
-def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
+def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
     """Draw the images into `folder`: grid.png, images/00000.png and so on, and samples.npz.
 
     The npz holds arr_0, uint8 (N, H, W, C), and where classes were asked for arr_1, the labels (N,). Until the last
@@ -72,40 +73,40 @@ def write(request: Request, model: Trained, sampler: Sampler, folder: Path) -> N
     request.check()
     sampler.spaced(model.diffusion)  # Steps that it cannot take are refused before there is a folder.
     images, partial = folder / "images", folder / "images.partial"
-    if numbered(images) and not (folder / "samples.npz").is_file():
+    if numbered_images(images) and not (folder / "samples.npz").is_file():
         raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
-    with shared(partial):
-        shares = distributed.gathered(written(request, model, sampler, partial))
-        if distributed.leads():
-            write_together(np.concatenate(shares), request.prompts, folder)
+    with shared_folder(partial):
+        shares = distributed.all_gather(write_shard(request, model, sampler, partial))
+        if distributed.is_leader():
+            write_grid_and_npz(np.concatenate(shares), request.prompts, folder)
             move_images(partial, images)
-        distributed.gathered(None)  # Nobody goes before all is in its place.
+        distributed.all_gather(None)  # Nobody goes before all is in its place.
 
 
 @contextmanager
-def shared(folder: Path) -> Iterator[None]:
+def shared_folder(folder: Path) -> Iterator[None]:
     """Makes `folder` for all processes, without images of an earlier attempt; ValueError where they see none."""
-    with made(folder) if distributed.leads() else nullcontext():
-        if distributed.leads():
-            for old in numbered(folder):
+    with make_folder(folder) if distributed.is_leader() else nullcontext():
+        if distributed.is_leader():
+            for old in numbered_images(folder):
                 old.unlink()
-        distributed.gathered(None)
+        distributed.all_gather(None)
         if not folder.is_dir():
             raise ValueError(f"{folder} was made on another machine; give an out=... that all of them see")
         yield
 
 
-def written(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
+def write_shard(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
     """This process's share of the images, uint8 (N, H, W, C), each written to `folder` while others are drawn."""
-    mine = distributed.share(range(request.num_images))
+    mine = distributed.shard(range(request.num_images))
     channels, height, width = model.shape
     pixels, done = np.empty((len(mine), height, width, channels), np.uint8), 0
     with (
         ThreadPoolExecutor(max_workers=1) as writer,
-        tqdm(total=len(mine), unit="image", disable=None if distributed.leads() else True) as bar,
+        tqdm(total=len(mine), unit="image", disable=None if distributed.is_leader() else True) as bar,
     ):
         writing = writer.submit(write_images, folder, [], [])
-        for batch in drawn(request, model, sampler):
+        for batch in draw_batches(request, model, sampler):
             check_finite(batch, sampler)
             new = pixels[done : done + len(batch)]
             new[:] = to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy()
@@ -122,12 +123,12 @@ def write_images(folder: Path, numbers: Iterable[int], images: Iterable[np.ndarr
         save_picture(folder / f"{number:05d}.png", image)
 
 
-def write_together(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
+def write_grid_and_npz(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
     """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
     labels = [] if prompts.labels is None else [np.array(prompts.labels_of(range(len(pixels))))]
-    with whole(folder / "samples.npz") as path:
+    with atomic_write(folder / "samples.npz") as path:
         np.savez(path, pixels, *labels)
-    with whole(folder / "grid.png") as path:
+    with atomic_write(folder / "grid.png") as path:
         save_picture(path, prompts.picture(from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))))
 
 
@@ -141,7 +142,7 @@ def check_finite(x: Tensor, sampler: Sampler) -> None:
         )
 
 
-def numbered(folder: Path) -> list[Path]:
+def numbered_images(folder: Path) -> list[Path]:
     """The images in `folder` that are called as `write` calls them; none if there is no such folder."""
     return [path for path in folder.glob("*.png") if re.fullmatch("[0-9]{5,}", path.stem)]
 
@@ -149,15 +150,15 @@ def numbered(folder: Path) -> list[Path]:
 def move_images(source: Path, folder: Path) -> None:
     """Puts the numbered images of `source` in the place of those in `folder`."""
     folder.mkdir(exist_ok=True)
-    for old in numbered(folder):
+    for old in numbered_images(folder):
         old.unlink()
-    for new in numbered(source):
+    for new in numbered_images(source):
         os.replace(new, folder / new.name)
     with suppress(OSError):
         source.rmdir()
 
 
-def name_of(sampler: Sampler) -> str:
+def sampler_name(sampler: Sampler) -> str:
     """The sampler, its steps, and each setting that differs from its constructor's: ancestral_50, ddim_all_eta_0.5."""
     parts = [type(sampler).__name__.lower(), str(sampler.steps or "all")]
     for name, parameter in inspect.signature(type(sampler)).parameters.items():
@@ -167,12 +168,14 @@ def name_of(sampler: Sampler) -> str:
     return "_".join(parts)
 
 
-def folder_name(request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None) -> str:
+def samples_folder_name(
+    request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None
+) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
-    parts = [name_of(sampler), model.origin]
+    parts = [sampler_name(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
     parts += [f"guided_{model.guide.name}_{model.guide.scale:g}"] if model.guide is not None else []
-    parts += [f"from_{shortened(plain(low_res))}"] if low_res is not None else []
+    parts += [f"from_{shorten(slugify(low_res))}"] if low_res is not None else []
     name = "_".join(parts).replace("/", "-")
-    return name if len(name) <= LONGEST_NAME else shortened(name)
+    return name if len(name) <= LONGEST_NAME else shorten(name)

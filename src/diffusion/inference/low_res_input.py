@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffusion.data import Prompts, downsampled, low_res_shape
+from diffusion.data.conditions import downsampled, low_res_shape
 from diffusion.data.folder import image_files
 from diffusion.data.preparation import fitted
+from diffusion.data.prompts import Prompts
 from diffusion.inference.labels import Labels, chosen_labels
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
@@ -23,14 +24,14 @@ from diffusion.pictures.pixels import from_uint8
 UNREADABLE = (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
 
-class Given(NamedTuple):
+class LowResImages(NamedTuple):
     """Images uint8 (N, C, H, W) as they were given, and their class numbers if those came along."""
 
     pixels: Tensor
     labels: list[int] | None
 
 
-def prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
+def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
     """What `model` is asked to draw: the chosen classes, or the images at `low_res`, a folder or an npz, enlarged.
 
     Images of the large size are shrunk first, and kept to compare with.
@@ -58,7 +59,7 @@ def prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
     )
 
 
-def labels_of(given: Given, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
+def labels_of(given: LowResImages, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
     """The class of each image: those asked for, else those that came along; None for a model without classes."""
     if asked is not None or classes is None:
         return chosen_labels(asked, classes)
@@ -70,7 +71,7 @@ def labels_of(given: Given, asked: Labels, classes: list[str] | None, place: str
     return chosen_labels(given.labels, [str(number) for number in range(len(classes))])
 
 
-def from_npz(path: Path, channels: int) -> Given:
+def from_npz(path: Path, channels: int) -> LowResImages:
     """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
@@ -87,24 +88,24 @@ def from_npz(path: Path, channels: int) -> Given:
         raise ValueError(f"{path} holds no images; give another file")
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
-    return Given(torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist())
+    return LowResImages(torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist())
 
 
-def from_folder(root: str, channels: int) -> Given:
+def from_folder(root: str, channels: int) -> LowResImages:
     """Every image below `root` in the size it has, in the order of its path."""
     try:
         files = image_files(root)
     except ValueError as error:
         raise ValueError(str(error).replace("data.root", "low_res")) from None
-    images = [read(Path(root) / file, channels) for file in files]
+    images = [read_at_own_size(Path(root) / file, channels) for file in files]
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             sizes = ["x".join(map(str, i.shape[1:])) for i in (images[0], image)]
             raise ValueError(f"{root} mixes sizes: {files[0]} is {sizes[0]}, {file} is {sizes[1]}; give one size")
-    return Given(torch.stack(images), None)
+    return LowResImages(torch.stack(images), None)
 
 
-def read(path: Path, channels: int) -> Tensor:
+def read_at_own_size(path: Path, channels: int) -> Tensor:
     """One image in its own size, uint8 (C, H, W)."""
     try:
         with Image.open(path) as image:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.compute.memory_layout import at_once
+from diffusion.compute.memory_layout import to_device
 
 
 class Drawn(NamedTuple):
@@ -36,7 +36,7 @@ class ScheduleSampler(ABC):
 
     def draw(self, u: Tensor) -> Drawn:
         """t where the distribution function passes u, (N,) in [0, 1)."""
-        p = at_once(self.probabilities(), u.device)
+        p = to_device(self.probabilities(), u.device)
         t = torch.searchsorted(p.cumsum(0), u.double(), right=True).clamp(max=self.steps - 1)
         return Drawn(t, (1 / (self.steps * p[t])).float())
 

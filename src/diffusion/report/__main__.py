@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffusion.report import text_table, write_page
-from diffusion.report.runs import found
+from diffusion.report.page import write_page
+from diffusion.report.runs import find_runs
+from diffusion.report.terminal import text_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: %(default)s)")
     given = parser.parse_args(arguments)
     try:
-        runs, skipped = found(given.folders)
+        runs, skipped = find_runs(given.folders)
         if skipped:
             print(f"Skipped, as these hold no run that can be read: {', '.join(map(str, skipped))}", file=sys.stderr)
         if not runs:

@@ -37,7 +37,7 @@ class Plot(NamedTuple):
     def svg(self) -> str:
         """The plot as an <svg> element; "" if no line has a finite point."""
         most = min(MOST_POINTS, max(MOST_POINTS * 20 // max(len(self.lines), 1), 60))
-        lines = [line._replace(points=thinned(line.points, most)) for line in self.lines]
+        lines = [line._replace(points=thin_out(line.points, most)) for line in self.lines]
         values = [value for line in lines for value in self.shown(line.points)]
         if not any(map(isfinite, values)):
             return ""
@@ -73,7 +73,7 @@ def cross(x: float, y: float) -> str:
     return f'<path class="lost" d="M{x - 4:.1f} {y - 4}l8 8m0-8l-8 8"><title>not finite from here</title></path>'
 
 
-def thinned(points: Points, most: int) -> Points:
+def thin_out(points: Points, most: int) -> Points:
     """At most `most` points, each the mean of as many neighbours: NaN where one of them is not finite."""
     points = [(x, value) for x, value in points if 0 <= x < 1 / SMALLEST]
     size = max(-(-len(points) // most), 1)

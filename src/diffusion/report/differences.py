@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from diffusion.report.runs import Run, one_line
-from diffusion.runs.naming import flat, same_experiment
+from diffusion.report.runs import RunRecord, single_line
+from diffusion.runs.naming import flatten, same_experiment
 
 # Follow from other settings, and would only say them twice.
 DERIVED = (
@@ -21,41 +21,41 @@ class Group(NamedTuple):
     """Runs that differ by their seed only, and what distinguishes them from the others."""
 
     label: str
-    runs: list[Run]
+    runs: list[RunRecord]
 
-    def label_of(self, run: Run) -> str:
+    def label_of(self, run: RunRecord) -> str:
         """The label, with the seed where it takes that to tell the run from others."""
         return f"{self.label} · seed {settings(run).get('seed')}" if len(self.runs) > 1 else self.label
 
 
-def settings(run: Run) -> dict[str, str]:
+def settings(run: RunRecord) -> dict[str, str]:
     """The settings as text, a class by its name: {"diffusion.schedule": "Cosine", "train.optimizer.lr": "0.001"}."""
     found = {}
-    for key, value in flat(run.config).items():
+    for key, value in flatten(run.config).items():
         if key.endswith("._target_"):
-            found[key.removesuffix("._target_")] = one_line(str(value).rpartition(".")[2])
+            found[key.removesuffix("._target_")] = single_line(str(value).rpartition(".")[2])
         elif key and not key.endswith("._partial_") and not key.startswith("provenance"):
-            found[key] = shown(value)
+            found[key] = visible_settings(value)
     return found
 
 
-def shown(value: Any) -> str:
+def visible_settings(value: Any) -> str:
     """As one types it: null, true, [8,4], 0.001."""
     if isinstance(value, list):
-        return f"[{','.join(shown(item) for item in value)}]"
+        return f"[{','.join(visible_settings(item) for item in value)}]"
     if isinstance(value, float):
         return f"{value:g}"
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    return one_line(str(value))
+    return single_line(str(value))
 
 
-def differing(runs: Sequence[Run]) -> list[str]:
+def differing(runs: Sequence[RunRecord]) -> list[str]:
     """The settings, in their order, that make an experiment and are `unlike` in the runs."""
-    return [key for key in unlike(runs) if telling(key)]
+    return [key for key in unlike(runs) if is_telling(key)]
 
 
-def unlike(runs: Sequence[Run]) -> list[str]:
+def unlike(runs: Sequence[RunRecord]) -> list[str]:
     """All settings, in their order, that are not the same in all runs that have them.
 
     What only some have came with a class that the others lack, or with other code. A run that failed before it began
@@ -68,7 +68,7 @@ def unlike(runs: Sequence[Run]) -> list[str]:
     return [key for key, known in values.items() if len(known) > 1]
 
 
-def telling(key: str) -> bool:
+def is_telling(key: str) -> bool:
     return key not in DERIVED and (key == "train.max_steps" or not same_experiment(key))
 
 
@@ -81,10 +81,10 @@ def short(keys: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def groups(runs: Sequence[Run]) -> list[Group]:
+def groups(runs: Sequence[RunRecord]) -> list[Group]:
     """The runs by all that differs but the seed; each by itself and by its name where nothing else tells them apart."""
     keys = [key for key in differing(runs) if key != "seed"]
-    names, found = short(keys), dict[tuple[str, ...], list[Run]]()
+    names, found = short(keys), dict[tuple[str, ...], list[RunRecord]]()
     for run in runs:
         own = settings(run)
         found.setdefault(tuple(own.get(key, NONE) for key in keys), []).append(run)
@@ -99,7 +99,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     return made
 
 
-def short_names(runs: Sequence[Run]) -> list[str]:
+def short_names(runs: Sequence[RunRecord]) -> list[str]:
     """The folders' names without what all that are composed of parts, as in a+b, have in common."""
     parts = [run.folder.resolve().name.split("+") for run in runs]
     composed = [set(own) for own in parts if len(own) > 1]

@@ -12,25 +12,25 @@ from string import Template
 
 from diffusion.report.curves import Plot
 from diffusion.report.differences import NONE, Group, groups
-from diffusion.report.pictures import at_last_common_step, packed
+from diffusion.report.pictures import at_last_common_step, encode_pictures
 from diffusion.report.plots import sections
 from diffusion.report.reproduction import reproduction
-from diffusion.report.runs import Run, read
+from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds
-from diffusion.runs.files import whole
+from diffusion.runs.files import atomic_write
 
 
 def write_page(folders: Sequence[Path], out: Path) -> None:
     """Writes the report on the runs in `folders` to `out`. ValueError if there is no run, OSError if it cannot."""
     if not folders:
         raise ValueError("a report needs at least one run folder; give those of train.py, such as runs/default")
-    html = page([read(folder) for folder in folders])
-    with whole(out) as path:
+    html = page([read_run(folder) for folder in folders])
+    with atomic_write(out) as path:
         # File names may hold bytes that are no text.
         path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace")
 
 
-def page(runs: Sequence[Run]) -> str:
+def page(runs: Sequence[RunRecord]) -> str:
     """The whole page."""
     several = groups(runs)
     runs = [run for group in several for run in group.runs]
@@ -48,12 +48,12 @@ def page(runs: Sequence[Run]) -> str:
     return template.substitute(title=escape(title(runs)), lede=escape(lede(runs)), body="\n".join(filter(None, parts)))
 
 
-def title(runs: Sequence[Run]) -> str:
+def title(runs: Sequence[RunRecord]) -> str:
     """The folder that holds them all, or the run's own name."""
     return Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
 
 
-def lede(runs: Sequence[Run]) -> str:
+def lede(runs: Sequence[RunRecord]) -> str:
     states = Counter(run.state for run in runs)
     return f"{len(runs)} run{'s' * (len(runs) > 1)}: {', '.join(f'{n} {state}' for state, n in states.items())}."
 
@@ -104,7 +104,7 @@ def legend(found: Sequence[Group]) -> str:
 
 def plots(heading: str, drawn: Sequence[Plot]) -> str:
     held = [(plot, plot.svg()) for plot in drawn]
-    figures = [figure(plot.title, plot.meaning, svg) for plot, svg in held if svg]
+    figures = [figure_html(plot.title, plot.meaning, svg) for plot, svg in held if svg]
     return gallery(heading, "plots four" if len(drawn) == 4 else "plots", figures)
 
 
@@ -118,14 +118,14 @@ def pictures(several: Sequence[Group]) -> Iterator[str]:
         for run, drawn in at_last_common_step(runs, strip=strip):
             label, mark = label_of[run.folder]
             told = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
-            if found := packed(drawn.path):
+            if found := encode_pictures(drawn.path):
                 alt = escape(f"{heading} of {label}, {told}")
                 size = f'width="{found.width}" height="{found.height}"'
-                figures.append(figure(label, told, f'<img src="{found.source}" {size} alt="{alt}">', mark))
+                figures.append(figure_html(label, told, f'<img src="{found.source}" {size} alt="{alt}">', mark))
         yield gallery(heading, "pictures strips" if strip else "pictures", figures)
 
 
-def figure(name: str, meaning: str, content: str, mark: str = "") -> str:
+def figure_html(name: str, meaning: str, content: str, mark: str = "") -> str:
     aside = f" <span>{escape(meaning)}</span>" if meaning else ""
     return f"<figure><figcaption>{mark}{escape(name)}{aside}</figcaption>{content}</figure>"
 

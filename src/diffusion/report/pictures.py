@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from diffusion.report.runs import Run
+from diffusion.report.runs import RunRecord
 
 NAME = re.compile(r"step_(\d+)_(strip_)?(raw|ema_[\w.-]+)\.png")
 MOST_BYTES = 2_000_000
 LONGEST_SIDE = 1600
 
 
-class Drawn(NamedTuple):
+class SampleGrid(NamedTuple):
     """A picture of a run at `step`, drawn with `weights` such as "ema_0.995"."""
 
     step: int
@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
     path: Path
 
 
-class Packed(NamedTuple):
+class EncodedPictures(NamedTuple):
     """A picture as the address of an <img>, and its size in pixels."""
 
     source: str
@@ -35,21 +35,21 @@ class Packed(NamedTuple):
     height: int
 
 
-def at_last_common_step(runs: Sequence[Run], *, strip: bool) -> list[tuple[Run, Drawn]]:
+def at_last_common_step(runs: Sequence[RunRecord], *, strip: bool) -> list[tuple[RunRecord, SampleGrid]]:
     """A picture of each run that has any: at the last step at which all these runs have one, or else its own last."""
-    drawing = [(run, by_step(run.folder / "samples", strip)) for run in runs]
+    drawing = [(run, samples_by_step(run.folder / "samples", strip)) for run in runs]
     drawing = [(run, found) for run, found in drawing if found]
     common = set.intersection(*(set(found) for _, found in drawing)) if drawing else set()
     return [(run, found[max(common or found)]) for run, found in drawing]
 
 
-def by_step(folder: Path, strip: bool) -> dict[int, Drawn]:
+def samples_by_step(folder: Path, strip: bool) -> dict[int, SampleGrid]:
     """The pictures in `folder` by step, of each step that of the slowest average; of the raw weights if need be."""
-    found: dict[int, Drawn] = {}
+    found: dict[int, SampleGrid] = {}
     with suppress(OSError):
         for path in folder.iterdir():
             if (match := NAME.fullmatch(path.name)) and bool(match[2]) == strip:
-                drawn = Drawn(int(match[1]), match[3], path)
+                drawn = SampleGrid(int(match[1]), match[3], path)
                 if drawn.step not in found or slowness(found[drawn.step].weights) < slowness(drawn.weights):
                     found[drawn.step] = drawn
     return found
@@ -61,7 +61,7 @@ def slowness(weights: str) -> float:
     return -1.0
 
 
-def packed(path: Path) -> Packed | None:
+def encode_pictures(path: Path) -> EncodedPictures | None:
     """The picture within the page itself, made smaller if it is large; None if it cannot be read."""
     try:
         data = path.read_bytes()
@@ -73,7 +73,7 @@ def packed(path: Path) -> Packed | None:
             size = picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    return Packed(f"data:image/png;base64,{base64.b64encode(data).decode()}", *size)
+    return EncodedPictures(f"data:image/png;base64,{base64.b64encode(data).decode()}", *size)
 
 
 def png(picture: Image.Image) -> bytes:

@@ -10,11 +10,11 @@ from html import escape
 from pathlib import Path
 
 from diffusion.report.differences import short_names
-from diffusion.report.runs import Run
-from diffusion.runs.naming import argument
+from diffusion.report.runs import RunRecord
+from diffusion.runs.naming import shell_override
 
 
-def reproduction(runs: Sequence[Run]) -> Iterator[str]:
+def reproduction(runs: Sequence[RunRecord]) -> Iterator[str]:
     """A part of the page for each run, closed until it is asked for."""
     yield "<h2>Commands</h2>"
     for run, name in zip(runs, short_names(runs), strict=True):
@@ -22,9 +22,9 @@ def reproduction(runs: Sequence[Run]) -> Iterator[str]:
         yield f"<details><summary><code>{escape(name)}</code></summary>{told}</details>"
 
 
-def commands(run: Run) -> str:
+def commands(run: RunRecord) -> str:
     """The run's command as it was typed, if it was kept, and those that draw from it and measure it."""
-    place = argument("checkpoint", run.folder)
+    place = shell_override("checkpoint", run.folder)
     made = list(origin(run.folder)) or [f"# its settings: {run.folder / 'config.yaml'}"]
     return "\n".join([*made, f"python sample.py {place}", f"python evaluate.py {place}"])
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from diffusion.runs.metric_direction import aside, lower_is_better
-from diffusion.runs.naming import flat
+from diffusion.runs.naming import flatten
 
 
 class Point(NamedTuple):
@@ -31,7 +31,7 @@ class Point(NamedTuple):
     value: float
 
 
-class Run(NamedTuple):
+class RunRecord(NamedTuple):
     """A run folder. `logged` are the lines of training by step, `measured` the numbers that tell its quality."""
 
     folder: Path
@@ -50,14 +50,14 @@ class Run(NamedTuple):
     @property
     def state(self) -> str:
         """finished, running, stopped or failed, as the run told; unfinished if it told nothing and lacks steps."""
-        if told := one_line(str(self.outcome.get("state") or "")):
+        if told := single_line(str(self.outcome.get("state") or "")):
             return told
-        planned = flat(self.config).get("train.max_steps")
+        planned = flatten(self.config).get("train.max_steps")
         return "finished" if isinstance(planned, int) and 0 < planned <= self.step else "unfinished"
 
     @property
     def message(self) -> str:
-        return one_line(str(self.outcome.get("message") or ""))
+        return single_line(str(self.outcome.get("message") or ""))
 
     @property
     def seconds(self) -> float:
@@ -77,7 +77,7 @@ def is_run(folder: Path) -> bool:
     return configured or (folder / "metrics.jsonl").is_file() or (folder / "outcome.json").is_file()
 
 
-def found(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The run folders at and below `paths`, each once, and the topmost folders that hold none.
 
     Raises ValueError for a path that is no folder, or of which that cannot be told.
@@ -120,27 +120,27 @@ def is_folder(path: Path) -> bool:
         raise ValueError(f"{path} cannot be read: {error.strerror}; give folders that can") from None
 
 
-def read(folder: Path) -> Run:
+def read_run(folder: Path) -> RunRecord:
     """The run in `folder`, as far as its files can be read."""
     lines = list(json_lines(folder / "metrics.jsonl"))
-    logged = by_step(line for line in lines if "loss" in line)
+    logged = rows_by_step(line for line in lines if "loss" in line)
     measured = [
         Point(name, "", int(line["step"]), line.get("images", line["step"]), value)
-        for line in by_step(line for line in lines if "loss" not in line)
+        for line in rows_by_step(line for line in lines if "loss" not in line)
         for name, value in line.items()
         if name not in ("step", "images") and not aside(name)
     ]
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
-    return Run(
+    return RunRecord(
         folder,
         mapping(folder / "config.yaml"),
         mapping(folder / "outcome.json"),
         logged,
-        measured + list(untold(evaluated(folder / "evaluation", per_step), measured)),
+        measured + list(unknown_runs(evaluated(folder / "evaluation", per_step), measured)),
     )
 
 
-def untold(points: Iterator[Point], told: Sequence[Point]) -> Iterator[Point]:
+def unknown_runs(points: Iterator[Point], told: Sequence[Point]) -> Iterator[Point]:
     """The points of each result but those that training has `told`: what it measures leaves a result, too."""
     names, left = {(point.name, point.step) for point in told}, [place_of(point) for point in told]
     for _, found in groupby(points, lambda point: (point.setting, point.step)):
@@ -202,7 +202,7 @@ def numbers(values: dict[str, Any]) -> dict[str, float]:
     return kept
 
 
-def by_step(lines: Iterator[dict[str, float]]) -> list[dict[str, float]]:
+def rows_by_step(lines: Iterator[dict[str, float]]) -> list[dict[str, float]]:
     """One line a step, ascending; of two values for the same, the later."""
     merged: dict[float, dict[str, float]] = {}
     for line in lines:
@@ -210,6 +210,6 @@ def by_step(lines: Iterator[dict[str, float]]) -> list[dict[str, float]]:
     return [merged[step] for step in sorted(merged)]
 
 
-def one_line(text: str) -> str:
+def single_line(text: str) -> str:
     """`text` without line breaks, and without what a terminal would obey or could not print."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

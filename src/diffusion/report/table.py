@@ -9,7 +9,7 @@ from statistics import median, stdev
 from typing import NamedTuple
 
 from diffusion.report.differences import NONE, Group, differing, groups, settings, short, short_names, unlike
-from diffusion.report.runs import Run
+from diffusion.report.runs import RunRecord
 from diffusion.runs.metric_direction import best, comparable, tenths
 
 
@@ -32,7 +32,7 @@ class Column(NamedTuple):
     graded: bool = False
 
 
-def columns(runs: Sequence[Run]) -> list[Column]:
+def columns(runs: Sequence[RunRecord]) -> list[Column]:
     """All columns, a row a run."""
     keys = differing(runs)
     heads = short(keys)
@@ -40,20 +40,20 @@ def columns(runs: Sequence[Run]) -> list[Column]:
     return [
         Column("run", "the run's folder", [Cell(name) for name in short_names(runs)]),
         Column("state", "how the run ended", [Cell(run.state, run.message) for run in runs]),
-        number("steps", "steps trained", [run.step for run in runs], lambda value: f"{value:,.0f}"),
+        format_number("steps", "steps trained", [run.step for run in runs], lambda value: f"{value:,.0f}"),
         *(Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys),
-        *(graded(measure, runs) for measure in measures(runs)),
-        number("images/s", "median while training", [speed(run) for run in runs], lambda value: f"{value:,.0f}"),
-        number("time", "spent training, pictures not counted", [run.seconds or None for run in runs], duration),
+        *(grade(measure, runs) for measure in measures(runs)),
+        format_number("images/s", "median while training", [speed(run) for run in runs], lambda value: f"{value:,.0f}"),
+        format_number("time", "spent training, pictures not counted", [run.seconds or None for run in runs], duration),
     ]
 
 
-def measures(runs: Sequence[Run]) -> list[tuple[str, str]]:
+def measures(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
     """The names and settings of the numbers to compare: the loss, then all that was measured."""
     return list(dict.fromkeys([("loss", "")] + [(p.name, p.setting) for run in runs for p in run.measured]))
 
 
-def series(run: Run, measure: tuple[str, str]) -> list[tuple[float, float]]:
+def series(run: RunRecord, measure: tuple[str, str]) -> list[tuple[float, float]]:
     """(images seen, value) of one number of a run."""
     name, setting = measure
     points = [(p.images, p.value) for p in run.measured if (p.name, p.setting) == measure]
@@ -62,7 +62,7 @@ def series(run: Run, measure: tuple[str, str]) -> list[tuple[float, float]]:
     return sorted(points, key=lambda point: point[0])
 
 
-def outcome(run: Run, measure: tuple[str, str]) -> tuple[float | None, float | None]:
+def outcome(run: RunRecord, measure: tuple[str, str]) -> tuple[float | None, float | None]:
     """The final and the best value; those of the loss are means over a tenth of the run."""
     values = [value for _, value in series(run, measure)]
     if not values:
@@ -73,7 +73,7 @@ def outcome(run: Run, measure: tuple[str, str]) -> tuple[float | None, float | N
     return values[-1], best(measure[0], values)
 
 
-def graded(measure: tuple[str, str], runs: Sequence[Run]) -> Column:
+def grade(measure: tuple[str, str], runs: Sequence[RunRecord]) -> Column:
     """A column of final values, with the best of each run where that was an earlier one."""
     name, setting = measure
     found = [outcome(run, measure) for run in runs]
@@ -87,7 +87,9 @@ def graded(measure: tuple[str, str], runs: Sequence[Run]) -> Column:
     return Column(name, meaning or "while training", cells, True, True)
 
 
-def leading(measure: tuple[str, str], values: Sequence[float | None], rows: Sequence[Sequence[Run]]) -> list[bool]:
+def leading(
+    measure: tuple[str, str], values: Sequence[float | None], rows: Sequence[Sequence[RunRecord]]
+) -> list[bool]:
     """Which of the values, one of each row of runs, are the best.
 
     A row in which a run failed leads nothing: its values are not those that it was to have.
@@ -107,11 +109,11 @@ def setting(text: str) -> Cell:
         return Cell(text)
 
 
-def number(head: str, meaning: str, values: Sequence[float | None], style: Callable[[float], str]) -> Column:
+def format_number(head: str, meaning: str, values: Sequence[float | None], style: Callable[[float], str]) -> Column:
     return Column(head, meaning, [Cell(NONE) if v is None else Cell(style(v), value=v) for v in values], True)
 
 
-def speed(run: Run) -> float | None:
+def speed(run: RunRecord) -> float | None:
     speeds = [line["images_per_second"] for line in run.logged if isfinite(line.get("images_per_second", float("nan")))]
     return median(speeds) if speeds else None
 
@@ -137,7 +139,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
 
 
-def over_seeds(runs: Sequence[Run]) -> list[Column]:
+def over_seeds(runs: Sequence[RunRecord]) -> list[Column]:
     """A row for each group of runs that differ by their seed only: mean ± standard deviation; [] without such."""
     several = groups(runs)
     if all(len(group.runs) < 2 for group in several):
@@ -157,17 +159,17 @@ def spreads(several: Sequence[Group], names: Sequence[tuple[str, str]]) -> Itera
         means = [sum(values) / len(values) if values else None for values in found]
         style = decimals([mean for mean in means if mean is not None])
         leads = leading(measure, means, [group.runs for group in several])
-        cells = [spread(values, style)._replace(leads=lead) for values, lead in zip(found, leads, strict=True)]
+        cells = [min_and_max(values, style)._replace(leads=lead) for values, lead in zip(found, leads, strict=True)]
         yield Column(measure[0], measure[1].replace("_", " "), cells, True, bool(measure[1]))
 
 
-def final_values(measure: tuple[str, str], runs: Sequence[Run]) -> list[float] | None:
+def final_values(measure: tuple[str, str], runs: Sequence[RunRecord]) -> list[float] | None:
     """The final values of the runs that have some; None if these are of different things, which have no mean."""
     values = [value for value, _ in (outcome(run, measure) for run in runs) if value is not None]
     return values if len(values) < 2 or comparable(measure, unlike(runs)) else None
 
 
-def spread(values: Sequence[float] | None, style: Callable[[float], str]) -> Cell:
+def min_and_max(values: Sequence[float] | None, style: Callable[[float], str]) -> Cell:
     if not values:
         return Cell(NONE, "not alike" if values is None else "")
     mean = sum(values) / len(values)

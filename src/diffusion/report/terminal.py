@@ -8,28 +8,28 @@ from itertools import takewhile
 from pathlib import Path
 
 from diffusion.report.differences import groups
-from diffusion.report.runs import read
+from diffusion.report.runs import read_run
 from diffusion.report.table import Column, columns, over_seeds
 
 
 def text_table(folders: Sequence[Path]) -> str:
     """The table of the runs in `folders` for a terminal; an asterisk marks the best."""
-    runs = [run for group in groups([read(folder) for folder in folders]) for run in group.runs]
-    return "\n\n".join(plain(table) for table in (columns(runs), over_seeds(runs)) if table)
+    runs = [run for group in groups([read_run(folder) for folder in folders]) for run in group.runs]
+    return "\n\n".join(plain_text(table) for table in (columns(runs), over_seeds(runs)) if table)
 
 
-def plain(table: Sequence[Column]) -> str:
+def plain_text(table: Sequence[Column]) -> str:
     """Aligned columns of text; what failed runs say, which may be long, ends their rows."""
     parts, ends = [], [""] * (len(table[0].cells) + 1)
     for column, head in zip(table, heads(table), strict=True):
         marks = ["*" if cell.leads else " " * any(other.leads for other in column.cells) for cell in column.cells]
         notes = ["", *(cell.note for cell in column.cells)]
         texts = [head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))]
-        parts.append(aligned(texts, right=column.numeric))
+        parts.append(align(texts, right=column.numeric))
         if not column.numeric:
             ends = [end + note for end, note in zip(ends, notes, strict=True)]
         elif any(notes):
-            parts.append(aligned(notes, right=False))
+            parts.append(align(notes, right=False))
     return "\n".join("  ".join(line).rstrip() for line in zip(*parts, ends, strict=True))
 
 
@@ -37,24 +37,24 @@ def heads(table: Sequence[Column]) -> list[str]:
     """The columns' heads; of the same ones each with the words of its meaning that not all of them share."""
     count = Counter(column.head for column in table)
     meanings = {head: [column.meaning.split() for column in table if column.head == head] for head in count}
-    told = {head: iter(unshared(every)) for head, every in meanings.items()}
+    told = {head: iter(differing_settings(every)) for head, every in meanings.items()}
     found = [(column.head, next(told[column.head])) for column in table]
     return [f"{head} ({words})" if count[head] > 1 and words else head for head, words in found]
 
 
-def unshared(texts: Sequence[list[str]]) -> list[str]:
+def differing_settings(texts: Sequence[list[str]]) -> list[str]:
     """The words of each text without those that all begin or end with."""
-    begun = shared(texts)
+    begun = shared_settings(texts)
     rest = [words[begun:] for words in texts]
-    ended = shared([words[::-1] for words in rest])
+    ended = shared_settings([words[::-1] for words in rest])
     return [" ".join(words[: len(words) - ended]) for words in rest]
 
 
-def shared(texts: Sequence[list[str]]) -> int:
+def shared_settings(texts: Sequence[list[str]]) -> int:
     """How many words all texts begin with."""
     return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*texts, strict=False)))
 
 
-def aligned(texts: Sequence[str], *, right: bool) -> list[str]:
+def align(texts: Sequence[str], *, right: bool) -> list[str]:
     width = max(map(len, texts))
     return [text.rjust(width) if right else text.ljust(width) for text in texts]

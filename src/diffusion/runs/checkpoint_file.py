@@ -29,7 +29,7 @@ class Foreign(ValueError):
     """The file was not written by this program."""
 
 
-def write(path: Path, state: dict[str, Any]) -> None:
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` beside `path`, flush it to the disk, and only then give it that name. OSError if that fails."""
     partial = path.with_suffix(".partial")
     try:
@@ -67,7 +67,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a file. ValueError if it is missing, damaged or more than plain values; Foreign if not ours."""
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
@@ -77,7 +77,7 @@ def read(path: Path) -> dict[str, Any]:
         if file.read(2) not in (b"PK", b""):
             raise foreign
     try:
-        damage = damaged(path)
+        damage = damage(path)
         if damage is None:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -93,7 +93,7 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def damaged(path: Path) -> str | None:
+def damage(path: Path) -> str | None:
     """What is wrong with the bytes of an archive, by its seal; by its records' checksums if it is older than seals."""
     with zipfile.ZipFile(path) as archive:
         comment = archive.comment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` once all is written; the old file stays if that fails."""
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
@@ -21,7 +21,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def made(folder: Path) -> Iterator[None]:
+def make_folder(folder: Path) -> Iterator[None]:
     """Makes `folder` and those above it first, so that a place that cannot be written is noticed before hours of work.
 
     Those that it made and that stay empty go again.
@@ -50,7 +50,7 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keeps a folder to this process, even past `kill -9` no longer than it lives. ValueError if another has it."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -69,7 +69,7 @@ def held(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def replace_text(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     """Writes a whole file or, if that fails half-way, leaves the old one as it was."""
     fresh = path.with_name(path.name + ".tmp")
     try:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffusion.runs.files import replace_text
+from diffusion.runs.files import atomic_write_text
 
 console = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class MetricsFile:
         try:
             if self.path.exists():
                 kept = [line for line in self.read(self.path) if line["step"] <= step]
-                replace_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+                atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         except OSError as error:
             self._warn(error)
 

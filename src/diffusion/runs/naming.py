@@ -34,17 +34,17 @@ def may_change(key: str) -> bool:
     return same_experiment(key) or key in HALF_WAY
 
 
-def name_of(overrides: Iterable[str]) -> str:
+def run_name(overrides: Iterable[str]) -> str:
     """A folder name made of the overrides that make the experiment; "default" when there are none.
 
     model.heads=2 and data.root=/a/b become data.root-a-b-9f02cbd2+model.heads-2, which Hydra takes unquoted in
     checkpoint=...
     """
     chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0]))
-    return shortened("+".join(plain(o) for o in chosen)) or "default"
+    return shorten("+".join(slugify(o) for o in chosen)) or "default"
 
 
-def plain(override: str) -> str:
+def slugify(override: str) -> str:
     """key=value in ASCII letters, digits, dots, underscores and hyphens, with a hash where the value was another text.
 
     Words, numbers and lists of numbers can be read back without one: [8,4] becomes 8-4.
@@ -52,15 +52,15 @@ def plain(override: str) -> str:
     key, _, value = override.partition("=")
     text = re.sub(r"[^\w.]+", "-", f"{key}-{value}", flags=re.ASCII).strip("-")
     readable = re.fullmatch(r"\w[\w.]*(-[\w.]+)*|\[?[\d.]+(,[\d.]+)*]?|", value, re.ASCII)
-    return text if readable else f"{text}-{hashed(override)}"
+    return text if readable else f"{text}-{short_hash(override)}"
 
 
-def shortened(name: str) -> str:
+def shorten(name: str) -> str:
     """`name`, or its beginning and a hash of the whole when it is long."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{hashed(name)}"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{short_hash(name)}"
 
 
-def hashed(text: str) -> str:
+def short_hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
@@ -73,20 +73,20 @@ def check_name(name: str) -> None:
         )
 
 
-def sweep_of(command: Iterable[str]) -> str:
+def sweep_name(command: Iterable[str]) -> str:
     """The name that the runs of one sweep share, made of what makes the experiments."""
     words = [word.lstrip("+~") for word in command if "=" in word and not word.startswith("-")]
-    return shortened("+".join(["sweep", *(plain(word) for word in words if not same_experiment(word.split("=")[0]))]))
+    return shorten("+".join(["sweep", *(slugify(word) for word in words if not same_experiment(word.split("=")[0]))]))
 
 
-def holding(checkpoint: Path) -> Path:
+def run_folder_of(checkpoint: Path) -> Path:
     """The run folder of a checkpoint: itself, the one around its file, or the file's own folder if it is in no run."""
     if checkpoint.is_dir():
         return checkpoint
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
 
 
-def argument(key: str, value: object) -> str:
+def shell_override(key: str, value: object) -> str:
     """key=value as a shell and Hydra take it, quoted for both where it must be."""
     text = str(value)
     if re.fullmatch(r"[\w./+@%-]+", text, re.ASCII):
@@ -104,7 +104,7 @@ def resolve_roots(data: Any) -> None:
 
 def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What changed, as `changes` tells it; ValueError if a setting among it makes it another experiment."""
-    before, after = flat(old), flat(new)
+    before, after = flatten(old), flatten(new)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     refused = [key for key in changed if not may_change(key)]
     if refused:
@@ -113,10 +113,10 @@ def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             + "; ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in refused)
             + "); take the old settings back, or give the new run another name=..."
         )
-    return changes(old, new)
+    return list_changes(old, new)
 
 
-def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def list_changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """The settings that differ, as "key: old -> new"; of a group that only one of the two has, its name alone."""
     told = []
     for name in sorted(old.keys() | new.keys(), key=str):
@@ -124,7 +124,7 @@ def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[
         before = {} if before is None and holds_groups(after) else before
         after = {} if after is None and holds_groups(before) else after
         if isinstance(before, dict) and isinstance(after, dict):
-            told += changes(before, after, f"{key}.")
+            told += list_changes(before, after, f"{key}.")
         elif before is None and isinstance(after, dict):
             told.append(f"{key}: added")
         elif after is None and isinstance(before, dict):
@@ -139,12 +139,12 @@ def holds_groups(node: Any) -> bool:
     return isinstance(node, dict) and all(isinstance(child, dict) for child in node.values())
 
 
-def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(node, dict):
         return {prefix: node}
     return {
         key: value
         for name, child in node.items()
-        for key, value in flat(child, f"{prefix}.{name}" if prefix else str(name)).items()
+        for key, value in flatten(child, f"{prefix}.{name}" if prefix else str(name)).items()
     }

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 
-def require(name: str | None, logged: Collection[str]) -> None:
+def require_logged(name: str | None, logged: Collection[str]) -> None:
     """ValueError if a number of that name is wanted, and none of those that a run logs is called so."""
     # A quartile has no mean where it had no images.
     if name is None or name in logged or re.sub(r"_q[0-3]$", "", name) in logged:

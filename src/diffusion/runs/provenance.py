@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from diffusion.runs.files import replace_text
-from diffusion.runs.redaction import redacted
+from diffusion.runs.files import atomic_write_text
+from diffusion.runs.redaction import redact
 
 console = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ HERE = Path(__file__)
 PATIENCE = 20  # seconds for git to answer, which takes long on a slow network disk
 
 
-def keep(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
+def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
     """What provenance.json in `folder` tells of this start; it holds an entry a start, and code.diff what differs.
 
     Keys and passwords are left out of both. A disk that is full or gone costs a warning.
     """
     entry: dict[str, Any] = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": redacted(shlex.join(command)),
+        "command": redact(shlex.join(command)),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "host": platform.node(),
@@ -39,13 +39,13 @@ def keep(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
     try:
         entry |= code_state(folder)
         file = folder / "provenance.json"
-        replace_text(file, json.dumps([*read(file), entry], indent=2) + "\n")
+        atomic_write_text(file, json.dumps([*read_provenance(file), entry], indent=2) + "\n")
     except OSError as error:
         console.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
     return entry
 
 
-def read(file: Path) -> list[dict[str, Any]]:
+def read_provenance(file: Path) -> list[dict[str, Any]]:
     """The entries of a provenance.json, an entry a start; none if there is no such file."""
     try:
         entries = json.loads(file.read_text())
@@ -56,30 +56,30 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 def code_state(folder: Path) -> dict[str, Any]:
     """The commit of the repository that this code runs from, if it is one, and the name of the kept difference."""
-    if git("ls-files", "--error-unmatch", HERE.name) is None:
+    if run_git("ls-files", "--error-unmatch", HERE.name) is None:
         return {}  # installed, or in a repository of something else
-    commit, diff = git("rev-parse", "HEAD"), git("diff", "HEAD", "--no-color", "--no-ext-diff")
-    untracked = git("ls-files", "--others", "--exclude-standard", "--full-name", ":/") or ""
+    commit, diff = run_git("rev-parse", "HEAD"), run_git("diff", "HEAD", "--no-color", "--no-ext-diff")
+    untracked = run_git("ls-files", "--others", "--exclude-standard", "--full-name", ":/") or ""
     return {
         "commit": commit and commit.strip(),
-        "diff": kept_diff(folder, redacted(diff)) if diff else None,
-        "untracked": [redacted(name) for name in untracked.splitlines()],
+        "diff": save_diff(folder, redact(diff)) if diff else None,
+        "untracked": [redact(name) for name in untracked.splitlines()],
     }
 
 
-def kept_diff(folder: Path, diff: str) -> str:
+def save_diff(folder: Path, diff: str) -> str:
     """The name of the file that holds `diff`: code.diff, or code_2.diff if the code has changed since, and so on."""
     number = 1
     while True:
         file = folder / ("code.diff" if number == 1 else f"code_{number}.diff")
         if not file.exists():
-            replace_text(file, diff)
+            atomic_write_text(file, diff)
         if file.read_text() == diff:
             return file.name
         number += 1
 
 
-def git(*words: str) -> str | None:
+def run_git(*words: str) -> str | None:
     """What git says about the repository around this file; None if it cannot."""
     command = ["git", "-C", str(HERE.parent), *words]
     try:

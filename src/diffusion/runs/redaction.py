@@ -12,7 +12,7 @@ KEY = re.compile(rf"({NAMED})[^\s,;]+|(?<![\w/\\])[0-9a-fA-F]{{40}}(?![\w/\\])|\
 SECRET_VARIABLE = re.compile(r".*(API_?KEY|TOKEN|PASSWORD|SECRET)")
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """The text with `[removed]` for what looks like a key, follows api_key=, or is a secret of the environment."""
     for name, value in os.environ.items():
         if len(value) >= 8 and SECRET_VARIABLE.fullmatch(name):
@@ -20,10 +20,10 @@ def redacted(text: str) -> str:
     return KEY.sub(lambda found: (found[1] or "") + REMOVED, text)
 
 
-def redacted_values(node: Any) -> Any:
+def redact_values(node: Any) -> Any:
     """Plain values with every text in them redacted."""
     if isinstance(node, dict):
-        return {key: redacted_values(value) for key, value in node.items()}
+        return {key: redact_values(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
-        return [redacted_values(value) for value in node]
-    return redacted(node) if isinstance(node, str) else node
+        return [redact_values(value) for value in node]
+    return redact(node) if isinstance(node, str) else node

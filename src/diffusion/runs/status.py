@@ -14,26 +14,26 @@ import yaml
 
 from diffusion.compute import distributed
 from diffusion.runs import checkpoints, objective
-from diffusion.runs.files import replace_text
+from diffusion.runs.files import atomic_write_text
 from diffusion.runs.metrics import MetricsFile
-from diffusion.runs.naming import flat, may_change
-from diffusion.runs.redaction import redacted
+from diffusion.runs.naming import flatten, may_change
+from diffusion.runs.redaction import redact
 
 FILE = "outcome.json"
 log = logging.getLogger(__name__)
 
 
-def write(
+def write_status(
     folder: Path, state: str, *, step: int = 0, max_steps: int | None = None, message: str = "", found: Any = None
 ) -> None:
     """Keep that the run is running, finished, stopped or failed, and at which step."""
-    message = redacted(message)
+    message = redact(message)
     told = {"state": state, "step": step, "max_steps": max_steps, "message": message, "objective": found}
-    replace_text(folder / FILE, json.dumps(told) + "\n")
+    atomic_write_text(folder / FILE, json.dumps(told) + "\n")
 
 
 @dataclass
-class End:
+class Outcome:
     """What a run came to: its exit code, and the number that a sweeper makes small."""
 
     code: int = 0
@@ -41,10 +41,10 @@ class End:
 
 
 @contextmanager
-def kept(folder: Path, max_steps: int | None) -> Iterator[End]:
+def record_status(folder: Path, max_steps: int | None) -> Iterator[Outcome]:
     """Keep that the run is running and, at the end, how it ended. Of several processes one writes."""
-    end, state, message = End(), "failed", ""
-    tell(folder, "running", max_steps)
+    end, state, message = Outcome(), "failed", ""
+    update_status(folder, "running", max_steps)
     try:
         yield end
         state = "stopped" if end.code else "finished"
@@ -53,18 +53,18 @@ def kept(folder: Path, max_steps: int | None) -> Iterator[End]:
         raise
     finally:
         try:
-            tell(folder, state, max_steps, message=message, found=end.objective)
+            update_status(folder, state, max_steps, message=message, found=end.objective)
         except OSError as error:  # It must not hide what the run came to.
             log.warning("How the run ended cannot be kept: %s", error)
 
 
-def tell(folder: Path, state: str, max_steps: int | None, **more: Any) -> None:
-    if distributed.leads():
+def update_status(folder: Path, state: str, max_steps: int | None, **more: Any) -> None:
+    if distributed.is_leader():
         step = checkpoints.last_step(folder / "checkpoints")
-        write(folder, state, step=step, max_steps=max_steps, **more)
+        write_status(folder, state, step=step, max_steps=max_steps, **more)
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read_status(folder: Path) -> dict[str, Any]:
     """What was kept last; nothing if there is no file, or garbage."""
     with suppress(OSError, ValueError):
         told = json.loads((folder / FILE).read_text())
@@ -72,24 +72,29 @@ def read(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def finished(folder: Path, config: dict[str, Any]) -> bool:
+def is_finished(folder: Path, config: dict[str, Any]) -> bool:
     """True if the run in `folder` is the one that `config` describes and has all its steps.
 
     A run whose max_steps was raised is not finished, and one under whose name there is now another experiment is not
     this one.
     """
-    told, steps = read(folder), config["train"]["max_steps"]
+    told, steps = read_status(folder), config["train"]["max_steps"]
     weights = folder / "checkpoints" / f"step_{steps or 0:08d}.pt"
-    return told.get("state") == "finished" and told.get("step") == steps and weights.exists() and same(folder, config)
+    return (
+        told.get("state") == "finished"
+        and told.get("step") == steps
+        and weights.exists()
+        and is_same_experiment(folder, config)
+    )
 
 
-def same(folder: Path, config: dict[str, Any]) -> bool:
+def is_same_experiment(folder: Path, config: dict[str, Any]) -> bool:
     """True if `config` describes the run in `folder`; what it leaves to the data ("???") may be anything."""
     try:
-        old = flat(yaml.safe_load((folder / "config.yaml").read_text()))
+        old = flatten(yaml.safe_load((folder / "config.yaml").read_text()))
     except (OSError, ValueError, yaml.YAMLError):
         return False
-    for key, value in flat(config).items():
+    for key, value in flatten(config).items():
         # What is to be measured must have been: it was kept with the settings of the run that measured it.
         measures = key.startswith("train.evaluations.")
         unlike = old.get(key, None if measures else value) != value
@@ -98,11 +103,11 @@ def same(folder: Path, config: dict[str, Any]) -> bool:
     return True
 
 
-def objective_of(folder: Path, name: str | None) -> float | None:
+def objective_value(folder: Path, name: str | None) -> float | None:
     """The last value that a run logged under `name`, if one is asked for; ValueError if it logged none of the name."""
     if name is None:
         return None
     lines = MetricsFile.read(folder / "metrics.jsonl")
     values = [line[name] for line in lines if name in line]
-    objective.require(name, {key for line in lines for key in line})
+    objective.require_logged(name, {key for line in lines for key in line})
     return float(values[-1]) if values else None

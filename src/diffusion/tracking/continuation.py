@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffusion.runs.files import replace_text
+from diffusion.runs.files import atomic_write_text
 from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking.torn import mend
 
@@ -28,7 +28,7 @@ class Identity(NamedTuple):
     step: int | None
 
 
-class Kept(NamedTuple):
+class LoggedBefore(NamedTuple):
     """What a run folder has of a step: its lines of metrics.jsonl and its pictures by name."""
 
     step: int
@@ -50,28 +50,28 @@ def read_identity(file: Path) -> Identity:
 
 
 def write_identity(file: Path, identity: Identity) -> None:
-    replace_text(file, json.dumps(identity._asdict()))
+    atomic_write_text(file, json.dumps(identity._asdict()))
 
 
-def parts(folder: Path, run_id: str) -> list[Path]:
+def offline_parts(folder: Path, run_id: str) -> list[Path]:
     """The folders that W&B keeps of one run in `folder`, a folder a start, the oldest first."""
     return sorted(folder.glob(f"wandb/*run-*-{run_id}"), key=lambda part: part.name.partition("run-")[2])
 
 
-def mended_parts(folder: Path, run_id: str) -> list[Path]:
+def mend_parts(folder: Path, run_id: str) -> list[Path]:
     """The `parts` after whole records only are left in them, as `wandb sync` wants it."""
-    for part in parts(folder, run_id):
+    for part in offline_parts(folder, run_id):
         mend(part)
-    return parts(folder, run_id)
+    return offline_parts(folder, run_id)
 
 
 def last_recorded(folders: list[Path]) -> int:
     """The last step that parts of a run hold, -1 if none."""
-    steps = (step_of(part) for part in reversed(folders))
+    steps = (record_step(part) for part in reversed(folders))
     return next((step for step in steps if step is not None), NOTHING)
 
 
-def step_of(part: Path) -> int | None:
+def record_step(part: Path) -> int | None:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(part)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
@@ -81,7 +81,7 @@ def step_of(part: Path) -> int | None:
     return told.get("step")
 
 
-def kept_before(folder: Path, step: float) -> Iterator[Kept]:
+def logged_before(folder: Path, step: float) -> Iterator[LoggedBefore]:
     """What the run folder has of every step before `step`, rising."""
     lines: dict[int, list[dict[str, float]]] = defaultdict(list)
     pictures: dict[int, dict[str, Path]] = defaultdict(dict)
@@ -93,4 +93,4 @@ def kept_before(folder: Path, step: float) -> Iterator[Kept]:
             pictures[int(found[1])][found[2]] = path
     for earlier in sorted(lines.keys() | pictures.keys()):
         if earlier < step:
-            yield Kept(earlier, lines[earlier], pictures[earlier])
+            yield LoggedBefore(earlier, lines[earlier], pictures[earlier])

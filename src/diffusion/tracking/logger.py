@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.runs.redaction import redacted, redacted_values
+from diffusion.runs.redaction import redact, redact_values
 from diffusion.tracking.continuation import (
-    kept_before,
     last_recorded,
-    mended_parts,
+    logged_before,
+    mend_parts,
     new_identity,
     read_identity,
     write_identity,
 )
 from diffusion.tracking.panels import Bests, panel_name
-from diffusion.tracking.wandb_run import check_mode, in_one_line, opened
+from diffusion.tracking.wandb_run import check_mode, first_line, open_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ class WandbLogger:
     ) -> None:
         check_mode(mode)
         self.mode, self.artifacts = mode, artifacts
-        self._about = redacted_values(dict(project=project, entity=entity, group=group, tags=tags, notes=notes))
+        self._about = redact_values(dict(project=project, entity=entity, group=group, tags=tags, notes=notes))
         self._run: Run | None = None
         self._warned = False
 
@@ -76,16 +76,16 @@ class WandbLogger:
         identity = read_identity(self._file) if resume else new_identity()
         self._id, earlier = identity.id, []
         with self._unharmed():
-            earlier = mended_parts(folder, identity.id)
+            earlier = mend_parts(folder, identity.id)
             write_identity(self._file, identity._replace(step=None))  # unknown for as long as the run is open
         made_by = dict(provenance or {})
-        begun = opened(
+        begun = open_run(
             self.mode,
             commit=made_by.get("commit"),
             id=self._id,
             dir=folder,
-            name=redacted(name),
-            config={**redacted_values(config), "provenance": made_by},
+            name=redact(name),
+            config={**redact_values(config), "provenance": made_by},
             **self._about,
         )
         if begun is None:
@@ -139,7 +139,7 @@ class WandbLogger:
         """Notifies whoever watches the run."""
         if self._run is not None:
             with self._unharmed():
-                self._run.alert(title, redacted(text))
+                self._run.alert(title, redact(text))
 
     def finish(self, exit_code: int = 0) -> None:
         """Closes the run; nothing is sent after it."""
@@ -174,7 +174,7 @@ class WandbLogger:
             return
         self._up_to_date = True
         with self._unharmed():
-            for step, lines, pictures in kept_before(self._folder, before):
+            for step, lines, pictures in logged_before(self._folder, before):
                 for line in lines:
                     self.log(step, line, panel=None if "loss" in line else "quality")
                 for name, path in pictures.items() if step > self._seen else ():
@@ -193,5 +193,5 @@ class WandbLogger:
             yield
         except Exception as error:
             if not self._warned:
-                console.warning("Training goes on, but W&B misses records: %s", in_one_line(error))
+                console.warning("Training goes on, but W&B misses records: %s", first_line(error))
             self._warned = True

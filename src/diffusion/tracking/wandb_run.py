@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffusion.runs.redaction import redacted
+from diffusion.runs.redaction import redact
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -22,14 +22,14 @@ LONGEST = 300  # characters of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
-class Opened(NamedTuple):
+class OpenRun(NamedTuple):
     """A run of W&B, and whether it is online."""
 
     run: Run
     online: bool
 
 
-def opened(mode: str | None, *, commit: str | None, **about: Any) -> Opened | None:
+def open_run(mode: str | None, *, commit: str | None, **about: Any) -> OpenRun | None:
     """The run that `wandb.init` makes of `about`; None, with a warning, if W&B cannot even write files.
 
     `mode` is online or offline; None asks WANDB_MODE, then goes online if there is a valid key.
@@ -38,10 +38,10 @@ def opened(mode: str | None, *, commit: str | None, **about: Any) -> Opened | No
         if online and not is_online(mode):
             continue
         try:
-            return Opened(begun("online" if online else "offline", commit, about), online)
+            return OpenRun(init_run("online" if online else "offline", commit, about), online)
         except Exception as error:
             this, next_best = ("online", "offline") if online else ("offline", "off")
-            console.warning("W&B cannot start %s, so %s: %s", this, next_best, in_one_line(error))
+            console.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
             forget_failure()
     return None
 
@@ -66,14 +66,14 @@ def is_online(mode: str | None) -> bool:
         wandb.setup(wandb.Settings(silent=True, mode="online"))
         logged_in = wandb.login(prompt=False)
     except Exception as error:
-        console.warning("W&B does not log in, so offline: %s", in_one_line(error))
+        console.warning("W&B does not log in, so offline: %s", first_line(error))
         return False
     if wanted and not logged_in:
         console.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
     return logged_in
 
 
-def begun(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
+def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
     import wandb
 
     settings = wandb.Settings(
@@ -96,7 +96,7 @@ def begun(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
 def public_arguments() -> Iterator[None]:
     """Hides keys in this process's command line, which W&B records when it starts."""
     given = sys.argv
-    sys.argv = [redacted(word) for word in given]
+    sys.argv = [redact(word) for word in given]
     try:
         yield
     finally:
@@ -111,7 +111,7 @@ def forget_failure() -> None:
         wandb.teardown()
 
 
-def in_one_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says, its lines joined and shortened, without keys."""
-    said = redacted(" ".join(str(error).split()))
+    said = redact(" ".join(str(error).split()))
     return (said if len(said) <= LONGEST else f"{said[:LONGEST]} ...") or type(error).__name__

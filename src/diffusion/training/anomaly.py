@@ -13,7 +13,7 @@ from diffusion.training.not_finite import NotFinite
 
 
 @contextmanager
-def watched(model: nn.Module, step: Callable[[], int]) -> Iterator[None]:
+def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None]:
     """Raise NotFinite with the name of the first layer whose output, or weight whose gradient, is not finite.
 
     Forward, that is the layer that did it; backward, the one behind it did. Every look waits for the device.

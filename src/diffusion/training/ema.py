@@ -7,14 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from diffusion.training.parallel import local, spread
+from diffusion.training.parallel import local_shards, shard_like
 
 
 class EMA:
     """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
 
     def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
-        check(rates)
+        check_rates(rates)
         self.names = [name for name, _ in model.named_parameters()]
         self.weights: list[Tensor] = list(model.parameters())
         self.averages = {rate: [w.detach().clone() for w in self.weights] for rate in rates}
@@ -22,7 +22,7 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         for rate, average in self.averages.items():
-            torch._foreach_lerp_(local(average), local(self.weights), 1 - rate)
+            torch._foreach_lerp_(local_shards(average), local_shards(self.weights), 1 - rate)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""
@@ -36,10 +36,10 @@ class EMA:
                 theirs = state[str(rate)][name]
                 if theirs.shape != mine.shape:  # `copy_` would stretch it.
                     raise ValueError(f"the average of {name} is {(*theirs.shape,)}, needed {(*mine.shape,)}")
-                mine.copy_(spread(theirs, mine))
+                mine.copy_(shard_like(theirs, mine))
 
 
-def check(rates: tuple[float, ...]) -> None:
+def check_rates(rates: tuple[float, ...]) -> None:
     for rate in rates:
         if not 0 <= rate < 1:
             raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")

@@ -33,7 +33,7 @@ class Interruption:
     @property
     def agreed(self) -> bool:
         """True once one has come to any of the processes, which must all ask."""
-        told = distributed.highest(self.signal or 0)
+        told = distributed.all_max(self.signal or 0)
         if told and self.signal is None:
             self.signal, self._since = told, monotonic()
         return told > 0  # and not by one's own signal alone, which may have come while the others were asked
@@ -46,5 +46,5 @@ class Interruption:
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal, self._since = number, monotonic()
-        elif distributed.world() == 1 or monotonic() - self._since > ECHO:
+        elif distributed.world_size() == 1 or monotonic() - self._since > ECHO:
             os._exit(128 + number)

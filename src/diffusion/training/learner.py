@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal, seed_of, uniform
-from diffusion.data import Batch
+from diffusion.data.loader import Batch
 from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.losses.losses import Terms, example_from
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.ema import EMA
-from diffusion.training.not_finite import NotFinite, Spoilt
-from diffusion.training.parallel import Parallel, alike, spread, whole, whole_where_written
+from diffusion.training.not_finite import NonFiniteGuard, NotFinite
+from diffusion.training.parallel import Parallel, full_on_leader, full_tensors, laid_out_like, shard_like
 from diffusion.training.precision import Precision
-from diffusion.training.running_means import Averages
+from diffusion.training.running_means import RunningMeans
 
 
 class Draws(NamedTuple):
@@ -29,7 +29,7 @@ class Draws(NamedTuple):
     eps: Tensor
 
 
-class Found(NamedTuple):
+class StepResult(NamedTuple):
     """What a step found for all images of all processes, in their order: t, weights and each loss term, (N,)."""
 
     t: Tensor
@@ -57,8 +57,8 @@ class Learner:
         self.optimizer, self.schedule_sampler, self.ema, self.precision = optimizer, schedule_sampler, ema, precision
         self.seed, self.microbatch, self.clip_grad_norm = seed, microbatch, clip_grad_norm
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.averages = Averages()
-        self.spoilt = Spoilt(optimizer, precision)
+        self.averages = RunningMeans()
+        self.spoilt = NonFiniteGuard(optimizer, precision)
         self.steps_done = 0
 
     def step(self, batch: Batch, rate_factor: float) -> None:
@@ -86,7 +86,7 @@ class Learner:
             told = {name: values[part] for name, values in condition.items()}
             with self.parallel.adding(last=begin + size >= total):
                 parts.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
-        found = everyones(draws, {name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+        found = gather_results(draws, {name: torch.cat([part[name] for part in parts]) for name in parts[0]})
         loss = (found.terms["loss"] * found.weights).mean()
         learned = self.update(rate_factor, loss)
         if learned or loss.isfinite():
@@ -113,7 +113,7 @@ class Learner:
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], foreach=True)
         if self.clip_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(weights, self.clip_grad_norm, norm, foreach=True)
-        norm = whole(norm)
+        norm = full_tensors(norm)
         if scaler.is_enabled():
             return self.update_scaled(norm)
         self.spoilt.look(self.steps_done, loss, norm)
@@ -145,7 +145,7 @@ class Learner:
         """The averages since the last call, and where the optimizer and the weights stand."""
         weights = [w.detach() for w in self.model.parameters()]
         readings = self.averages.read()
-        readings["param_norm"] = whole(nn.utils.get_total_norm(weights)).item()
+        readings["param_norm"] = full_tensors(nn.utils.get_total_norm(weights)).item()
         readings["lr"] = self.optimizer.param_groups[0]["lr"]
         if self.precision.scaler.is_enabled():
             readings["loss_scale"] = self.precision.scaler.get_scale()
@@ -153,16 +153,16 @@ class Learner:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
-        averages = sorted(whole(self.ema.state_dict()).items(), key=lambda item: float(item[0]))
-        return {"raw": whole(self.model.state_dict()), **{f"ema_{rate}": average for rate, average in averages}}
+        averages = sorted(full_tensors(self.ema.state_dict()).items(), key=lambda item: float(item[0]))
+        return {"raw": full_tensors(self.model.state_dict()), **{f"ema_{rate}": average for rate, average in averages}}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, whole in the process that leads, however it is spread over all, which must all call it."""
         return {
             "step": self.steps_done,
-            "model": whole_where_written(self.model.state_dict()),
-            "ema": whole_where_written(self.ema.state_dict()),
-            "optimizer": whole_where_written(self.optimizer.state_dict()),
+            "model": full_on_leader(self.model.state_dict()),
+            "ema": full_on_leader(self.ema.state_dict()),
+            "optimizer": full_on_leader(self.optimizer.state_dict()),
             "scaler": self.precision.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),
@@ -173,7 +173,10 @@ class Learner:
         settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         mine = self.model.state_dict()
         self.model.load_state_dict(
-            {name: spread(weight, mine[name]) if name in mine else weight for name, weight in state["model"].items()}
+            {
+                name: shard_like(weight, mine[name]) if name in mine else weight
+                for name, weight in state["model"].items()
+            }
         )
         self.ema.load_state_dict(state["ema"])
         self.load_optimizer(state["optimizer"])
@@ -193,12 +196,12 @@ class Learner:
             for name, moment in held.items():
                 if moment.shape not in ((), like.shape):
                     raise ValueError(f"{name} of weight {number} is {(*moment.shape,)}, needed {(*like.shape,)}")
-            moments[number] = {name: alike(m, like) if m.shape == like.shape else m for name, m in held.items()}
+            moments[number] = {name: laid_out_like(m, like) if m.shape == like.shape else m for name, m in held.items()}
         self.optimizer.load_state_dict({**state, "state": moments})
 
 
-def everyones(draws: Draws, terms: Terms) -> Found:
+def gather_results(draws: Draws, terms: Terms) -> StepResult:
     """What all processes found, from this one's part; in one exchange."""
     mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], dim=1)
-    t, weights, *every = distributed.joined(mine).unbind(1)
-    return Found(t.long(), weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})
+    t, weights, *every = distributed.all_gather_tensor(mine).unbind(1)
+    return StepResult(t.long(), weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})

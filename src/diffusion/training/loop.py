@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion.compute import distributed
-from diffusion.compute.precision import computing_in
-from diffusion.data import batches
+from diffusion.compute.precision import autocast
+from diffusion.data.loader import batches
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, objective
-from diffusion.runs.files import made
+from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile
-from diffusion.runs.naming import argument
+from diffusion.runs.naming import shell_override
 from diffusion.training import anomaly
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
@@ -39,7 +39,7 @@ class Loop:
 
     def __init__(self, trainer: Trainer, run: Run, learner: Learner) -> None:
         self.trainer, self.run, self.learner = trainer, run, learner
-        self.leads = distributed.leads()
+        self.leads = distributed.is_leader()
         self.saved = self.logged = learner.steps_done
         self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision)
 
@@ -55,20 +55,20 @@ class Loop:
         # First in, last out: a signal must not cut short the writing of the last checkpoint.
         self.interruption = opened.enter_context(Interruption())
         self.metrics = MetricsFile(run.folder / "metrics.jsonl")
-        distributed.gathered(None)  # Nobody reads any more what is tidied now.
+        distributed.all_gather(None)  # Nobody reads any more what is tidied now.
         if self.leads:
             self.begin_writing(opened, start)
         stream = batches(
             run.images, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
-            rank=distributed.rank(), world=distributed.world(), device=run.device,
+            rank=distributed.rank(), world=distributed.world_size(), device=run.device,
         )  # fmt: skip
         self.stream = opened.enter_context(closing(stream))
         if self.trainer.detect_anomaly:
-            opened.enter_context(anomaly.watched(self.learner.model, lambda: self.learner.steps_done))
+            opened.enter_context(anomaly.detect_anomalies(self.learner.model, lambda: self.learner.steps_done))
 
     def begin_writing(self, opened: ExitStack, start: int) -> None:
         self.metrics.rewind(start)
-        checkpoints.tidy(self.run.checkpoints, start)
+        checkpoints.clean_up(self.run.checkpoints, start)
         saver = Saver(
             self.run.checkpoints, keep=self.trainer.keep, keep_every=self.trainer.keep_every,
             written=self.run.logger.checkpoint,
@@ -129,7 +129,7 @@ class Loop:
         readings = self.learner.readings() | speeds
         self.logged = step
         if not self.trainer.evaluations:
-            objective.require(self.run.objective, readings)  # at the first log, not after days
+            objective.require_logged(self.run.objective, readings)  # at the first log, not after days
         if self.leads:
             self.write(readings)
             loss = readings.get("loss", float("nan"))
@@ -161,18 +161,20 @@ class Loop:
             return
         assert self.run.subject is not None, "who has evaluations has a subject"
         subject = self.run.subject(self.trained())
-        with computing_in("float32", self.run.device):
+        with autocast("float32", self.run.device):
             found = [self.found(name, evaluation, subject) for name, evaluation in self.trainer.evaluations.items()]
         if all(found):
-            distributed.of_leader(lambda: objective.require(self.run.objective, self.metrics.names()))
+            distributed.broadcast_from_leader(
+                lambda: objective.require_logged(self.run.objective, self.metrics.names())
+            )
 
     def found(self, name: str, evaluation: Any, subject: Any) -> bool:
         """Measure and keep the numbers; what goes wrong costs them and a warning, never the training."""
         try:
-            with distributed.together():
+            with distributed.raise_on_all():
                 self.find(evaluation, subject)
         except (OSError, ValueError, RuntimeError) as error:
-            if distributed.is_loss_of_another(error):
+            if distributed.is_peer_loss(error):
                 raise
             if self.leads:
                 log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
@@ -182,9 +184,9 @@ class Loop:
     def find(self, evaluation: Any, subject: Any) -> None:
         """Measure, and keep the numbers; the files lie where evaluate.py would leave them."""
         folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
-        if distributed.of_leader(lambda: self.is_measured(folder)):
+        if distributed.broadcast_from_leader(lambda: self.is_measured(folder)):
             return
-        with made(folder) if self.leads else nullcontext():
+        with make_folder(folder) if self.leads else nullcontext():
             findings = evaluation(subject, folder)
         if self.leads:
             self.write(findings.numbers, panel="quality")
@@ -222,7 +224,7 @@ class Loop:
 
     def has_whole_steps(self, error: Exception) -> bool:
         """True if what went wrong lies outside of a step, so that the steps before are worth keeping."""
-        outside = isinstance(error, ValueError | OSError) or distributed.is_loss_of_another(error)
+        outside = isinstance(error, ValueError | OSError) or distributed.is_peer_loss(error)
         return outside and self.learner.parallel.needs_no_other
 
     def last_words(self, error: NotFinite) -> str:
@@ -231,7 +233,7 @@ class Loop:
         self.saver.close()
         saved = checkpoints.last_step(self.run.checkpoints)
         good = f"{self.run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
-        name = argument("name", self.run.config.get("name", self.run.folder.name))
+        name = shell_override("name", self.run.config.get("name", self.run.folder.name))
         hint = f"go on with {name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
         self.run.logger.alert("Numbers gone wrong", str(error))
         return f"{error}; training stops before it spoils the weights ({good}); {hint}"

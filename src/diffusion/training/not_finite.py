@@ -14,7 +14,7 @@ class NotFinite(ValueError):
     """A loss or gradient that would spoil the weights."""
 
 
-class Spoilt:
+class NonFiniteGuard:
     """Keeps a loss or gradient that is not finite from the weights, and remembers the first.
 
     On a CPU it raises at once. On a GPU, looking would make every step wait: there the fused optimizer itself leaves

@@ -41,7 +41,7 @@ class Replicated(Parallel):
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = self.network = channels_last(model.to(device))
         self.replica: DistributedDataParallel | None = None
-        if distributed.world() > 1:
+        if distributed.world_size() > 1:
             places = [device] if device.type == "cuda" else None
             self.network = self.replica = DistributedDataParallel(
                 model, device_ids=places, gradient_as_bucket_view=True
@@ -60,7 +60,7 @@ class Sharded(Parallel):
     needs_no_other = False
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
-        if distributed.world() == 1:
+        if distributed.world_size() == 1:
             raise ValueError(
                 "train.parallel=fsdp spreads the weights over several processes, and this is one; "
                 "start it with torchrun --nproc_per_node=2, or leave it out"
@@ -85,47 +85,47 @@ class Sharded(Parallel):
 KINDS: dict[str, type[Replicated] | type[Sharded]] = {"ddp": Replicated, "fsdp": Sharded}
 
 
-def check(kind: str, precision: str) -> None:
+def check_parallel(kind: str, precision: str) -> None:
     if kind not in KINDS:
         raise ValueError(f"train.parallel={kind} is none of {', '.join(KINDS)}")
     if kind == "fsdp" and precision == "fp16":
         raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
 
 
-def is_spread(tensor: Any) -> bool:
+def is_sharded(tensor: Any) -> bool:
     """True for a DTensor, of which this process has a part."""
     return hasattr(tensor, "device_mesh")
 
 
-def local(tensors: Iterable[Tensor]) -> list[Tensor]:
+def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:
     """Of each tensor the part that lies in this process, sharing its memory; for use under `torch.no_grad`."""
-    return [tensor.to_local() if is_spread(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
+    return [tensor.to_local() if is_sharded(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
 
 
-def whole(tree: Any) -> Any:
+def full_tensors(tree: Any) -> Any:
     """Dicts and lists in which every tensor is whole; where they are spread, all processes must call it."""
-    if is_spread(tree):
+    if is_sharded(tree):
         return tree.full_tensor().detach()
     if isinstance(tree, dict):
-        return {key: whole(value) for key, value in tree.items()}
+        return {key: full_tensors(value) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [whole(value) for value in tree]
+        return [full_tensors(value) for value in tree]
     return tree
 
 
-def whole_where_written(tree: Any) -> Any:
+def full_on_leader(tree: Any) -> Any:
     """The same for a file: whole in the process that leads, in ordinary memory, one tensor at a time."""
-    if is_spread(tree):
+    if is_sharded(tree):
         full = tree.full_tensor().detach()
-        return full.cpu() if distributed.leads() else full.new_empty(0)
+        return full.cpu() if distributed.is_leader() else full.new_empty(0)
     if isinstance(tree, dict):
-        return {key: whole_where_written(value) for key, value in tree.items()}
-    return [whole_where_written(value) for value in tree] if isinstance(tree, list) else tree
+        return {key: full_on_leader(value) for key, value in tree.items()}
+    return [full_on_leader(value) for value in tree] if isinstance(tree, list) else tree
 
 
-def spread(tensor: Tensor, like: Tensor) -> Tensor:
+def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
     """A whole tensor as `like` is spread, if it is."""
-    if not is_spread(like):
+    if not is_sharded(like):
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -134,6 +134,6 @@ def spread(tensor: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(here, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def alike(tensor: Tensor, like: Tensor) -> Tensor:
+def laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
     """The same, in the order in memory that `like` has: a fused optimizer walks through both side by side."""
-    return spread(tensor, like) if is_spread(like) else torch.empty_like(like).copy_(tensor)
+    return shard_like(tensor, like) if is_sharded(like) else torch.empty_like(like).copy_(tensor)

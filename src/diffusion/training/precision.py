@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from diffusion.compute.precision import computing_in
+from diffusion.compute.precision import autocast
 
 SMALLEST_SCALE = 2.0**-14
 
@@ -18,7 +18,7 @@ class Precision:
 
     def computing(self) -> torch.autocast:
         """A context for the network's forward."""
-        return computing_in(self.kind, self.device)
+        return autocast(self.kind, self.device)
 
     @property
     def exhausted(self) -> bool:

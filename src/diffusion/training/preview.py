@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data import Images
+from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.pictures import weights_over_t
-from diffusion.samplers import Sampler, draw
+from diffusion.samplers.draw import draw
+from diffusion.samplers.sampler import Sampler
 from diffusion.training.ema import with_weights
 from diffusion.training.strip import Strip
 

@@ -10,7 +10,7 @@ from torch import Tensor
 BINS = ("", "_q0", "_q1", "_q2", "_q3")  # all images, and those of each quarter of the process
 
 
-class Averages:
+class RunningMeans:
     """Means since the last `read`, kept as sums and counts, which add across steps and across processes.
 
     They stay on the device of what is added, so that only `read` waits for it.

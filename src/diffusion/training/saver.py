@@ -42,7 +42,7 @@ class Saver:
 
     def save(self, state: State) -> None:
         """Have `state` written as it is now, whatever becomes of its tensors."""
-        copy = copied(state)
+        copy = snapshot(state)
         with self._change:
             self._waiting = [one for one in self._waiting if self._stays(one["step"])] + [copy]
             self._change.notify()
@@ -71,7 +71,7 @@ class Saver:
 
     def _write(self, state: State) -> None:
         try:
-            path = checkpoints.save(self.folder, state, keep=self.keep, keep_every=self.keep_every)
+            path = checkpoints.save_checkpoint(self.folder, state, keep=self.keep, keep_every=self.keep_every)
         except Exception as error:  # Whatever it is, the thread lives on: the next file may succeed.
             self._failure = error
             log.warning(
@@ -92,12 +92,12 @@ def give_way() -> None:
             os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
 
 
-def copied(tree: Any) -> Any:
+def snapshot(tree: Any) -> Any:
     """Dicts and lists with a copy of every tensor, in ordinary memory."""
     if isinstance(tree, Tensor):
         return tree.detach().cpu() if tree.device.type != "cpu" else tree.detach().clone()
     if isinstance(tree, dict):
-        return {key: copied(value) for key, value in tree.items()}
+        return {key: snapshot(value) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [copied(value) for value in tree]
+        return [snapshot(value) for value in tree]
     return tree

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from diffusion.denoiser.gaussian import GaussianDiffusion, Transform
 from diffusion.pictures.grid import grid
-from diffusion.samplers import Sampler
-from diffusion.samplers.sampler import Guidance, Noise, Step
+from diffusion.samplers.sampler import Guidance, Noise, Sampler, Step
 
 IMAGES = 4
 MOMENTS = 10

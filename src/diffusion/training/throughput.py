@@ -14,7 +14,7 @@ from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import matmul_speed, training_flops
-from diffusion.data import Images
+from diffusion.data.images import Images
 from diffusion.training.precision import Precision
 
 
@@ -46,7 +46,7 @@ class Throughput:
     def of(self, speed: float) -> dict[str, float]:
         if not self._flops:
             self._flops, self._most = self.flops_per_image(), matmul_speed(self.precision.device, self.precision.kind)
-        flops = self._flops * speed / distributed.world()
+        flops = self._flops * speed / distributed.world_size()
         return {
             "images_per_second": speed,
             "tflops": flops / 1e12,

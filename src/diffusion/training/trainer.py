@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from diffusion.compute import distributed, precision
-from diffusion.compute.compilation import compiled
-from diffusion.data import Images
+from diffusion.compute.compilation import compile_network
+from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.inference.trained import Trained
 from diffusion.losses.losses import Classification
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.runs.naming import argument
-from diffusion.samplers import Sampler
+from diffusion.runs.naming import shell_override
+from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training import ema, parallel
 from diffusion.training.ema import EMA
@@ -55,9 +55,9 @@ class Run:
     def drawing_command(self) -> str:
         """What to type to draw images with what was trained: by it, or by another model that it guides."""
         if isinstance(self.diffusion.loss, Classification):
-            return f"python sample.py checkpoint=runs/NAME {argument('guidance.classifier', self.folder)}"
+            return f"python sample.py checkpoint=runs/NAME {shell_override('guidance.classifier', self.folder)}"
         small = "" if self.images.low_res_size is None else " low_res=FOLDER"
-        return f"python sample.py {argument('checkpoint', self.folder)}{small}"
+        return f"python sample.py {shell_override('checkpoint', self.folder)}{small}"
 
 
 class Trainer:
@@ -105,9 +105,9 @@ class Trainer:
         self.check()
 
     def check(self) -> None:
-        precision.check(self.precision, setting="train.precision")
-        parallel.check(self.parallel, self.precision)
-        ema.check(self.ema_rates)
+        precision.check_precision(self.precision, setting="train.precision")
+        parallel.check_parallel(self.parallel, self.precision)
+        ema.check_rates(self.ema_rates)
         for name in ("batch_size", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -125,14 +125,16 @@ class Trainer:
 
     def check_batch(self) -> None:
         """Raise ValueError unless processes and micro-batches share a batch evenly."""
-        share, rest = divmod(self.batch_size, distributed.world())
+        share, rest = divmod(self.batch_size, distributed.world_size())
         if rest:
             raise ValueError(
-                f"{distributed.world()} processes cannot share {self.batch_size} images evenly; "
-                f"set train.batch_size={max(share, 1) * distributed.world()}"
+                f"{distributed.world_size()} processes cannot share {self.batch_size} images evenly; "
+                f"set train.batch_size={max(share, 1) * distributed.world_size()}"
             )
         if self.microbatch is not None and (self.microbatch < 1 or share % self.microbatch):
-            whose = f"train.batch_size={self.batch_size}" if distributed.world() == 1 else f"{share} images a process"
+            whose = (
+                f"train.batch_size={self.batch_size}" if distributed.world_size() == 1 else f"{share} images a process"
+            )
             raise ValueError(
                 f"{whose} is not a multiple of train.microbatch={self.microbatch}; "
                 f"choose one that divides it, such as train.microbatch={max(1, share // 4)}"
@@ -141,14 +143,14 @@ class Trainer:
     @property
     def is_divided(self) -> bool:
         """True unless a batch passes through one network at once."""
-        return distributed.world() > 1 or self.microbatch is not None
+        return distributed.world_size() > 1 or self.microbatch is not None
 
     @property
     def division(self) -> str:
         """How a batch is made up, such as "4 processes x 2 micro-batches x 16 images"."""
-        share = self.batch_size // distributed.world()
+        share = self.batch_size // distributed.world_size()
         size = self.microbatch or share
-        counts = {"process": distributed.world(), "micro-batch": share // size, "image": size}
+        counts = {"process": distributed.world_size(), "micro-batch": share // size, "image": size}
         return " x ".join(f"{n} {what}{'' if n == 1 else plural(what)}" for what, n in counts.items())
 
     def fit(self, run: Run, state: dict[str, Any] | None = None) -> int:
@@ -167,7 +169,7 @@ class Trainer:
         spread = parallel.KINDS[self.parallel](run.model, run.device)
         # What looks into the layers cannot look into what they were compiled to.
         wanted = False if self.detect_anomaly else self.compile
-        spread.network = compiled(spread.network, run.device, wanted)
+        spread.network = compile_network(spread.network, run.device, wanted)
         return Learner(
             spread,
             run.diffusion,

@@ -15,15 +15,15 @@ def test_the_shares_in_order_of_rank_are_the_whole(monkeypatch, items, world):
     together = []
     for rank in range(world):
         monkeypatch.setenv("RANK", str(rank))
-        share = distributed.share(range(items))
+        share = distributed.shard(range(items))
         assert len(share) > 0
         together += share
     assert together == list(range(items))
 
 
 def test_one_process_needs_no_group():
-    assert distributed.gathered("all") == ["all"]
-    assert distributed.leads()
+    assert distributed.all_gather("all") == ["all"]
+    assert distributed.is_leader()
 
 
 def test_what_cannot_be_shared_says_how_to_start_it(monkeypatch):

@@ -16,9 +16,10 @@ from diffusion import (
     Uniform,
 )
 from diffusion.config.preflight import check_draws, check_guides, check_labels, check_shape, check_times, check_training
-from diffusion.data import Synthetic, Upsampling
+from diffusion.data.conditions import Upsampling
+from diffusion.data.synthetic import Synthetic
 from diffusion.inference.trained import Trained
-from diffusion.training import Preview
+from diffusion.training.preview import Preview
 from unet import Classifier, SuperResolutionUNet, UNet
 
 SMALL = {"image_size": 8, "in_channels": 1, "base_channels": 8, "channel_mult": (1,), "norm_groups": 4}

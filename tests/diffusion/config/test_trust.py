@@ -6,7 +6,8 @@ from omegaconf import OmegaConf
 
 from diffusion.config import build, load
 from diffusion.config.trust import check_targets
-from diffusion.data import Images, TorchvisionImages
+from diffusion.data.images import Images
+from diffusion.data.torchvision_images import TorchvisionImages
 
 NETWORK = {
     "_target_": "unet.unet.UNet", "image_size": 8, "in_channels": 1, "out_channels": 1, "base_channels": 8,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion.data import ImageFolder
+from diffusion.data.folder import ImageFolder
 from diffusion.data.preparation import fitted
 
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "bad_images.py"))

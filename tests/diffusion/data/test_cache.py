@@ -14,7 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion.data import ImageFolder, Upsampling, batches, cache, packing
+from diffusion.data import cache, packing
+from diffusion.data.conditions import Upsampling
+from diffusion.data.folder import ImageFolder
+from diffusion.data.loader import batches
 
 
 @pytest.fixture
@@ -96,11 +99,13 @@ def test_changed_images_are_packed_again_and_replace_the_old(root, caplog):
     [
         lambda path: path.write_bytes(path.read_bytes()[:-1]),
         lambda path: path.write_bytes(b"\0" * path.stat().st_size),
-        lambda path: packing.description(path).write_text('{"key": 3'),
-        lambda path: packing.description(path).write_text("[]"),
-        lambda path: packing.description(path).write_bytes(b"\xff\xfe"),
-        lambda path: packing.description(path).write_text(packing.description(path).read_text().replace("[]", '["x"]')),
-        lambda path: packing.description(path).unlink(),
+        lambda path: packing.metadata_path(path).write_text('{"key": 3'),
+        lambda path: packing.metadata_path(path).write_text("[]"),
+        lambda path: packing.metadata_path(path).write_bytes(b"\xff\xfe"),
+        lambda path: packing.metadata_path(path).write_text(
+            packing.metadata_path(path).read_text().replace("[]", '["x"]')
+        ),
+        lambda path: packing.metadata_path(path).unlink(),
         lambda path: path.unlink(),
         lambda path: path.rename(path.with_name(f"{path.stem}.partial.pixels")),
     ],
@@ -172,7 +177,7 @@ def test_others_wait_for_the_one_that_packs(root, caplog):
     path = root.parent / "cache" / cache.file_name(images.root, images.shape)
     path.parent.mkdir()
     other = ThreadPoolExecutor(1)
-    with cache.locked(path):
+    with cache.exclusive_lock(path):
         ready = other.submit(images.prepare)
         until = time.monotonic() + 20
         while "Waiting for another" not in caplog.text and time.monotonic() < until:

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from diffusion.data import Synthetic, Upsampling, batches, downsampled, low_res_shape
+from diffusion.data.conditions import Upsampling, downsampled, low_res_shape
+from diffusion.data.loader import batches
+from diffusion.data.synthetic import Synthetic
 
 
 def first(images, count):

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from diffusion.data import Digits
-from diffusion.data.digits import FILE
+from diffusion.data.digits import FILE, Digits
 
 
 def test_splits_share_no_image_and_hold_all():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion.data import ImageFolder
+from diffusion.data.folder import ImageFolder
 
 
 def fill(root, *files):

@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion.data import Batch, ImageFolder, Images, Synthetic, batches
+from diffusion.data.folder import ImageFolder
+from diffusion.data.images import Images
+from diffusion.data.loader import Batch, batches
+from diffusion.data.synthetic import Synthetic
 from diffusion.pictures.pixels import from_uint8
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from diffusion.data import Prompts
+from diffusion.data.prompts import Prompts
 from diffusion.pictures.grid import grid
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from diffusion.data import Synthetic
+from diffusion.data.synthetic import Synthetic
 
 
 def test_an_image_depends_on_its_number_alone():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from diffusion.data import TorchvisionImages
+from diffusion.data.torchvision_images import TorchvisionImages
 
 PARTS = {"train": ("train", 6), "test": ("t10k", 4)}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffusion.evaluation.comparison import comparison
-from diffusion.evaluation.features import Seen
+from diffusion.evaluation.features import Extracted
 
 
 def in_turn(count):
@@ -14,11 +14,11 @@ def in_turn(count):
 
 @pytest.mark.parametrize("drawn, real", [(500, 100), (100, 500)])
 def test_precision_and_recall_see_all_classes_of_a_larger_set_that_shows_each_in_turn(drawn, real):
-    ways = comparison(Seen(in_turn(drawn)), in_turn(real), neighbours=3, place="cpu")
+    ways = comparison(Extracted(in_turn(drawn)), in_turn(real), neighbours=3, place="cpu")
     assert (ways["precision"]().mean, ways["recall"]().mean) == (1, 1)
 
 
 def test_precision_and_recall_take_the_whole_of_the_smaller_set():
     odd = torch.cat([in_turn(99), torch.full((1, 10), 9.0)])
-    assert comparison(Seen(odd), in_turn(500), neighbours=3, place="cpu")["precision"]().mean == 0.99
-    assert comparison(Seen(in_turn(500)), odd, neighbours=3, place="cpu")["recall"]().mean == 0.99
+    assert comparison(Extracted(odd), in_turn(500), neighbours=3, place="cpu")["precision"]().mean == 0.99
+    assert comparison(Extracted(in_turn(500)), odd, neighbours=3, place="cpu")["recall"]().mean == 0.99

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion.evaluation import Inception
+from diffusion.evaluation.inception import Inception
 
 SUBJECT = type("Subject", (), {"model": type("Model", (), {"device": torch.device("cpu")})})
 

@@ -9,7 +9,7 @@ import torch
 from diffusion.evaluation.measures import (
     Gaussian,
     class_score,
-    covered,
+    coverage,
     frechet_distance,
     gaussian,
     kernel_distance,
@@ -65,12 +65,12 @@ def test_class_score_counts_the_classes_that_are_plainly_seen():
 
 def test_precision_and_recall_of_constructed_sets():
     line = torch.arange(10.0)[:, None]  # each ball of 2 neighbours reaches 1 far, at the ends 2
-    assert covered(line, line, neighbours=2) == 1
-    assert covered(line + 100, line, neighbours=2) == covered(line, line + 100, neighbours=2) == 0
+    assert coverage(line, line, neighbours=2) == 1
+    assert coverage(line + 100, line, neighbours=2) == coverage(line, line + 100, neighbours=2) == 0
     # A collapsed model: its images are real, but cover only the half that it draws.
     drawn = torch.cat([line[:5], line[:5] + 0.1])
-    assert covered(drawn, line, neighbours=1) == 1
-    assert covered(line, drawn, neighbours=1) == 0.5
+    assert coverage(drawn, line, neighbours=1) == 1
+    assert coverage(line, drawn, neighbours=1) == 0.5
 
 
 def test_the_library_finds_the_same_on_the_same_features():
@@ -87,8 +87,8 @@ def test_the_library_finds_the_same_on_the_same_features():
     # The library's estimate is for sets of one size.
     assert kernel_distance(x, y[:120]) == pytest.approx(kernel_mmd(x.numpy(), y[:120].numpy(), **settings), rel=1e-9)
     precision, recall = calculate_precision_recall_full(x, y, neighborhood=3)
-    assert covered(x, y, neighbours=3) == pytest.approx(precision)
-    assert covered(y, x, neighbours=3) == pytest.approx(recall)
+    assert coverage(x, y, neighbours=3) == pytest.approx(precision)
+    assert coverage(y, x, neighbours=3) == pytest.approx(recall)
     scores = isc_features_to_metric(x, splits=2, shuffle=False)
     assert class_score(x).mean == pytest.approx(scores["inception_score_mean"], rel=1e-9)
     assert class_score(x).spread == pytest.approx(scores["inception_score_std"], rel=1e-6)

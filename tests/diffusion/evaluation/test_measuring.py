@@ -8,9 +8,10 @@ import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange
 from diffusion.config.preflight import check_measurable, numbers_of
-from diffusion.data import Digits
-from diffusion.evaluation import Likelihood, Recognition, Subject
-from diffusion.evaluation.likelihood import estimate
+from diffusion.data.digits import Digits
+from diffusion.evaluation.likelihood import Likelihood, estimate
+from diffusion.evaluation.recognition import Recognition
+from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 

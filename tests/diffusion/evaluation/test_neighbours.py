@@ -1,9 +1,9 @@
 import torch
 
-from diffusion.data import Synthetic
+from diffusion.data.synthetic import Synthetic
 from diffusion.evaluation.neighbours import Nearest, nearest, variety
 from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs
-from diffusion.evaluation.recognition import Labelled, as_many
+from diffusion.evaluation.recognition import LabelledImages, matching_counts
 
 CPU = torch.device("cpu")
 
@@ -71,5 +71,5 @@ def test_variety_is_the_mean_distance_of_pairs_within_a_class():
 
 def test_as_many_of_each_class():
     x, y = images(6, 0), torch.tensor([0, 1, 1, 0, 1, 0])
-    chosen = as_many(Labelled(x, y), Labelled(x[:3], y[:3]))
+    chosen = matching_counts(LabelledImages(x, y), LabelledImages(x[:3], y[:3]))
     assert chosen.y.tolist() == [0, 1, 1] and torch.equal(chosen.x, x[:3])

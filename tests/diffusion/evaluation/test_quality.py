@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
-from diffusion.data import Digits
-from diffusion.evaluation import Inception, Memorisation, Pixels, Quality, Recogniser, Subject, recogniser, result_cache
+from diffusion.data.digits import Digits
+from diffusion.evaluation import recogniser, result_cache
+from diffusion.evaluation.features import Pixels, Recogniser
+from diffusion.evaluation.inception import Inception
+from diffusion.evaluation.memorisation import Memorisation
+from diffusion.evaluation.quality import Quality
+from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 
@@ -44,7 +49,7 @@ def subject(held_out=True):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(recogniser, "STEPS", 60)
-    result_cache.say.cache_clear()
+    result_cache.print_first_time.cache_clear()
     return tmp_path / "cache"
 
 

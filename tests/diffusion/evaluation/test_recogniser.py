@@ -1,8 +1,8 @@
 import torch
 
-from diffusion.data import Digits
+from diffusion.data.digits import Digits
 from diffusion.evaluation import recogniser
-from diffusion.evaluation.recogniser import recognised, shifted, trained_recogniser
+from diffusion.evaluation.recogniser import predict_classes, shifted, train_recogniser
 from diffusion.pictures.pixels import from_uint8
 
 
@@ -16,7 +16,7 @@ def test_a_judge_that_was_taught_nonsense_reads_nonsense(monkeypatch):
     x, y = digits("train")
     monkeypatch.setattr(recogniser, "STEPS", 100)
     chance = torch.randint(10, y.shape, generator=torch.Generator().manual_seed(0))
-    read = recognised(trained_recogniser(x, chance, num_classes=10, seed=0), digits("test")[0])
+    read = predict_classes(train_recogniser(x, chance, num_classes=10, seed=0), digits("test")[0])
     assert (read == digits("test")[1]).float().mean() < 0.35
 
 
@@ -27,7 +27,7 @@ def test_the_seed_alone_decides_the_judge_and_chance_elsewhere_goes_on(monkeypat
     for outside, seed in ((1, 0), (2, 0), (3, 1)):
         torch.manual_seed(outside)
         expected = torch.rand(3, generator=torch.Generator().manual_seed(outside))
-        judges.append(trained_recogniser(x, y, num_classes=10, seed=seed)(x[:4]))
+        judges.append(train_recogniser(x, y, num_classes=10, seed=seed)(x[:4]))
         assert torch.equal(torch.rand(3), expected)
     assert torch.equal(judges[0], judges[1]) and not torch.equal(judges[0], judges[2])
 

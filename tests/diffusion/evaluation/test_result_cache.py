@@ -5,21 +5,21 @@ from diffusion.evaluation import result_cache
 
 def test_what_is_kept_is_found_and_a_damaged_file_is_made_anew(tmp_path, capsys):
     path = tmp_path / "new" / "a.npz"
-    assert result_cache.read(path) is None and capsys.readouterr().out == ""
-    result_cache.keep(path, {"x": np.arange(1000)})
-    assert np.array_equal(result_cache.read(path)["x"], np.arange(1000))
+    assert result_cache.load_arrays(path) is None and capsys.readouterr().out == ""
+    result_cache.save_arrays(path, {"x": np.arange(1000)})
+    assert np.array_equal(result_cache.load_arrays(path)["x"], np.arange(1000))
     assert list(path.parent.iterdir()) == [path]
     whole = path.read_bytes()
     for damaged in (whole[:500], whole[:600] + b"?" + whole[601:], b"nonsense", b""):
         path.write_bytes(damaged)
-        result_cache.say.cache_clear()
-        assert result_cache.read(path) is None
+        result_cache.print_first_time.cache_clear()
+        assert result_cache.load_arrays(path) is None
         assert "damaged" in capsys.readouterr().out
 
 
 def test_a_place_that_cannot_be_written_costs_only_time(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    result_cache.keep(tmp_path / "file" / "a.npz", {"x": np.arange(3)})
+    result_cache.save_arrays(tmp_path / "file" / "a.npz", {"x": np.arange(3)})
     assert "cannot be written" in capsys.readouterr().out
 
 

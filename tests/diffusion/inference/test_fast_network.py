@@ -9,9 +9,9 @@ from tiny_training import tiny_diffusion, tiny_network
 from torch._dynamo.exc import Unsupported
 
 from diffusion import Ancestral
-from diffusion.compute.compilation import compiled
-from diffusion.inference.fast_network import Ready
-from diffusion.samplers import draw
+from diffusion.compute.compilation import compile_network
+from diffusion.inference.fast_network import FastNetwork
+from diffusion.samplers.draw import draw
 
 CPU = torch.device("cpu")
 CLASSES = {"y": torch.tensor([0, 1])}
@@ -28,8 +28,8 @@ def inputs():
 def test_a_ready_network_gives_what_it_gave(inputs):
     (x, time), told = inputs
     wanted = tiny_network().eval()(x, time, **told)
-    assert torch.allclose(Ready(tiny_network().eval(), CPU)(x, time, **told), wanted, atol=1e-5)
-    rounded = Ready(tiny_network().eval(), CPU, precision="bf16")(x, time, **told)
+    assert torch.allclose(FastNetwork(tiny_network().eval(), CPU)(x, time, **told), wanted, atol=1e-5)
+    rounded = FastNetwork(tiny_network().eval(), CPU, precision="bf16")(x, time, **told)
     # bf16 keeps 8 bits of each number, and their errors add up over the layers.
     assert 0 < (rounded - wanted).abs().max() < 0.05 * wanted.abs().max()
 
@@ -39,7 +39,7 @@ def test_a_time_that_all_share_may_come_embedded_before(inputs):
     (x, _), told = inputs
     network = tiny_network().eval()
     times = torch.tensor([1.0, 250.5, 999.0])
-    for caller in (network, Ready(network, CPU)):
+    for caller in (network, FastNetwork(network, CPU)):
         rows = caller.embed_times(times)
         for number, time in enumerate(times):
             wanted = network(x, time.expand(2), **told)
@@ -59,7 +59,7 @@ def test_labels_and_times_that_are_not_one_for_each_image_are_refused_however_th
 
 def test_a_network_of_volumes_stays_as_it_lies_in_memory():
     volumes = torch.nn.Sequential(torch.nn.Conv3d(2, 2, 3), torch.nn.Conv2d(2, 2, 3))
-    Ready(volumes, CPU)
+    FastNetwork(volumes, CPU)
     assert volumes[0].weight.is_contiguous()
     assert volumes[1].weight.is_contiguous(memory_format=torch.channels_last)
 
@@ -73,7 +73,7 @@ def test_a_sampler_embeds_the_times_of_its_steps_once():
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="precision=fp8 is none of float32, tf32, bf16"):
-        Ready(tiny_network(), CPU, precision="fp8")
+        FastNetwork(tiny_network(), CPU, precision="fp8")
 
 
 class Scaled(torch.nn.Module):
@@ -94,7 +94,7 @@ class Scaled(torch.nn.Module):
 @torch.no_grad()
 def test_a_compiled_network_has_its_weights_inside(caplog):
     network = Scaled()
-    fast = compiled(network, CPU, True, frozen=True)
+    fast = compile_network(network, CPU, True, frozen=True)
     x, time, y = torch.ones(3, 1), torch.zeros(3), torch.tensor([1, 2, 3])
     assert fast(x, time, y=y).flatten().tolist() == [2, 4, 6]
     network.weight.fill_(9.0)
@@ -106,7 +106,7 @@ def test_a_compiled_network_has_its_weights_inside(caplog):
 def test_a_compiled_network_sees_batches_of_one_size(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda network, **options: network)
     network = Scaled()
-    ready = Ready(network, CPU, compile=True)
+    ready = FastNetwork(network, CPU, compile=True)
     for count in (4, 4, 1):
         x, y = torch.randn(count, 1), torch.arange(count)
         assert torch.equal(ready(x, torch.zeros(count), y=y), 2 * x * y[:, None])
@@ -115,7 +115,7 @@ def test_a_compiled_network_sees_batches_of_one_size(monkeypatch):
 
 def test_cpus_are_left_uncompiled_unless_asked():
     network = tiny_network()
-    assert compiled(network, CPU, None) is network and compiled(network, CPU, False) is network
+    assert compile_network(network, CPU, None) is network and compile_network(network, CPU, False) is network
 
 
 def test_a_network_that_cannot_be_compiled_goes_on_and_says_so_once(monkeypatch, caplog, inputs):
@@ -127,7 +127,7 @@ def test_a_network_that_cannot_be_compiled_goes_on_and_says_so_once(monkeypatch,
 
     monkeypatch.setattr(torch, "compile", failing)
     network, (args, told) = tiny_network().eval(), inputs
-    fast = compiled(network, CPU, True)
+    fast = compile_network(network, CPU, True)
     with caplog.at_level(logging.WARNING):
         assert torch.equal(fast(*args, **told), network(*args, **told))
         assert torch.equal(fast(*args, **told), network(*args, **told))

@@ -6,11 +6,12 @@ import torch
 from PIL import Image
 from toy_gaussian import ToyGaussian
 
-from diffusion.data import Prompts
+from diffusion.data.prompts import Prompts
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
-from diffusion.inference.image_files import Request, drawn, folder_name, name_of, write
+from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
 from diffusion.inference.trained import Trained
-from diffusion.samplers import DDIM, Ancestral
+from diffusion.samplers.ancestral import Ancestral
+from diffusion.samplers.ddim import DDIM
 
 
 @pytest.fixture
@@ -29,7 +30,9 @@ def model():
 
 
 def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
-    write(Request(num_images=7, batch_size=3, seed=0, prompts=Prompts([1, 0])), model, Ancestral(steps=5), tmp_path)
+    draw_to_files(
+        Request(num_images=7, batch_size=3, seed=0, prompts=Prompts([1, 0])), model, Ancestral(steps=5), tmp_path
+    )
     stored = np.load(tmp_path / "samples.npz")
     assert stored["arr_0"].dtype == np.uint8 and stored["arr_0"].shape == (7, 4, 4, 1)
     assert stored["arr_1"].tolist() == [1, 0, 1, 0, 1, 0, 1]
@@ -42,7 +45,7 @@ def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
 
 def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
     def images(batch_size, seed=0):
-        return torch.cat(list(drawn(Request(5, batch_size, seed, Prompts([0, 1])), model, DDIM(steps=5))))
+        return torch.cat(list(draw_batches(Request(5, batch_size, seed, Prompts([0, 1])), model, DDIM(steps=5))))
 
     assert torch.equal(images(1), images(5)) and torch.equal(images(2), images(5))
     assert not torch.equal(images(5), images(5, seed=1))
@@ -50,7 +53,7 @@ def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
 
 def test_several_processes_draw_the_images_of_one(model, monkeypatch):
     def images():
-        return torch.cat(list(drawn(Request(5, 2, 0, Prompts([0, 1])), model, Ancestral(steps=5))))
+        return torch.cat(list(draw_batches(Request(5, 2, 0, Prompts([0, 1])), model, Ancestral(steps=5))))
 
     alone = images()
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -67,14 +70,14 @@ def test_a_disk_that_fills_up_ends_the_drawing(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr("diffusion.inference.image_files.save_picture", full)
     with pytest.raises(OSError, match="No space left"):
-        write(Request(4, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path / "new")
+        draw_to_files(Request(4, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_drawing_fewer_images_leaves_none_of_the_old_ones_but_strangers(model, tmp_path):
-    write(Request(4, 4, 0, Prompts()), model, DDIM(steps=3), tmp_path)
+    draw_to_files(Request(4, 4, 0, Prompts()), model, DDIM(steps=3), tmp_path)
     (tmp_path / "images" / "mine.png").touch()
-    write(Request(2, 4, 0, Prompts()), model, DDIM(steps=3), tmp_path)
+    draw_to_files(Request(2, 4, 0, Prompts()), model, DDIM(steps=3), tmp_path)
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["00000.png", "00001.png", "mine.png"]
     assert "arr_1" not in np.load(tmp_path / "samples.npz")
 
@@ -83,7 +86,7 @@ def test_pictures_that_were_not_drawn_here_are_left_alone(model, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "00000.png").write_text("a user's")
     with pytest.raises(ValueError, match="were not drawn here; give another out="):
-        write(Request(1, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path)
+        draw_to_files(Request(1, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path)
     assert (tmp_path / "images" / "00000.png").read_text() == "a user's"
 
 
@@ -91,23 +94,25 @@ def test_drawing_that_fails_leaves_the_old_images_and_nothing_half_written(model
     def everything():
         return {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    write(Request(2, 2, 0, Prompts()), model, DDIM(steps=3), tmp_path)
+    draw_to_files(Request(2, 2, 0, Prompts()), model, DDIM(steps=3), tmp_path)
     before = everything()
     broken = model._replace(network=lambda x, time, y=None: torch.full((len(x), 2, 4, 4), torch.nan))
     with pytest.raises(ValueError, match=r"not finite \(DDIM with sampler.steps=3, .*; set sampler.clip=true"):
-        write(Request(2, 2, 0, Prompts()), broken, DDIM(steps=3), tmp_path)
+        draw_to_files(Request(2, 2, 0, Prompts()), broken, DDIM(steps=3), tmp_path)
     assert everything() == before and not (tmp_path / "images.partial").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_noticed_before_anything_is_drawn(model, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError):
-        write(Request(1, 1, 0, Prompts()), model._replace(network=None), DDIM(steps=3), tmp_path / "file" / "new")
+        draw_to_files(
+            Request(1, 1, 0, Prompts()), model._replace(network=None), DDIM(steps=3), tmp_path / "file" / "new"
+        )
 
 
 def test_steps_that_cannot_be_taken_leave_no_folder(model, tmp_path):
     with pytest.raises(ValueError, match=r"sampler\.steps"):
-        write(Request(1, 1, 0, Prompts()), model, DDIM(steps=11), tmp_path / "new")
+        draw_to_files(Request(1, 1, 0, Prompts()), model, DDIM(steps=11), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -115,7 +120,7 @@ def test_steps_that_cannot_be_taken_leave_no_folder(model, tmp_path):
 def test_counts_below_one_are_refused_before_anything_is_written(model, tmp_path, counts):
     request = Request(**dict(num_images=1, batch_size=1, seed=0, prompts=Prompts()) | counts)
     with pytest.raises(ValueError, match="must be at least 1"):
-        write(request, model, DDIM(), tmp_path / "new")
+        draw_to_files(request, model, DDIM(), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -123,7 +128,7 @@ def test_another_way_of_drawing_is_another_folder(model):
     def name(sampler=None, seed=0, labels=None, low_res=None, **changes):
         request, sampler = Request(1, 1, seed, Prompts()), sampler or Ancestral(steps=5)
         changed = model._replace(**changes)
-        return folder_name(request, changed, sampler, labels=labels, low_res=low_res)
+        return samples_folder_name(request, changed, sampler, labels=labels, low_res=low_res)
 
     guide = ClassifierGuidance(classifier=lambda x, time: x, classes=["a", "b"], scale=2.0)
     names = [
@@ -147,7 +152,7 @@ def test_another_way_of_drawing_is_another_folder(model):
     ],
 )
 def test_a_sampler_is_named_by_what_it_does_otherwise(sampler, name):
-    assert name_of(sampler) == name
+    assert sampler_name(sampler) == name
 
 
 def test_a_guide_steers_a_model_without_classes_towards_those_asked_for(model):
@@ -155,6 +160,8 @@ def test_a_guide_steers_a_model_without_classes_towards_those_asked_for(model):
     logistic = lambda x, time: torch.stack([-x.sum((1, 2, 3)), x.sum((1, 2, 3))], dim=1)  # noqa: E731
     guide = ClassifierGuidance(classifier=logistic, classes=["dark", "light"], scale=20.0)
     unconditional = model._replace(classes=None, guide=guide)
-    dark, light = torch.cat(list(drawn(Request(2, 2, 0, Prompts([0, 1])), unconditional, Ancestral()))).mean((1, 2, 3))
-    free = torch.cat(list(drawn(Request(2, 2, 0, Prompts()), model, Ancestral()))).mean((1, 2, 3))
+    dark, light = torch.cat(list(draw_batches(Request(2, 2, 0, Prompts([0, 1])), unconditional, Ancestral()))).mean(
+        (1, 2, 3)
+    )
+    free = torch.cat(list(draw_batches(Request(2, 2, 0, Prompts()), model, Ancestral()))).mean((1, 2, 3))
     assert dark < free[0] - 0.02 and light > free[1] + 0.02

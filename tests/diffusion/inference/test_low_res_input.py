@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from diffusion import Cosine, Epsilon, FixedLarge, GaussianDiffusion, Simple
-from diffusion.data import downsampled
-from diffusion.inference.low_res_input import prompts
+from diffusion.data.conditions import downsampled
+from diffusion.inference.low_res_input import low_res_prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 
@@ -51,7 +51,7 @@ def folder(tmp_path):
 def test_a_folder_and_an_npz_of_the_same_images_ask_the_same(npz, folder):
     images = pixels(3, 4)
     stored, lying = npz(arr_0=images), folder(*images)
-    ours, theirs = (prompts(model(), labels=None, low_res=place) for place in (stored, lying))
+    ours, theirs = (low_res_prompts(model(), labels=None, low_res=place) for place in (stored, lying))
     assert torch.equal(ours.low_res, from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
     assert torch.equal(ours.low_res, theirs.low_res)
     assert ours.true is theirs.true is None and ours.labels is theirs.labels is None
@@ -59,21 +59,21 @@ def test_a_folder_and_an_npz_of_the_same_images_ask_the_same(npz, folder):
 
 def test_large_images_are_shrunk_and_kept_to_compare_with(npz):
     images = pixels(3, 8)
-    asked = prompts(model(), labels=None, low_res=npz(arr_0=images))
+    asked = low_res_prompts(model(), labels=None, low_res=npz(arr_0=images))
     assert torch.equal(asked.true, from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
     assert torch.equal(asked.low_res, downsampled(asked.true, 4))
 
 
 def test_labels_are_those_asked_for_or_those_that_came_along_by_number(npz):
     place = npz(arr_0=pixels(3, 4), arr_1=np.array([2, 0, 1]))
-    assert prompts(model(classes=CLASSES), labels=None, low_res=place).labels == [2, 0, 1]
-    assert prompts(model(classes=CLASSES), labels=["5"], low_res=place).labels == [1]
-    assert prompts(model(), labels=None, low_res=place).labels is None
+    assert low_res_prompts(model(classes=CLASSES), labels=None, low_res=place).labels == [2, 0, 1]
+    assert low_res_prompts(model(classes=CLASSES), labels=["5"], low_res=place).labels == [1]
+    assert low_res_prompts(model(), labels=None, low_res=place).labels is None
 
 
 def test_a_model_that_enlarges_nothing_is_asked_for_classes():
     plain = model(classes=CLASSES, low_res_size=None)
-    assert prompts(plain, labels=None, low_res=None).labels == [0, 1, 2]
+    assert low_res_prompts(plain, labels=None, low_res=None).labels == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_model_that_enlarges_nothing_is_asked_for_classes():
 )
 def test_an_npz_that_cannot_be_enlarged_says_why(npz, arrays, message):
     with pytest.raises(ValueError, match=message):
-        prompts(model(classes=CLASSES), labels=None, low_res=npz(**arrays))
+        low_res_prompts(model(classes=CLASSES), labels=None, low_res=npz(**arrays))
 
 
 def test_places_that_hold_no_images_say_so(tmp_path):
@@ -104,25 +104,25 @@ def test_places_that_hold_no_images_say_so(tmp_path):
     places |= {"none.npz": "no file", ".": "no images", "gone": "no folder"}
     for place, message in places.items():
         with pytest.raises(ValueError, match=message) as caught:
-            prompts(model(), labels=None, low_res=str(tmp_path / place))
+            low_res_prompts(model(), labels=None, low_res=str(tmp_path / place))
         assert "data.root" not in str(caught.value)
 
 
 def test_a_folder_of_several_sizes_names_two_files(folder):
     place = folder(*pixels(1, 4), *pixels(1, 8))
     with pytest.raises(ValueError, match=r"000\.png is 4x4, 001\.png is 8x8"):
-        prompts(model(), labels=None, low_res=place)
+        low_res_prompts(model(), labels=None, low_res=place)
 
 
 def test_a_file_that_is_no_image_is_named(folder, tmp_path):
     place = folder(*pixels(1, 4))
     (tmp_path / "folder" / "torn.png").write_text("no image")
     with pytest.raises(ValueError, match=r"cannot read .*torn\.png"):
-        prompts(model(), labels=None, low_res=place)
+        low_res_prompts(model(), labels=None, low_res=place)
 
 
 def test_small_images_are_needed_exactly_by_what_enlarges():
     with pytest.raises(ValueError, match=r"enlarges images of 4x4; give it some: low_res=FOLDER"):
-        prompts(model(), labels=None, low_res=None)
+        low_res_prompts(model(), labels=None, low_res=None)
     with pytest.raises(ValueError, match="enlarges no images; leave low_res out"):
-        prompts(model(low_res_size=None), labels=None, low_res="x.npz")
+        low_res_prompts(model(low_res_size=None), labels=None, low_res="x.npz")

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from diffusion.report.axes import Axis, brief, round_step, upright
-from diffusion.report.curves import Line, Plot, thinned
+from diffusion.report.curves import Line, Plot, thin_out
 
 
 @pytest.mark.parametrize("low, high", [(0, 80_000), (0.03, 0.07), (-2, 3), (67.1, 67.3), (0, 1e-4)])
@@ -59,6 +59,6 @@ def test_any_number_can_be_drawn(value, logarithmic):
 
 def test_thinning_keeps_the_mean_and_the_end():
     points = [(float(i), float(i % 7)) for i in range(700)]
-    few = thinned(points, 100)
+    few = thin_out(points, 100)
     assert len(few) == 100 and few[-1][0] == 699
     assert sum(value for _, value in few) / 100 == pytest.approx(3.0)

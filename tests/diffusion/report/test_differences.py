@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from diffusion.report.differences import differing, groups, settings, short, short_names
-from diffusion.report.runs import Run
+from diffusion.report.runs import RunRecord
 
 
 def run(name="run", **config):
-    return Run(Path(name), config, {}, [], [])
+    return RunRecord(Path(name), config, {}, [], [])
 
 
 def schedule(target, **options):

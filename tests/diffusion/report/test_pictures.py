@@ -7,15 +7,15 @@ import numpy as np
 from PIL import Image
 
 from diffusion.report import pictures
-from diffusion.report.pictures import at_last_common_step, packed
-from diffusion.report.runs import Run
+from diffusion.report.pictures import at_last_common_step, encode_pictures
+from diffusion.report.runs import RunRecord
 
 
 def run(folder, *names):
     (folder / "samples").mkdir(parents=True)
     for name in names:
         Image.new("L", (4, 2)).save(folder / "samples" / f"step_{name}.png")
-    return Run(folder, {}, {}, [], [])
+    return RunRecord(folder, {}, {}, [], [])
 
 
 def chosen(runs, **options):
@@ -37,12 +37,12 @@ def test_runs_without_a_common_step_show_their_last(tmp_path):
 def test_the_packed_picture_is_the_file_if_it_is_whole(tmp_path):
     run(tmp_path, "1_raw")
     path = tmp_path / "samples" / "step_1_raw.png"
-    found = packed(path)
+    found = encode_pictures(path)
     assert (found.width, found.height) == (4, 2)
     assert base64.b64decode(found.source.removeprefix("data:image/png;base64,")) == path.read_bytes()
     path.write_bytes(path.read_bytes()[:40])
-    assert packed(path) is None
-    assert packed(tmp_path / "nothing.png") is None
+    assert encode_pictures(path) is None
+    assert encode_pictures(tmp_path / "nothing.png") is None
 
 
 def test_a_large_picture_is_made_smaller(tmp_path, monkeypatch):
@@ -50,6 +50,6 @@ def test_a_large_picture_is_made_smaller(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "LONGEST_SIDE", 16)
     noise = np.random.default_rng(0).integers(0, 256, (32, 64), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
-    found = packed(tmp_path / "large.png")
+    found = encode_pictures(tmp_path / "large.png")
     assert (found.width, found.height) == (16, 8)
     assert Image.open(io.BytesIO(base64.b64decode(found.source.partition(",")[2]))).size == (16, 8)

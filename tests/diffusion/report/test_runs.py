@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from diffusion.report.runs import found, read
+from diffusion.report.runs import find_runs, read_run
 
 
 def run_folder(folder, *lines, **outcome):
@@ -22,7 +22,7 @@ def test_a_torn_line_costs_itself_only(tmp_path):
         file.write(
             b'{"step": 6, "lo\n\xff\xfe\x00\n[1]\n{"step": null, "loss": 1}\n{"loss": 2}\n{"step": 8, "loss": 3}'
         )
-    lines = read(folder).logged
+    lines = read_run(folder).logged
     assert [line["step"] for line in lines] == [2, 4, 8] and math.isnan(lines[1]["loss"])
 
 
@@ -30,7 +30,7 @@ def test_lines_of_a_step_are_one_and_the_later_counts(tmp_path):
     folder = run_folder(
         tmp_path / "run", {"step": 4, "loss": 1}, {"step": 2, "loss": 3}, {"step": 4, "loss": 2, "lr": 1}
     )
-    assert read(folder).logged == [{"step": 2, "loss": 3}, {"step": 4, "loss": 2, "lr": 1}]
+    assert read_run(folder).logged == [{"step": 2, "loss": 3}, {"step": 4, "loss": 2, "lr": 1}]
 
 
 def test_quality_is_what_was_logged_apart_from_the_loss_and_what_evaluations_found(tmp_path):
@@ -40,7 +40,7 @@ def test_quality_is_what_was_logged_apart_from_the_loss_and_what_evaluations_fou
     place.mkdir(parents=True)
     result = {"bits_per_dim": 2.5, "standard_error": 0.1, "num_images": 9, "step": 10}
     (place / "result.json").write_text(json.dumps(result))
-    assert [tuple(point) for point in read(folder).measured] == [
+    assert [tuple(point) for point in read_run(folder).measured] == [
         ("recognised", "", 5, 50, 0.5),
         ("bits_per_dim", "likelihood_9_images", 10, 100, 2.5),
     ]
@@ -53,11 +53,11 @@ def test_what_was_measured_while_training_is_told_once(tmp_path, value):
         place = folder / "evaluation" / name
         place.mkdir(parents=True)
         (place / "result.json").write_text(json.dumps({"bits_per_dim": figure, "step": 10}))
-    assert [point.setting for point in read(folder).measured] == ["", "likelihood_8_images"]
+    assert [point.setting for point in read_run(folder).measured] == ["", "likelihood_8_images"]
     again = folder / "evaluation" / "other_9_images"  # another result of the same value is another result
     again.mkdir()
     (again / "result.json").write_text(json.dumps({"bits_per_dim": value, "step": 10}))
-    assert [p.setting for p in read(folder).measured] == ["", "likelihood_8_images", "other_9_images"]
+    assert [p.setting for p in read_run(folder).measured] == ["", "likelihood_8_images", "other_9_images"]
 
 
 @pytest.mark.parametrize(
@@ -67,22 +67,22 @@ def test_what_was_measured_while_training_is_told_once(tmp_path, value):
 def test_the_state_is_what_the_run_told_or_what_its_steps_tell(tmp_path, planned, told, state):
     folder = run_folder(tmp_path / "run", {"step": 4, "loss": 1.0}, **told)
     (folder / "config.yaml").write_text(f"train:\n  max_steps: {planned}\n")
-    assert read(folder).state == state
-    assert read(folder).message == ("a [31mb" if told else "")
+    assert read_run(folder).state == state
+    assert read_run(folder).message == ("a [31mb" if told else "")
 
 
 def test_the_time_is_that_of_the_images(tmp_path):
     lines = [{"step": s, "images": 10 * s, "loss": 1, "images_per_second": v} for s, v in [(1, 5), (2, 10), (3, 0)]]
-    assert read(run_folder(tmp_path / "run", *lines)).seconds == 10 / 5 + 10 / 10
+    assert read_run(run_folder(tmp_path / "run", *lines)).seconds == 10 / 5 + 10 / 10
 
 
 def test_each_run_is_found_once_and_what_is_none_is_named_at_its_top(tmp_path):
     runs = [run_folder(tmp_path / name) for name in ("a", "b/c")]
     (tmp_path / "none" / "deep").mkdir(parents=True)
     (tmp_path / ".hidden").mkdir()
-    assert found([tmp_path, tmp_path / "a"]) == (runs, [tmp_path / "none"])
+    assert find_runs([tmp_path, tmp_path / "a"]) == (runs, [tmp_path / "none"])
     with pytest.raises(ValueError, match="is no folder"):
-        found([tmp_path / "nowhere"])
+        find_runs([tmp_path / "nowhere"])
 
 
 def test_nothing_in_a_folder_is_worth_a_crash(tmp_path):
@@ -90,5 +90,5 @@ def test_nothing_in_a_folder_is_worth_a_crash(tmp_path):
     for name in ("config.yaml", "outcome.json", "metrics.jsonl"):
         for content in (b"", b"\xff\x00", b"[]", b"a: [", b"train: 3", b'{"step": "x", "state": " "}'):
             (folder / name).write_bytes(content)
-            run = read(folder)
+            run = read_run(folder)
             assert (run.state, run.step, run.seconds, run.measured) == ("unfinished", 0, 0, [])

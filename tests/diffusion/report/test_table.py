@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from diffusion.report.runs import Point, Run
+from diffusion.report.runs import Point, RunRecord
 from diffusion.report.table import columns, decimals, duration, over_seeds
-from diffusion.report.terminal import heads, plain
+from diffusion.report.terminal import heads, plain_text
 from diffusion.runs.metric_direction import lower_is_better, smooth
 
 
@@ -15,7 +15,7 @@ def run(name, *losses, loss="Simple", seed=0, quality=(), settings=None, **outco
     logged = [{"step": i, "images": i, "loss": value} for i, value in enumerate(losses)]
     measured = [Point(*point) for point in quality]
     config = {"seed": seed, "diffusion": {"loss": {"_target_": f"diffusion.losses.{loss}"}}, **(settings or {})}
-    return Run(Path(name), config, outcome, logged, measured)
+    return RunRecord(Path(name), config, outcome, logged, measured)
 
 
 def leading(runs, head):
@@ -126,7 +126,7 @@ def test_seeds_that_blew_up_are_summarised_too(losses):
 
 
 def test_the_text_is_aligned_and_ends_with_what_failed_runs_say():
-    text = plain(columns([run("a", 0.25), run("longer", 0.5, state="failed", message="out of memory")]))
+    text = plain_text(columns([run("a", 0.25), run("longer", 0.5, state="failed", message="out of memory")]))
     _, first, second = text.splitlines()
     assert second.startswith("longer  failed") and second.endswith("out of memory")
     assert first.index("0.2500") == second.index("0.5000")

@@ -19,11 +19,11 @@ def folder(tmp_path):
 
 
 def save(folder, step, keep=100, keep_every=None):
-    return checkpoints.save(folder, tiny_state(step), keep=keep, keep_every=keep_every)
+    return checkpoints.save_checkpoint(folder, tiny_state(step), keep=keep, keep_every=keep_every)
 
 
 def test_what_is_saved_is_loaded(folder):
-    state = checkpoints.read(save(folder, 3))
+    state = checkpoints.read_checkpoint(save(folder, 3))
     assert state["step"] == 3 and state["config"] == {"name": "x", "rates": [0.9]}
     assert torch.equal(state["model"]["weight"], torch.full((1000,), 3.0))
 
@@ -35,7 +35,7 @@ def test_what_is_saved_is_loaded(folder):
 def test_the_last_and_every_so_many_are_kept(folder, keep, keep_every, left):
     for step in (2, 4, 6, 8, 10):
         save(folder, step, keep, keep_every)
-    assert [checkpoints.step_of(path) for path in checkpoints.stored(folder)] == left
+    assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(folder)] == left
     assert {path.suffix for path in folder.iterdir()} == {".pt"}
 
 
@@ -49,8 +49,8 @@ def test_a_write_that_fails_leaves_the_old_files_and_no_half_one_that_counts(fol
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="No space left"):
         save(folder, 2, keep=1)
-    assert checkpoints.newest(folder.parent)["step"] == 1
-    checkpoints.tidy(folder, 10**6)
+    assert checkpoints.load_newest(folder.parent)["step"] == 1
+    checkpoints.clean_up(folder, 10**6)
     assert [path.name for path in folder.iterdir()] == ["step_00000001.pt"]
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_is_not_whole_ours_and_harmless_is_refused_in_one_line(folde
     monkeypatch.chdir(folder)
     spoil(path)
     with pytest.raises(ValueError) as error:
-        checkpoints.read(path)
+        checkpoints.read_checkpoint(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert not (folder / "exploded").exists()
 
@@ -122,28 +122,28 @@ def test_a_file_that_is_not_whole_ours_and_harmless_is_refused_in_one_line(folde
 def test_a_checkpoint_that_lacks_a_part_is_refused_by_its_name(tmp_path):
     torch.save({"format": FORMAT, "step": 3, "config": {}}, tmp_path / "step_00000003.pt")
     with pytest.raises(ValueError, match=r"lacks .*model"):
-        checkpoints.read(tmp_path / "step_00000003.pt")
+        checkpoints.read_checkpoint(tmp_path / "step_00000003.pt")
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
 def test_the_newest_sound_file_is_taken_and_the_damaged_one_named(folder, spoil, caplog):
     save(folder, 1)
     spoil(save(folder, 2))
-    assert checkpoints.newest(folder.parent)["step"] == 1
+    assert checkpoints.load_newest(folder.parent)["step"] == 1
     assert "step_00000002.pt" in caplog.text and "trying the one before" in caplog.text
 
 
 def test_a_run_begins_anew_without_files_but_not_if_none_can_be_read(folder):
-    assert checkpoints.newest(folder.parent) is None
+    assert checkpoints.load_newest(folder.parent) is None
     truncated(save(folder, 1))
     with pytest.raises(ValueError, match="none of the 1 checkpoints"):
-        checkpoints.newest(folder.parent)
+        checkpoints.load_newest(folder.parent)
 
 
 def test_a_run_folder_stands_for_its_newest_file(folder):
     first, _ = save(folder, 1), save(folder, 2)
-    assert checkpoints.find(folder.parent)["step"] == 2 and checkpoints.find(first)["step"] == 1
+    assert checkpoints.load_checkpoint(folder.parent)["step"] == 2 and checkpoints.load_checkpoint(first)["step"] == 1
     with pytest.raises(ValueError, match=r"no checkpoint at .*nowhere"):
-        checkpoints.find(folder / "nowhere")
+        checkpoints.load_checkpoint(folder / "nowhere")
     with pytest.raises(ValueError, match="has no checkpoint yet; train there first"):
-        checkpoints.find(folder)
+        checkpoints.load_checkpoint(folder)

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from diffusion.runs.files import held, made, whole
+from diffusion.runs.files import atomic_write, lock_folder, make_folder
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path):
     file = tmp_path / "a.npz"
-    with whole(file) as path:
+    with atomic_write(file) as path:
         path.write_text("old")
-    with pytest.raises(OSError), whole(file) as path:
+    with pytest.raises(OSError), atomic_write(file) as path:
         path.write_text("ne")
         raise OSError("the disk is full")
     assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
@@ -21,9 +21,9 @@ def test_a_file_is_whole_or_the_old_one(tmp_path):
 def test_folders_stay_if_something_came_to_lie_in_them_or_if_they_were_there(tmp_path):
     (tmp_path / "old").mkdir()
     for place in ("old", "old/new", "a/b"):
-        with pytest.raises(ValueError), made(tmp_path / place):
+        with pytest.raises(ValueError), make_folder(tmp_path / place):
             raise ValueError
-    with made(tmp_path / "c" / "d"):
+    with make_folder(tmp_path / "c" / "d"):
         (tmp_path / "c" / "d" / "file").touch()
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["c", "c/d", "c/d/file", "old"]
 
@@ -32,13 +32,13 @@ def test_folders_stay_if_something_came_to_lie_in_them_or_if_they_were_there(tmp
 def test_a_process_that_was_forked_does_not_hold_the_folder_of_the_one_that_forked_it(tmp_path):
     fork = multiprocessing.get_context("fork")
     runs, ends = fork.Event(), fork.Event()
-    with held(tmp_path):
+    with lock_folder(tmp_path):
         child = fork.Process(target=lambda: (runs.set(), ends.wait()))
         child.start()
         assert runs.wait(60)
-        with pytest.raises(ValueError, match="another process is training"), held(tmp_path):
+        with pytest.raises(ValueError, match="another process is training"), lock_folder(tmp_path):
             pass
-    with held(tmp_path):
+    with lock_folder(tmp_path):
         assert child.is_alive()
     ends.set()
     child.join()

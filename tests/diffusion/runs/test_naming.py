@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_change, name_of, resolve_roots, sweep_of
+from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_change, resolve_roots, run_name, sweep_name
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_chan
     ],
 )
 def test_a_name_is_made_of_what_makes_the_experiment(overrides, name):
-    assert name_of(overrides) == name
+    assert run_name(overrides) == name
 
 
 def test_other_values_give_other_names():
     values = ["/a/b", "a/b", "/a-b", "a-b", "a b", "사진", "寫真", "-1", "1", "..", "[a,b]", ""]
-    assert len({name_of([f"data.root={value}"]) for value in values}) == len(values)
+    assert len({run_name([f"data.root={value}"]) for value in values}) == len(values)
 
 
 @pytest.mark.parametrize("name", ["", ".", "./", "..", "a/../b", "/tmp/x"])
@@ -47,33 +47,33 @@ def test_folders_of_data_are_found_from_anywhere(monkeypatch, tmp_path):
 
 
 def test_the_order_of_the_words_does_not_matter():
-    assert name_of(["a=1", "b=2"]) == name_of(["b=2", "a=1"])
+    assert run_name(["a=1", "b=2"]) == run_name(["b=2", "a=1"])
 
 
 def test_long_names_are_short_and_stay_different():
     long = [f"model.something_{n}={n}" for n in range(30)]
-    one, other = name_of([*long, "z=1"]), name_of([*long, "z=2"])
+    one, other = run_name([*long, "z=1"]), run_name([*long, "z=2"])
     assert one != other and len(one) == len(other) == LONGEST
 
 
 @pytest.mark.parametrize("override", ["name=../x", "data.root=../../etc", "data.root=..", "x=['a b']", "seed=1/../x"])
 def test_a_name_stays_inside_the_runs_folder_and_needs_no_quotes(override):
-    name = name_of([override])
+    name = run_name([override])
     assert re.fullmatch(r"[\w.+-]+", name, re.ASCII) and name not in (".", "..")
 
 
 def test_a_setting_that_only_sounds_like_another_makes_an_experiment():
-    assert name_of(["named=1", "loggers=2"]) == "loggers-2+named-1"
+    assert run_name(["named=1", "loggers=2"]) == "loggers-2+named-1"
     assert may_change("train.max_steps") and may_change("train.optimizer.lr") and may_change("logger.mode")
     assert not may_change("model.dropout") and not may_change("train.batch_size") and not may_change("seed")
 
 
 def test_a_sweep_is_named_by_what_makes_its_experiments():
     words = ["-m", "model.heads=1,2", "train=debug", "hydra.sweep.dir=x", "hydra/launcher=two_at_once"]
-    assert sweep_of(words) == "sweep+model.heads-1-2+train-debug"
-    assert sweep_of([*words, "train.max_steps=9", "objective=loss", "runs=/tmp"]) == sweep_of(words)
-    assert sweep_of(["-m"]) == "sweep"
-    assert len(sweep_of(["-m", "x=" + "y" * 300])) == LONGEST
+    assert sweep_name(words) == "sweep+model.heads-1-2+train-debug"
+    assert sweep_name([*words, "train.max_steps=9", "objective=loss", "runs=/tmp"]) == sweep_name(words)
+    assert sweep_name(["-m"]) == "sweep"
+    assert len(sweep_name(["-m", "x=" + "y" * 300])) == LONGEST
 
 
 def test_only_what_changes_nothing_else_may_change_in_a_run():

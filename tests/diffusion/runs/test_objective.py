@@ -33,15 +33,15 @@ def measured(folder, evaluations, **options):
     about = {"config": {"classes": None}, "subject": lambda model: Subject(model.step)}
     run = tiny_run(folder, objective=options.pop("objective", None), **about)
     by_name = {evaluation.name: evaluation for evaluation in evaluations}
-    return run, tiny_trainer(evaluations=by_name, **options).fit(run, checkpoints.newest(folder))
+    return run, tiny_trainer(evaluations=by_name, **options).fit(run, checkpoints.load_newest(folder))
 
 
 def test_what_is_logged_is_accepted_and_what_is_not_is_named_with_what_is():
-    objective.require(None, [])
-    objective.require("loss", ["loss", "lr"])
-    objective.require("loss_q3", ["loss"])
+    objective.require_logged(None, [])
+    objective.require_logged("loss", ["loss", "lr"])
+    objective.require_logged("loss_q3", ["loss"])
     with pytest.raises(ValueError, match=r"objective=bits was never logged; this run logged loss, lr; .*evaluations"):
-        objective.require("bits", ["step", "images", "lr", "loss"])
+        objective.require_logged("bits", ["step", "images", "lr", "loss"])
 
 
 def test_a_run_without_its_objective_ends_at_the_first_log_and_keeps_its_steps(tmp_path):

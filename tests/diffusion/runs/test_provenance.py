@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from diffusion.runs import provenance
-from diffusion.runs.redaction import redacted, redacted_values
+from diffusion.runs.redaction import redact, redact_values
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 
@@ -34,16 +34,18 @@ def folder(tmp_path):
 
 
 def test_a_start_records_its_command_and_commit(code, folder):
-    entry = provenance.keep(folder, command=["python", "train.py", "model.heads=2", "data.root=/my images"])
+    entry = provenance.record_provenance(
+        folder, command=["python", "train.py", "model.heads=2", "data.root=/my images"]
+    )
     assert entry["command"] == "python train.py model.heads=2 'data.root=/my images'"
     assert entry["commit"] == git(code.parent, "rev-parse", "HEAD").strip() and entry["diff"] is None
-    assert provenance.read(folder / "provenance.json") == [entry] and not (folder / "code.diff").exists()
+    assert provenance.read_provenance(folder / "provenance.json") == [entry] and not (folder / "code.diff").exists()
 
 
 def test_what_differs_from_the_commit_is_kept_and_makes_the_code_of_the_run(code, folder):
     code.write_text("steps = 4000\n")
     (code.parent / "new.py").write_text("")
-    entry = provenance.keep(folder, command=["python", "train.py"])
+    entry = provenance.record_provenance(folder, command=["python", "train.py"])
     assert entry["diff"] == "code.diff" and entry["untracked"] == ["new.py"]
     git(code.parent, "checkout", "-q", "method.py")
     git(code.parent, "apply", str(folder / "code.diff"))
@@ -53,20 +55,20 @@ def test_what_differs_from_the_commit_is_kept_and_makes_the_code_of_the_run(code
 def test_every_start_keeps_its_own_difference(code, folder):
     for text in ("steps = 1\n", "steps = 2\n", "steps = 1\n"):
         code.write_text(text)
-        provenance.keep(folder, command=["python", "train.py"])
-    starts = provenance.read(folder / "provenance.json")
+        provenance.record_provenance(folder, command=["python", "train.py"])
+    starts = provenance.read_provenance(folder / "provenance.json")
     assert [start["diff"] for start in starts] == ["code.diff", "code_2.diff", "code.diff"]
 
 
 def test_code_outside_of_a_repository_has_no_commit(folder, monkeypatch):
     monkeypatch.setattr(provenance, "HERE", folder / "method.py")
-    assert provenance.keep(folder, command=["python"])["commit"] is None
+    assert provenance.record_provenance(folder, command=["python"])["commit"] is None
 
 
 def test_no_key_is_written(code, folder, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "a-secret-of-the-environment")
     code.write_text(f"key = '{KEY}'\napi_key = 'short'\ntold = 'a-secret-of-the-environment'\n")
-    provenance.keep(folder, command=["python", "train.py", f"logger.notes={KEY}", "api_key=short"])
+    provenance.record_provenance(folder, command=["python", "train.py", f"logger.notes={KEY}", "api_key=short"])
     written = "".join(file.read_text() for file in folder.iterdir())
     for secret in (KEY, "short", "a-secret-of-the-environment"):
         assert secret not in written
@@ -76,12 +78,12 @@ def test_no_key_is_written(code, folder, monkeypatch):
 
 
 def test_a_full_disk_costs_one_warning(code, tmp_path, caplog):
-    provenance.keep(tmp_path / "gone", command=["python"])
+    provenance.record_provenance(tmp_path / "gone", command=["python"])
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_redaction_leaves_the_rest_alone():
-    assert redacted("train.lr=1e-4 commit 0123abc") == "train.lr=1e-4 commit 0123abc"
-    assert redacted(f"data.root=/hub/snapshots/{KEY}/images") == f"data.root=/hub/snapshots/{KEY}/images"
-    assert redacted(f"wandb_v1_{'a' * 30} x") == "[removed] x"
-    assert redacted_values({"a": [1, f"{KEY}!"], "b": None}) == {"a": [1, "[removed]!"], "b": None}
+    assert redact("train.lr=1e-4 commit 0123abc") == "train.lr=1e-4 commit 0123abc"
+    assert redact(f"data.root=/hub/snapshots/{KEY}/images") == f"data.root=/hub/snapshots/{KEY}/images"
+    assert redact(f"wandb_v1_{'a' * 30} x") == "[removed] x"
+    assert redact_values({"a": [1, f"{KEY}!"], "b": None}) == {"a": [1, "[removed]!"], "b": None}

@@ -12,7 +12,7 @@ from wandb_stand_in import KEY, StandIn
 from diffusion.runs import provenance
 from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking import wandb_run
-from diffusion.tracking.continuation import parts, step_of
+from diffusion.tracking.continuation import offline_parts, record_step
 from diffusion.tracking.logger import WandbLogger
 
 CONFIG = {"model": {"channels": 32}, "data": {"root": f"/images/{KEY}"}}
@@ -53,7 +53,9 @@ class Trial:
 
     def __init__(self, folder, *, resume: bool = False, **options) -> None:
         self.logger, self.folder, self.metrics = WandbLogger(**options), folder, MetricsFile(folder / "metrics.jsonl")
-        made_by = provenance.keep(folder, command=["python", "train.py", f"api_key={KEY}"]) | {"commit": COMMIT}
+        made_by = provenance.record_provenance(folder, command=["python", "train.py", f"api_key={KEY}"]) | {
+            "commit": COMMIT
+        }
         self.logger.start(folder, name="digits", config=CONFIG, resume=resume, provenance=made_by)
 
     def log(self, *steps: int) -> None:
@@ -100,8 +102,8 @@ def test_a_server_that_dies_stops_nothing_and_loses_nothing(server, folder, capl
     with caplog.at_level(logging.WARNING, "diffusion"):
         trial.logger.finish()
     assert time.monotonic() - before < 20  # 2 s, and what a busy machine adds
-    (part,) = parts(folder, server.run["name"])
-    assert step_of(part) == 4 and steps(MetricsFile.read(trial.metrics.path)) == [1, 2, 3, 4]
+    (part,) = offline_parts(folder, server.run["name"])
+    assert record_step(part) == 4 and steps(MetricsFile.read(trial.metrics.path)) == [1, 2, 3, 4]
     (said,) = [record.getMessage() for record in caplog.records if record.name.startswith("diffusion")]
     assert said.startswith("W&B did not take everything in time; upload the rest with: wandb sync ")
 

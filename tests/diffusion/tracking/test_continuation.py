@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from diffusion.tracking.continuation import kept_before, read_identity
+from diffusion.tracking.continuation import logged_before, read_identity
 from diffusion.tracking.panels import Bests
 from diffusion.tracking.torn import BLOCK, HEADER, mend, whole_length
 
@@ -46,7 +46,7 @@ def test_a_folder_gives_back_its_lines_and_pictures_by_step(tmp_path):
     for name in ("step_00000002_raw.png", "step_00000002_strip_ema_0.9.png", "step_00000009_raw.png", "grid.png"):
         (tmp_path / "samples" / name).touch()
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 1}\n{"step": 2, "bits_per_dim": 3}\n{"step": 1}\n{"st')
-    first, second = kept_before(tmp_path, 9)
+    first, second = logged_before(tmp_path, 9)
     assert (first.step, first.lines, first.pictures) == (1, [{"step": 1}], {})
     assert second.step == 2 and len(second.lines) == 2 and list(second.pictures) == ["raw", "strip_ema_0.9"]
 

@@ -14,7 +14,7 @@ from wandb_stand_in import KEY
 
 from diffusion.tracking.logger import WandbLogger
 from diffusion.tracking.panels import panel_name
-from diffusion.tracking.wandb_run import in_one_line, is_online
+from diffusion.tracking.wandb_run import first_line, is_online
 
 CONFIG = {"model": {"channels": 32, "attention_resolutions": [16, 8]}, "max_steps": 40}
 
@@ -174,8 +174,8 @@ def test_what_wandb_says_in_several_lines_is_one_short_line_without_keys(strange
     (line,) = said(caplog)
     assert line.startswith("W&B cannot start offline, so off: 1 validation error for Settings run_tags ")
     assert "\n" not in line and len(line) < 400
-    assert in_one_line(ValueError(f"no\n  entry for {KEY}\n")) == "no entry for [removed]"
-    assert in_one_line(ValueError("word " * 99)).endswith(" ...") and in_one_line(KeyError()) == "KeyError"
+    assert first_line(ValueError(f"no\n  entry for {KEY}\n")) == "no entry for [removed]"
+    assert first_line(ValueError("word " * 99)).endswith(" ...") and first_line(KeyError()) == "KeyError"
 
 
 def test_a_service_that_dies_costs_one_warning(stranger, tmp_path, caplog):

@@ -9,10 +9,9 @@ from golden_cases import assert_golden, cases, tensors
 from golden_objects import diffusion_of, network_of
 
 from diffusion import Uniform
-from diffusion.training import adamw
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Draws, Learner
-from diffusion.training.optimizer import rate_factor
+from diffusion.training.optimizer import adamw, rate_factor
 from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
 from unet.released_names import released_parameters

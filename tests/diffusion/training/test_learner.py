@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_training import tiny_images, tiny_learner
 
-from diffusion.data import batches
+from diffusion.data.loader import batches
 from diffusion.training.not_finite import NotFinite
 
 

@@ -7,8 +7,8 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
-from diffusion.training import adamw
-from diffusion.training.parallel import check
+from diffusion.training.optimizer import adamw
+from diffusion.training.parallel import check_parallel
 
 
 def calm_adamw(weights):
@@ -19,7 +19,7 @@ def calm_adamw(weights):
 def train(folder, **options):
     """Train on from where the folder stands, without dropout, whose pattern depends on how a batch is cut."""
     options = {"max_steps": 6, "microbatch": None, "optimizer": calm_adamw, **options}
-    tiny_trainer(**options).fit(tiny_run(folder, dropout=0.0), checkpoints.newest(folder))
+    tiny_trainer(**options).fit(tiny_run(folder, dropout=0.0), checkpoints.load_newest(folder))
 
 
 def train_so(folder, options):
@@ -42,7 +42,7 @@ OPTIONS = [{}, {"microbatch": 1}, {"parallel": "fsdp", "microbatch": 1}]
 def test_two_processes_train_what_one_does(tmp_path, options):
     train(tmp_path / "one")
     together(2, train_so, tmp_path / "two", options)
-    one, two = (checkpoints.newest(tmp_path / name) for name in ("one", "two"))
+    one, two = (checkpoints.load_newest(tmp_path / name) for name in ("one", "two"))
     assert farthest(one, two) < 1e-6  # a few units in the last place of weights around 1
     assert torch.allclose(one["schedule_sampler"]["losses"], two["schedule_sampler"]["losses"], rtol=1e-4)
     lines = [MetricsFile.read(tmp_path / name / "metrics.jsonl") for name in ("one", "two")]
@@ -58,20 +58,20 @@ def test_a_checkpoint_of_several_processes_is_one_of_one(tmp_path):
     together(2, train_so, tmp_path / "run", {**options, "max_steps": 3})
     train(tmp_path / "run", max_steps=4)
     together(2, train_so, tmp_path / "run", options)
-    assert farthest(*(checkpoints.newest(tmp_path / name) for name in ("unbroken", "run"))) < 1e-6
+    assert farthest(*(checkpoints.load_newest(tmp_path / name) for name in ("unbroken", "run"))) < 1e-6
 
 
 def test_several_processes_resume_to_the_bit(tmp_path):
     together(2, train_so, tmp_path / "unbroken", {"microbatch": 2})
     for steps in (2, 6):
         together(2, train_so, tmp_path / "broken", {"microbatch": 2, "max_steps": steps})
-    assert farthest(*(checkpoints.newest(tmp_path / name) for name in ("unbroken", "broken"))) == 0
+    assert farthest(*(checkpoints.load_newest(tmp_path / name) for name in ("unbroken", "broken"))) == 0
 
 
 def test_one_process_has_nobody_to_share_weights_with(tmp_path):
     with pytest.raises(ValueError, match="start it with torchrun"):
         train(tmp_path / "run", parallel="fsdp")
     with pytest.raises(ValueError, match=r"train\.parallel=ddpp is none of ddp, fsdp"):
-        check("ddpp", "float32")
+        check_parallel("ddpp", "float32")
     with pytest.raises(ValueError, match=r"set train\.precision=bf16"):
-        check("fsdp", "fp16")
+        check_parallel("fsdp", "fp16")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_training import CPU, tiny_images, tiny_learner
 
-from diffusion.data import batches
+from diffusion.data.loader import batches
 from diffusion.training.learner import Draws
 from diffusion.training.precision import SMALLEST_SCALE, Precision
 

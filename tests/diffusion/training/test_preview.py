@@ -3,9 +3,8 @@ from tiny_training import by_loss, tiny_diffusion, tiny_images, tiny_network
 
 from diffusion import DDIM, Ancestral, Uniform
 from diffusion.compute.randomness import generator, normal
-from diffusion.samplers import draw
-from diffusion.training import Preview
-from diffusion.training.preview import caption
+from diffusion.samplers.draw import draw
+from diffusion.training.preview import Preview, caption
 from diffusion.training.strip import IMAGES, Strip, moments
 
 SHAPE = (1, 8, 8)

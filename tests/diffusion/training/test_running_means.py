@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from diffusion.training.running_means import Averages
+from diffusion.training.running_means import RunningMeans
 
 
 def two_batches():
@@ -15,8 +15,8 @@ def two_batches():
         yield terms, t, torch.rand(images, generator=rng)
 
 
-def filled(batches) -> Averages:
-    averages = Averages()
+def filled(batches) -> RunningMeans:
+    averages = RunningMeans()
     for terms, t, weights in batches:
         averages.add(terms, t, steps=40, weights=weights)
     return averages
@@ -35,21 +35,21 @@ def test_a_mean_is_over_images_times_weights_and_a_quartile_over_its_own():
 
 
 def test_quartiles_are_the_original_ones_at_their_edges():
-    averages = Averages()
+    averages = RunningMeans()
     t = torch.tensor([0, 2, 3, 5, 6, 7, 8, 9])  # of 10: edges at 2.5, 5, 7.5
     averages.add({"t": t.float()}, t, steps=10, weights=torch.ones(8))
     assert averages.read() == {"t": 5.0, "t_q0": 1.0, "t_q1": 3.0, "t_q2": 6.0, "t_q3": 8.5}
 
 
 def test_a_nan_spoils_its_own_quartile_only():
-    averages = Averages()
+    averages = RunningMeans()
     averages.add({"mse": torch.tensor([math.nan, 2.0])}, torch.tensor([0, 9]), steps=10, weights=torch.ones(2))
     read = averages.read()
     assert math.isnan(read["mse"]) and math.isnan(read["mse_q0"]) and read["mse_q3"] == 2.0
 
 
 def test_reading_starts_anew_and_a_term_brings_no_graph_along():
-    averages = Averages()
+    averages = RunningMeans()
     averages.add({"mse": torch.ones(1, requires_grad=True)}, torch.tensor([0]), steps=1, weights=torch.ones(1))
     assert not averages.state_dict()["mse"].requires_grad
     averages.read()
@@ -57,7 +57,7 @@ def test_reading_starts_anew_and_a_term_brings_no_graph_along():
 
 
 def test_a_value_is_averaged_over_its_calls_without_rounding():
-    averages = Averages()
+    averages = RunningMeans()
     for value in (1e-4, 1e-4):
         averages.add_value("lr", value)
     for value in (torch.tensor(1.0), torch.tensor(4.0)):
@@ -67,7 +67,7 @@ def test_a_value_is_averaged_over_its_calls_without_rounding():
 
 def test_a_window_cut_by_a_checkpoint_equals_an_unbroken_one(tmp_path):
     first, second = two_batches()
-    before, after = filled([first]), Averages()
+    before, after = filled([first]), RunningMeans()
     before.add_value("grad_norm", 3.0)
     torch.save(before.state_dict(), tmp_path / "checkpoint")
     after.load_state_dict(torch.load(tmp_path / "checkpoint", weights_only=True))

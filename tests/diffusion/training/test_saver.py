@@ -14,7 +14,11 @@ class SlowDisk:
     """Writes a file only when it is let, and tells that one has come."""
 
     def __init__(self):
-        self.came, self.goes_on, self.to_disk = threading.Semaphore(0), threading.Semaphore(0), checkpoints.write
+        self.came, self.goes_on, self.to_disk = (
+            threading.Semaphore(0),
+            threading.Semaphore(0),
+            checkpoints.write_checkpoint,
+        )
 
     def write(self, path, state):
         self.came.release()
@@ -30,7 +34,7 @@ def slow_disk(monkeypatch):
 
 
 def steps(folder):
-    return [checkpoints.step_of(path) for path in checkpoints.stored(folder)]
+    return [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(folder)]
 
 
 def test_what_is_written_is_the_state_of_the_moment_it_was_given(tmp_path, slow_disk):
@@ -39,7 +43,7 @@ def test_what_is_written_is_the_state_of_the_moment_it_was_given(tmp_path, slow_
     state["model"]["weight"].zero_()
     slow_disk.goes_on.release()
     saver.close()
-    assert checkpoints.read(tmp_path / "step_00000001.pt")["model"]["weight"][0] == 1
+    assert checkpoints.read_checkpoint(tmp_path / "step_00000001.pt")["model"]["weight"][0] == 1
 
 
 def test_a_slow_disk_never_makes_the_training_wait_and_gets_the_newest(tmp_path, slow_disk):
@@ -54,7 +58,7 @@ def test_a_slow_disk_never_makes_the_training_wait_and_gets_the_newest(tmp_path,
 
 
 def test_a_file_that_cannot_be_written_costs_a_warning_unless_it_is_the_last(tmp_path, monkeypatch, caplog):
-    write, full = checkpoints.write, True
+    write, full = checkpoints.write_checkpoint, True
 
     def failing(path, state):
         if full:

@@ -9,7 +9,8 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
-from diffusion.training import Preview, adamw
+from diffusion.training.optimizer import adamw
+from diffusion.training.preview import Preview
 
 
 def same(one, other) -> bool:
@@ -37,12 +38,12 @@ def test_a_resumed_run_equals_the_unbroken_one_to_the_bit(tmp_path, precision):
 
     broken = tiny_run(tmp_path / "broken")
     tiny_trainer(max_steps=5, precision=precision).fit(broken)
-    state = checkpoints.newest(broken.folder)
+    state = checkpoints.load_newest(broken.folder)
     assert state["schedule_sampler"]["counts"].min() == 2  # so the losses decide which t are drawn from here on
     resumed = tiny_run(tmp_path / "broken")
     tiny_trainer(max_steps=8, precision=precision).fit(resumed, state)
 
-    ends = [checkpoints.newest(run.folder) for run in (unbroken, resumed)]
+    ends = [checkpoints.load_newest(run.folder) for run in (unbroken, resumed)]
     assert ends[0]["step"] == 8
     for key in ends[0]:
         assert same(ends[0][key], ends[1][key]), key
@@ -68,20 +69,20 @@ def test_ctrl_c_saves_after_the_step_in_hand_and_the_run_goes_on_from_there(tmp_
     unbroken, run = tiny_run(tmp_path / "unbroken"), tiny_run(tmp_path / "run")
     tiny_trainer(max_steps=6, log_every=2).fit(unbroken)
     assert tiny_trainer(max_steps=6, log_every=2, preview=Signalling(at=3)).fit(run) == 128 + signal.SIGINT
-    assert checkpoints.newest(run.folder)["step"] == 3
+    assert checkpoints.load_newest(run.folder)["step"] == 3
     resumed = tiny_run(tmp_path / "run")
-    assert tiny_trainer(max_steps=6, log_every=2).fit(resumed, checkpoints.newest(run.folder)) == 0
+    assert tiny_trainer(max_steps=6, log_every=2).fit(resumed, checkpoints.load_newest(run.folder)) == 0
     # Step 4 is the mean of steps 3 and 4, of which the one came before the signal.
     assert metrics(resumed) == metrics(unbroken)
-    assert same(checkpoints.newest(run.folder)["model"], checkpoints.newest(unbroken.folder)["model"])
+    assert same(checkpoints.load_newest(run.folder)["model"], checkpoints.load_newest(unbroken.folder)["model"])
 
 
 def test_lines_logged_after_the_checkpoint_are_logged_again_and_not_twice(tmp_path):
     run = tiny_run(tmp_path / "run")
     tiny_trainer(max_steps=5, save_every=2).fit(run)
-    checkpoints.stored(run.checkpoints)[-1].unlink()  # as if killed between step 4 and 5
+    checkpoints.list_checkpoints(run.checkpoints)[-1].unlink()  # as if killed between step 4 and 5
     again = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=6, save_every=2).fit(again, checkpoints.newest(run.folder))
+    tiny_trainer(max_steps=6, save_every=2).fit(again, checkpoints.load_newest(run.folder))
     assert [line["step"] for line in metrics(again)] == [1, 2, 3, 4, 5, 6]
 
 
@@ -89,7 +90,7 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
     run = tiny_run(tmp_path / "run")
     tiny_trainer(max_steps=2).fit(run)
     files = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.pt")}
-    assert tiny_trainer(max_steps=2).fit(tiny_run(tmp_path / "run"), checkpoints.newest(run.folder)) == 0
+    assert tiny_trainer(max_steps=2).fit(tiny_run(tmp_path / "run"), checkpoints.load_newest(run.folder)) == 0
     assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.pt")} == files
     assert [line["step"] for line in metrics(run)] == [1, 2]
 
@@ -97,7 +98,7 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
 def test_checkpoints_lines_and_pictures_come_when_they_are_due_and_at_the_end(tmp_path):
     run = tiny_run(tmp_path / "run")
     tiny_trainer(max_steps=7, log_every=2, save_every=3, keep=9, preview=Preview(every=4, images=2)).fit(run)
-    assert [checkpoints.step_of(path) for path in checkpoints.stored(run.checkpoints)] == [
+    assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [
         3, 4, 6, 7,
     ], "what takes long, as the pictures of step 4, comes after a save"  # fmt: skip
     assert [line["step"] for line in metrics(run)] == [2, 4, 6, 7]
@@ -113,7 +114,7 @@ def test_previews_change_nothing(tmp_path):
     for every in (0, 1):
         run = tiny_run(tmp_path / str(every))
         tiny_trainer(max_steps=3, preview=Preview(every=every, images=2)).fit(run)
-        ends.append(checkpoints.newest(run.folder)["model"])
+        ends.append(checkpoints.load_newest(run.folder)["model"])
     assert same(*ends)
 
 
@@ -131,11 +132,11 @@ def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tmp_path):
     run = tiny_run(tmp_path / "run")
     tiny_trainer(max_steps=2).fit(run)
     spoilt = tiny_run(tmp_path / "run")
-    state = checkpoints.newest(run.folder)
+    state = checkpoints.load_newest(run.folder)
     spoilt.diffusion.loss.vlb_weight = float("nan")
     with pytest.raises(ValueError, match=r"the loss of step 2 is nan.*holds step 2.*lower train\.optimizer\.lr"):
         tiny_trainer(max_steps=5).fit(spoilt, state)
-    assert checkpoints.newest(run.folder)["step"] == 2
+    assert checkpoints.load_newest(run.folder)["step"] == 2
     with pytest.raises(ValueError, match="there is no checkpoint yet"):
         tiny_trainer(max_steps=5).fit(tiny_run(tmp_path / "new", diffusion=spoilt.diffusion))
 
@@ -147,8 +148,8 @@ def test_weights_that_blew_up_are_not_saved_over_the_last_good_ones(tmp_path):
     # A step of this size leaves weights that are finite, and useless; the loss says so one step later.
     wild = tiny_trainer(max_steps=9, optimizer=lambda weights: adamw(weights, lr=1e30), clip_grad_norm=None)
     with pytest.raises(ValueError, match="holds step 2"):
-        wild.fit(again, checkpoints.newest(run.folder))
-    assert [checkpoints.step_of(path) for path in checkpoints.stored(run.checkpoints)] == [2]
+        wild.fit(again, checkpoints.load_newest(run.folder))
+    assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [2]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ class Failing(Preview):
 def test_a_preview_that_fails_costs_pictures_and_nothing_else(tmp_path, caplog):
     run = tiny_run(tmp_path / "run")
     assert tiny_trainer(max_steps=3, preview=Failing(every=1)).fit(run) == 0
-    assert checkpoints.newest(run.folder)["step"] == 3
+    assert checkpoints.load_newest(run.folder)["step"] == 3
     assert "without the preview of step 3" in caplog.text
 
 
@@ -198,15 +199,15 @@ def test_data_that_cannot_be_read_stop_the_run_with_all_its_steps_saved(tmp_path
     run.images.read = read
     with pytest.raises(ValueError, match=r"cat\.png"):
         tiny_trainer(max_steps=9).fit(run)
-    assert checkpoints.newest(run.folder)["step"] == 3
+    assert checkpoints.load_newest(run.folder)["step"] == 3
 
 
 def test_a_damaged_newest_file_is_set_aside_and_its_step_saved_again(tmp_path):
     run = tiny_run(tmp_path / "run")
     tiny_trainer(max_steps=4, save_every=2, keep=1, keep_every=2).fit(run)
-    newest = checkpoints.stored(run.checkpoints)[-1]
+    newest = checkpoints.list_checkpoints(run.checkpoints)[-1]
     newest.write_bytes(newest.read_bytes()[:100])
     again = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=4, save_every=2, keep=1).fit(again, checkpoints.newest(run.folder))
-    assert checkpoints.newest(run.folder)["step"] == 4
+    tiny_trainer(max_steps=4, save_every=2, keep=1).fit(again, checkpoints.load_newest(run.folder))
+    assert checkpoints.load_newest(run.folder)["step"] == 4
     assert [path.name for path in run.checkpoints.glob("*.damaged")] == ["step_00000004.damaged"]

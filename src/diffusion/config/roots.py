@@ -178,11 +178,18 @@ def register(sweep: str = "sweep") -> None:
         store(group="schema", name=target.__name__, node=schema(target, **facts))
     for target in (unet.Classifier, diffusion.GaussianDiffusion, Trainer, Preview, WandbLogger):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (digits.Digits, torchvision_images.TorchvisionImages, folder.ImageFolder, synthetic.Synthetic, conditions.Upsampling):
+    for target in (
+        digits.Digits,
+        torchvision_images.TorchvisionImages,
+        folder.ImageFolder,
+        synthetic.Synthetic,
+        conditions.Upsampling,
+    ):
         store(group="schema", name=target.__name__, node=schema(target))
     for target in (diffusion.Ancestral, diffusion.DDIM):
         store(group="schema", name=target.__name__, node=schema(target))
-    for target in (likelihood.Likelihood, recognition.Recognition, quality.Quality, memorisation.Memorisation):
+    measures = (likelihood.Likelihood, recognition.Recognition, quality.Quality, memorisation.Memorisation)
+    for target in measures:
         store(group="schema", name=target.__name__, node=schema(target))
 
     store(group="train/optimizer", name="adamw", node=schema(adamw, _partial_=True))

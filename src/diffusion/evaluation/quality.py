@@ -156,7 +156,8 @@ class Quality(Evaluation):
         write_result(folder, {**numbers, **others, **self.facts(real), **subject.facts()})
         text = self.text(found, real, dimensions=features.shape[1])
         if unseen is not None:
-            text += f"\n{len(unseen.numbers)} real images of {unseen.title} in place of drawn ones: {format_values(yardstick)}"
+            count, shown = len(unseen.numbers), format_values(yardstick)
+            text += f"\n{count} real images of {unseen.title} in place of drawn ones: {shown}"
         return Findings(text, numbers)
 
     def facts(self, real: Real) -> dict[str, Any]:
@@ -203,8 +204,8 @@ class Quality(Evaluation):
 
     def text(self, found: dict[str, Value], real: Real, *, dimensions: int) -> str:
         text = (
-            f"{format_values(found)}\n(by {self.features.name}: {self.num_images} drawn images beside {len(real.numbers)} of "
-            f"{real.title})"
+            f"{format_values(found)}\n(by {self.features.name}: {self.num_images} drawn images beside "
+            f"{len(real.numbers)} of {real.title})"
         )
         distance = self.features.metrics["frechet_distance"]
         if distance in found and min(self.num_images, len(real.numbers)) <= dimensions:

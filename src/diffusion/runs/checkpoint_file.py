@@ -77,16 +77,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if file.read(2) not in (b"PK", b""):
             raise foreign
     try:
-        damage = damage(path)
-        if damage is None:
+        fault = damage(path)
+        if fault is None:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
     except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is truncated, damaged or no checkpoint ({reason})") from None
-    if damage is not None:
-        raise ValueError(f"{path} is damaged: {damage}")
+    if fault is not None:
+        raise ValueError(f"{path} is damaged: {fault}")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise foreign
     check_parts(path, state)

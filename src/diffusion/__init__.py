@@ -6,19 +6,37 @@ import os
 # ten times slower as soon as any other process uses a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from diffusion.denoiser.gaussian import GaussianDiffusion, Reverse
+from diffusion.denoiser.diffusion import GaussianDiffusion
 from diffusion.denoiser.predictions import Epsilon, Previous, Start, Velocity
 from diffusion.denoiser.variances import FixedLarge, FixedSmall, Learned, LearnedRange
 from diffusion.losses.losses import VLB, Classification, Hybrid, Simple
 from diffusion.losses.schedule_samplers import LossSecondMoment, Uniform
-from diffusion.process.chain import ForwardProcess
+from diffusion.process.chain import Chain
+from diffusion.process.respacing import kept_steps
 from diffusion.process.schedules import Cosine, Linear
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
-from diffusion.samplers.spacing import kept_steps
 
 __all__ = [
-    "DDIM", "VLB", "Ancestral", "Classification", "Cosine", "Epsilon", "FixedLarge", "FixedSmall", "ForwardProcess",
-    "GaussianDiffusion", "Hybrid", "Learned", "LearnedRange", "Linear", "LossSecondMoment", "Previous", "Reverse",
-    "Simple", "Start", "Uniform", "Velocity", "kept_steps",
+    "DDIM",
+    "VLB",
+    "Ancestral",
+    "Chain",
+    "Classification",
+    "Cosine",
+    "Epsilon",
+    "FixedLarge",
+    "FixedSmall",
+    "GaussianDiffusion",
+    "Hybrid",
+    "Learned",
+    "LearnedRange",
+    "Linear",
+    "LossSecondMoment",
+    "Previous",
+    "Simple",
+    "Start",
+    "Uniform",
+    "Velocity",
+    "kept_steps",
 ]  # fmt: skip

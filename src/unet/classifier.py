@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
@@ -44,6 +46,9 @@ class Classifier(nn.Module):
     The pool reads the last feature map ("attention", "adaptive") or the means of all of them ("spatial", "spatial_v2").
     The other options are those of UNet.
     """
+
+    classifies: ClassVar[bool] = True
+    conditions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

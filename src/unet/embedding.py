@@ -23,10 +23,7 @@ def timestep_embedding(time: Tensor, channels: int, max_period: float = 10_000) 
 
 
 class ConditionEmbedding(nn.Module):
-    """(time, y) -> the activated vector that every residual block reads, (N,), (N,) -> (N, 4 * channels).
-
-    A time that all images share may come embedded by `of_times`, as one row (1, 4 * channels).
-    """
+    """(time, y) -> the activated vector that every residual block reads, (N,), (N,) -> (N, 4 * channels)."""
 
     def __init__(self, channels: int, num_classes: int | None):
         super().__init__()
@@ -36,15 +33,10 @@ class ConditionEmbedding(nn.Module):
         self.time = nn.Sequential(nn.Linear(channels, self.width), nn.SiLU(), nn.Linear(self.width, self.width))
         self.label = None if num_classes is None else nn.Embedding(num_classes, self.width)
 
-    def of_times(self, time: Tensor) -> Tensor:
-        """The times embedded, (N,) -> (N, 4 * channels): all that depends on them alone."""
-        with without_autocast(time):
-            return self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
-
     def forward(self, time: Tensor, y: Tensor | None = None) -> Tensor:
         self._check_labels(time, y)
         with without_autocast(time):
-            emb = self.of_times(time) if time.ndim == 1 else time
+            emb = self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
             if self.label is not None:
                 emb = emb + self.label(y)
             return F.silu(emb)

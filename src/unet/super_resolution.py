@@ -21,6 +21,10 @@ class SuperResolutionUNet(UNet):
 
     stacked_images: ClassVar[int] = 2
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return ("low_res", *super().conditions)
+
     # The arguments differ from UNet's on purpose: the small image is no option here, and comes before the label.
     def forward(  # type: ignore[override]
         self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None

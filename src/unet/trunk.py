@@ -65,7 +65,7 @@ class Trunk(nn.Module):
                 f"x of size {' x '.join(map(str, resampled))} cannot be halved down to the last level; "
                 f"pad or crop it to multiples of {self.stride}, or set fewer levels in model.channel_mult"
             )
-        if time.shape not in (x.shape[:1], (1, self.embedding.width)):
+        if time.shape != x.shape[:1]:
             raise ValueError(f"time has shape {tuple(time.shape)}; pass one for each image: ({x.shape[0]},)")
         if y is not None and y.shape != x.shape[:1]:
             raise ValueError(f"labels y have shape {tuple(y.shape)}; pass one for each image: ({x.shape[0]},)")

@@ -86,9 +86,10 @@ class UNet(nn.Module):
             h = stage(torch.cat([h, skips.pop()], dim=1), emb)
         return self.head(h)
 
-    def embed_times(self, times: Tensor) -> Tensor:
-        """What `forward` takes instead of a time that all images share, a row for each: (S,) -> (S, E)."""
-        return self.trunk.embedding.of_times(times)
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The names of what `forward` needs beside the image and the time."""
+        return () if self.trunk.embedding.num_classes is None else ("y",)
 
     def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Features:
         """Every feature map that leads to the output, for probing what the network has learned."""

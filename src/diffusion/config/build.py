@@ -20,10 +20,9 @@ from diffusion.config.data_choice import described, with_split, without_download
 from diffusion.config.trust import check_targets
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.denoiser.diffusion import Diffusion
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
-from diffusion.losses.losses import Classification
 from diffusion.runs import naming
 from diffusion.runs.redaction import redact_values
 from diffusion.training.trainer import Run, Trainer
@@ -92,7 +91,7 @@ def own_gpu() -> torch.device:
 
 
 def model(
-    node: DictConfig, diffusion: GaussianDiffusion, *, shape: tuple[int, int, int], num_classes: int | None
+    node: DictConfig, diffusion: Diffusion, *, shape: tuple[int, int, int], num_classes: int | None
 ) -> torch.nn.Module:
     """The network, told the facts of the data and the variance that its configuration leaves open.
 
@@ -118,7 +117,7 @@ def model(
     return instantiate(node)
 
 
-def reason(key: str, fact: Any, diffusion: GaussianDiffusion) -> str:
+def reason(key: str, fact: Any, diffusion: Diffusion) -> str:
     if key == "out_channels":
         return f"{type(diffusion.variance).__name__} needs {fact} output channels"
     if key == "num_classes":
@@ -136,7 +135,6 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     trainer = instantiate(config.train)
     precision.check_precision(trainer.precision, device, setting="train.precision")
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
-    preflight.check_times(diffusion, trainer.schedule_sampler)
     trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now
     naming.resolve_roots(config.data)
     images = instantiate(config.data)
@@ -151,7 +149,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     preflight.check_training(network, diffusion.loss, images, trainer.preview)
     if trainer.preview.every:
         # An impossible spacing is refused now, not at the first preview.
-        sampler.spaced(diffusion)
+        sampler.levels(diffusion.process)
     values = plain_values(config)
     facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
     batch_size = trainer.microbatch or trainer.batch_size
@@ -197,7 +195,7 @@ def check_evaluations(trainer: Trainer, run: Run) -> None:
     """Raise ValueError if what is trained cannot be measured as the trainer shall: at once, not after hours."""
     if not trainer.evaluations or run.subject is None:
         return
-    if isinstance(run.diffusion.loss, Classification):
+    if run.diffusion.loss.classifies:
         raise ValueError("a classifier draws nothing to measure; leave train/evaluations out")
     model = Trained(
         run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu")

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 import unet
 from diffusion.compute import distributed
 from diffusion.config import build, preflight
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.denoiser.diffusion import Diffusion
+from diffusion.denoiser.guidance import Guidance
 from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import Variance
 from diffusion.inference.trained import Trained
@@ -59,8 +59,7 @@ def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
     classifier = trained(guidance.classifier, device=str(model.device))
     preflight.check_guides(classifier, model, guidance.classifier)
     name = f"{naming.run_folder_of(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
-    guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
-    return model._replace(guide=guide)
+    return model._replace(guidance=Guidance(classifier=classifier._replace(name=name), scale=guidance.scale))
 
 
 def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
@@ -121,7 +120,7 @@ def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> 
 def described(state: dict[str, Any], ema: float | str | None) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config = OmegaConf.create(state["config"])
-    diffusion = build.instantiate(config.diffusion, (GaussianDiffusion, Schedule, Prediction, Variance, Loss))
+    diffusion = build.instantiate(config.diffusion, (Diffusion, Schedule, Prediction, Variance, Loss))
     network = build.instantiate(config.model, (torch.nn.Module,))
     rate = chosen_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])

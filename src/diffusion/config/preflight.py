@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch import Tensor, nn
 
 from diffusion.data.images import Images
-from diffusion.denoiser.gaussian import GaussianDiffusion, TrainingLoss
+from diffusion.denoiser.denoiser import conditions_of
+from diffusion.denoiser.diffusion import TrainingLoss
 from diffusion.inference.labels import class_number
 from diffusion.inference.trained import Trained
-from diffusion.losses.losses import Classification
-from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.preview import Preview
 
 
 def check_labels(loss: TrainingLoss, images: Images) -> None:
     """Raise ValueError if the loss needs labels and the images have none."""
-    if isinstance(loss, Classification) and images.classes is None:
+    if loss.classifies and images.classes is None:
         raise ValueError("a classifier learns nothing from data without labels; set data=digits, or data.labels=...")
 
 
 def check_training(network: nn.Module, loss: TrainingLoss, images: Images, preview: Preview) -> None:
     """Raise ValueError unless this network can be trained with that loss on those images."""
-    name, told = type(network).__name__, inspect.signature(network.forward).parameters
-    check_purpose(name, classifies="y" not in told, loss=loss, preview=preview)
+    name, told = type(network).__name__, conditions_of(network)
+    check_purpose(name, classifies=getattr(network, "classifies", False), loss=loss, preview=preview)
     if images.low_res_size is None and "low_res" in told:
         raise ValueError(f"{name} enlarges small images, the data have none; set data=upsampling, or model=unet_tiny")
     if images.low_res_size is not None and "low_res" not in told:
@@ -41,27 +38,17 @@ def check_shape(network: nn.Module, images: Images) -> None:
     weights = {name: weight.to("meta") for name, weight in network.state_dict().items()}
     x = torch.zeros(1, *images.shape, device="meta")
     time = torch.zeros(1, device="meta")
-    told = inspect.signature(network.forward).parameters
+    told = conditions_of(network)
     condition = images.condition(x, time.long())
     with torch.no_grad():
         given = {name: value for name, value in condition.items() if name in told}
         torch.func.functional_call(network, weights, (x, time), given)
 
 
-def check_times(diffusion: GaussianDiffusion, schedule_sampler: ScheduleSampler) -> None:
-    """Raise ValueError unless the t to train on are drawn from all those of the diffusion."""
-    steps = len(diffusion.process)
-    if schedule_sampler.steps != steps:
-        raise ValueError(
-            f"train.schedule_sampler.steps={schedule_sampler.steps} is not diffusion.steps={steps}; "
-            "leave it out, it follows diffusion.steps"
-        )
-
-
 def check_purpose(name: str, *, classifies: bool, loss: TrainingLoss, preview: Preview) -> None:
     """Raise ValueError if only one of network and loss is made to classify, or if what classifies is asked to draw."""
     kind = type(loss).__name__
-    if classifies != isinstance(loss, Classification):
+    if classifies != loss.classifies:
         raise ValueError(
             f"{name} classifies and {kind} trains what draws; set diffusion/loss=classification, or model=unet_tiny"
             if classifies
@@ -73,7 +60,7 @@ def check_purpose(name: str, *, classifies: bool, loss: TrainingLoss, preview: P
 
 def check_draws(model: Trained, place: str) -> None:
     """Raise ValueError if what was trained is a classifier."""
-    if isinstance(model.diffusion.loss, Classification):
+    if model.diffusion.loss.classifies:
         raise ValueError(
             f"{place} holds a classifier, which draws nothing itself; guide a model by it: "
             f"checkpoint=runs/NAME guidance.classifier={place}"
@@ -82,7 +69,7 @@ def check_draws(model: Trained, place: str) -> None:
 
 def check_guides(classifier: Trained, model: Trained, place: str) -> None:
     """Raise ValueError unless the classifier at `place` can steer the model: it must know its images at every time."""
-    if not isinstance(classifier.diffusion.loss, Classification):
+    if not classifier.diffusion.loss.classifies:
         raise ValueError(f"{place} holds no classifier; train one: python train.py experiment=digits_classifier")
     if classifier.shape != model.shape:
         raise ValueError(
@@ -95,12 +82,13 @@ def check_guides(classifier: Trained, model: Trained, place: str) -> None:
             "give one that was trained on the same data"
         )
     theirs, ours = classifier.diffusion.process, model.diffusion.process
-    if len(theirs) != len(ours) or not torch.equal(told_at(theirs), told_at(ours)):
+    if theirs.bins != ours.bins or not torch.equal(told_at(theirs), told_at(ours)):
         raise ValueError(
             f"the classifier in {place} was told other times ({spelled_times(classifier)}) than the model "
             f"({spelled_times(model)}); train one with the model's diffusion.steps and diffusion.rescale_times"
         )
-    if not torch.equal(theirs.alpha_bar.values, ours.alpha_bar.values):
+    every = torch.arange(ours.bins)
+    if not torch.equal(theirs.level(every).alpha, ours.level(every).alpha):
         raise ValueError(
             f"the classifier in {place} saw other noise at each time than the model; "
             "train one with the model's diffusion.schedule"
@@ -140,7 +128,7 @@ def numbers_of(classes: list[str], known: list[str]) -> list[int]:
 
 def told_at(process) -> Tensor:
     """What a network is told at each t, (T,)."""
-    return process.times.cpu().float()
+    return process.level(torch.arange(process.bins)).time.float()
 
 
 def spelled(shape: tuple[int, int, int]) -> str:

@@ -194,7 +194,7 @@ def register(sweep: str = "sweep") -> None:
 
     store(group="train/optimizer", name="adamw", node=schema(adamw, _partial_=True))
     for name, target in (("uniform", diffusion.Uniform), ("loss_second_moment", diffusion.LossSecondMoment)):
-        store(group="train/schedule_sampler", name=name, node=schema(target, steps="${diffusion.steps}"))
+        store(group="train/schedule_sampler", name=name, node=schema(target))
 
     def run_name() -> str:
         return naming.run_name(HydraConfig.get().overrides.task)

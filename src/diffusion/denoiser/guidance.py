@@ -1,23 +1,99 @@
-"""Two ways to let a gradient steer a step (Dhariwal & Nichol 2021, section 4)."""
+"""Guidance: denoisers made of denoisers, which move what is expected towards what is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
 from torch import Tensor
 
-from diffusion.denoiser.gaussian import GaussianDiffusion, Reverse
-from diffusion.samplers.sampler import Guidance
+from diffusion.denoiser.denoiser import Denoise, Denoised, Denoiser, Gaussian, Transform, transformed
+from diffusion.process.level import Level, Move, as_factor
 
 
-def shift_mean(diffusion: GaussianDiffusion, reverse: Reverse, x_t: Tensor, t: Tensor, guidance: Guidance) -> Reverse:
-    """The mean moves by variance * gradient: for steps that draw from the Gaussian (algorithm 1)."""
-    gradient = guidance(x_t, diffusion.process.time(t))
-    return reverse._replace(mean=reverse.mean + reverse.variance * gradient)
+class Guide(Protocol):
+    """Another trained model, on the device of the one that it guides."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> Sequence[str] | None: ...
+
+    @property
+    def denoiser(self) -> Denoiser: ...
 
 
-def shift_score(diffusion: GaussianDiffusion, reverse: Reverse, x_t: Tensor, t: Tensor, guidance: Guidance) -> Reverse:
-    """The noise moves by -sqrt(1 - alpha_bar) * gradient, x_0 and mean follow; x_0 is not clipped again (alg. 2)."""
-    process = diffusion.process
-    gradient = guidance(x_t, process.time(t))
-    eps = process.eps_from_x_0(reverse.x_0, x_t, t) - process.noise.at(t, x_t) * gradient
-    x_0 = process.x_0_from_eps(eps, x_t, t)
-    return reverse._replace(x_0=x_0, mean=process.posterior_mean(x_0, x_t, t))
+class Guidance:
+    """Towards a class, by the gradient of a `classifier` of noisy images (Dhariwal & Nichol 2021, section 4).
+
+    At scale 1 samples follow p(x | y), if model and classifier are exact; larger scales favour what is surely of class
+    y over variety. `clip_guided` clips the expected x_0 again after the gradient moved it. The original does not; but
+    where x_t is all noise, as at the end of the cosine schedule, any error of the gradient moves x_0 by 1 / alpha as
+    much. Without a classifier nothing is guided.
+
+    A guidance of one's own is a subclass with another `__call__`; an argument hinted `Guide` names a run.
+    """
+
+    def __init__(self, *, classifier: Guide | None = None, scale: float = 1.0, clip_guided: bool = True) -> None:
+        if classifier is None and scale != 1:
+            raise ValueError(f"guidance.scale={scale} scales nothing; add guidance.classifier=runs/NAME")
+        self.classifier, self.scale, self.clip_guided = classifier, scale, clip_guided
+
+    @property
+    def guides(self) -> list[Guide]:
+        """The models that guide."""
+        return [] if self.classifier is None else [self.classifier]
+
+    @property
+    def name(self) -> str:
+        """A part of a folder's name; "" where nothing is guided."""
+        return "" if self.classifier is None else f"guided_{self.classifier.name}_{self.scale:g}"
+
+    def __call__(self, denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
+        """The denoiser of a model whose network is told its part of `condition`, guided, its x_0 kept by `clip`."""
+        denoise = bound(denoiser, condition, clip)
+        if self.classifier is None:
+            return denoise
+        guided = by_classifier(denoise, log_probability(self.classifier.denoiser, condition["y"]), self.scale)
+        return guided if clip is None or not self.clip_guided else transformed(guided, clip)
+
+
+def bound(denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
+    """The denoiser told what its network takes of `condition`, its x_0 kept by `clip`."""
+    denoise = denoiser.given(condition)
+    return denoise if clip is None else transformed(denoise, clip)
+
+
+def log_probability(classifier: Denoiser, y: Tensor):
+    """(x_t, level) -> log p(y | x_t) of the classes y, (N,)."""
+
+    def log_p(x: Tensor, level: Level) -> Tensor:
+        return classifier.output(x, level).float().log_softmax(dim=1).gather(1, y[:, None]).squeeze(1)
+
+    return log_p
+
+
+def by_classifier(denoise: Denoise, log_p, scale: float = 1.0) -> Denoise:
+    """Moved by `scale` times the gradient in x_t of log_p(x_t, level) (N,).
+
+    What draws from p(x_s | x_t) has its mean moved by variance * gradient (algorithm 1); others walk by an x_0 that
+    moves by sigma^2 / alpha * gradient, which moves eps by -sigma * gradient (algorithm 2).
+    """
+
+    def guiding(x: Tensor, level: Level) -> Denoised:
+        said = denoise(x, level)
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            # Images do not see each other, so one backward pass of the sum gives each its own gradient.
+            gradient = scale * torch.autograd.grad(log_p(leaf, level).sum(), leaf)[0]
+        reach = torch.where(level.alpha > 0, level.sigma**2 / level.alpha, 0)  # pure noise says nothing of the class
+
+        def moved(move: Move, _: Tensor) -> Gaussian:
+            reverse = said.reverse(move)
+            return reverse._replace(mean=reverse.mean + reverse.variance * gradient)
+
+        return Denoised(said.x_0 + as_factor(reach, x) * gradient, moved)
+
+    return guiding

@@ -1,69 +1,105 @@
-"""What the network's output means, and the way from it back to x_0."""
+"""What a network's output means: F = p x_0 + q eps, a pair of numbers at each level.
+
+With x_t = alpha x_0 + sigma eps and det = alpha q - sigma p, an output F determines
+
+    x_0 = (q x_t - sigma F) / det,    eps = (alpha F - p x_t) / det    wherever det is not 0.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
-from diffusion.process.chain import ForwardProcess
+from diffusion.process.level import Level, Move, as_factor
 
 
 class Prediction(ABC):
     """A quantity that the network is trained to name, and that determines x_0 once x_t is known."""
 
     @abstractmethod
-    def target(self, process: ForwardProcess, x_0: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """The true value, (N, C, ...)."""
+    def pair(self, level: Level) -> tuple[Tensor, Tensor]:
+        """p and q, float64, each (N,) or (1,)."""
 
-    @abstractmethod
-    def x_0(self, process: ForwardProcess, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The x_0 that `output` implies."""
+    def det(self, level: Level) -> Tensor:
+        """alpha q - sigma p: an error in F is an error 1 / det times as large in v (1 for v itself)."""
+        p, q = self.pair(level)
+        return level.alpha * q - level.sigma * p
 
-    def mean(self, process: ForwardProcess, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The mean of p(x_{t-1} | x_t), given the (perhaps clipped) x_0 that `output` implies."""
-        return process.posterior_mean(x_0, x_t, t)
+    def target(self, level: Level, x_0: Tensor, eps: Tensor) -> Tensor:
+        """The true F of the image x_0 and the noise eps, (N, C, ...)."""
+        p, q = self.pair(level)
+        return as_factor(p, x_0) * x_0 + as_factor(q, x_0) * eps
+
+    def x_0(self, level: Level, output: Tensor, x: Tensor) -> Tensor:
+        """The x_0 that `output` implies at x_t."""
+        (_, q), det = self.pair(level), self.det(level)
+        return as_factor(q / det, x) * x - as_factor(level.sigma / det, x) * output
+
+    def mean(self, output: Tensor) -> Tensor | None:
+        """The mean of p(x_s | x_t), where the network names it itself."""
 
 
 class Epsilon(Prediction):
-    """The noise eps (Ho et al. 2020)."""
+    """The noise eps (Ho et al. 2020). It says nothing of x_0 in pure noise: det = alpha."""
 
-    def target(self, process, x_0, x_t, eps, t):
+    def pair(self, level: Level) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(level.alpha), torch.ones_like(level.alpha)
+
+    def target(self, level: Level, x_0: Tensor, eps: Tensor) -> Tensor:
         return eps
-
-    def x_0(self, process, output, x_t, t):
-        return process.x_0_from_eps(output, x_t, t)
 
 
 class Start(Prediction):
-    """The clean image x_0 itself."""
+    """The image x_0 itself. It says little of the noise in a nearly clean one: det = -sigma."""
 
-    def target(self, process, x_0, x_t, eps, t):
+    def pair(self, level: Level) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(level.alpha), torch.zeros_like(level.alpha)
+
+    def target(self, level: Level, x_0: Tensor, eps: Tensor) -> Tensor:
         return x_0
 
-    def x_0(self, process, output, x_t, t):
+    def x_0(self, level: Level, output: Tensor, x: Tensor) -> Tensor:
         return output
 
 
 class Velocity(Prediction):
-    """v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022, section 4)."""
+    """v = alpha eps - sigma x_0, over the standard deviation of x_t (1 where variance is preserved): det = 1 at every
+    level (Salimans & Ho 2022, section 4)."""
 
-    def target(self, process, x_0, x_t, eps, t):
-        return process.signal.at(t, x_t) * eps - process.noise.at(t, x_t) * x_0
+    def pair(self, level: Level) -> tuple[Tensor, Tensor]:
+        return -level.sigma / level.std, level.alpha / level.std
 
-    def x_0(self, process, output, x_t, t):
-        return process.signal.at(t, x_t) * x_t - process.noise.at(t, x_t) * output
+
+class Flow(Prediction):
+    """eps - x_0, the velocity of the straight path (Lipman et al. 2023): det = alpha + sigma."""
+
+    def pair(self, level: Level) -> tuple[Tensor, Tensor]:
+        one = torch.ones_like(level.alpha)
+        return -one, one
 
 
 class Previous(Prediction):
     """The mean of q(x_{t-1} | x_t, x_0); clipping its x_0 leaves the mean as the network said it."""
 
-    def target(self, process, x_0, x_t, eps, t):
-        return process.posterior_mean(x_0, x_t, t)
+    def move(self, level: Level) -> Move:
+        if level.below is None:
+            raise ValueError(
+                "the previous image is a step of a chain, and this process has none; set diffusion/prediction=velocity"
+            )
+        return Move(level, level.below())
 
-    def x_0(self, process, output, x_t, t):
-        per_x_0, per_x_t = process.mean_per_x_0.at(t, x_t), process.mean_per_x_t.at(t, x_t)
-        return output / per_x_0 - per_x_t / per_x_0 * x_t
+    def pair(self, level: Level) -> tuple[Tensor, Tensor]:
+        per_x, per_x_0, _ = self.move(level).coefficients()
+        return per_x_0 + per_x * level.alpha, per_x * level.sigma
 
-    def mean(self, process, output, x_0, x_t, t):
+    def target(self, level: Level, x_0: Tensor, eps: Tensor) -> Tensor:
+        return self.move(level).mean(level.x(x_0, eps), x_0)
+
+    def x_0(self, level: Level, output: Tensor, x: Tensor) -> Tensor:
+        per_x, per_x_0, _ = self.move(level).coefficients()
+        return output / as_factor(per_x_0, x) - as_factor(per_x / per_x_0, x) * x
+
+    def mean(self, output: Tensor) -> Tensor | None:
         return output

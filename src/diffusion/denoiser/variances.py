@@ -1,4 +1,4 @@
-"""The variance of p(x_{t-1} | x_t)."""
+"""The variance of p(x_s | x_t)."""
 
 from __future__ import annotations
 
@@ -6,44 +6,43 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from diffusion.process.chain import ForwardProcess
+from diffusion.process.level import Move, as_factor
 
 
 class Variance(ABC):
     """`outputs` says how many channels, per image channel, the network gives to the variance: 0 or 1."""
 
-    outputs: int
+    outputs: int = 0
 
     @abstractmethod
-    def log_variance(self, process: ForwardProcess, raw: Tensor, t: Tensor, like: Tensor) -> Tensor:
-        """log variance, of the shape of `like`; `raw` (N, outputs * C, ...) is the network's share."""
+    def log_variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
+        """log variance, of the shape of `like`; `raw` (N, outputs * C, ...) is the network's share.
 
-    def variance(self, process: ForwardProcess, raw: Tensor, t: Tensor, like: Tensor) -> Tensor:
-        return self.log_variance(process, raw, t, like).exp()
+        Where the move arrives at the image it is that of the move's floor.
+        """
+
+    def variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
+        return self.log_variance(move, raw, like).exp()
 
 
 class FixedSmall(Variance):
-    """beta tilde, the variance of q(x_{t-1} | x_t, x_0): right if the data were one point."""
+    """beta tilde, the variance of q(x_s | x_t, x_0): right if the data were one point."""
 
-    outputs = 0
+    def log_variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
+        return as_factor(move.arriving(move.variance).log(), like).expand_as(like)
 
-    def log_variance(self, process, raw, t, like):
-        return process.posterior_log_variance.at(t, like).expand_as(like)
-
-    def variance(self, process, raw, t, like):
-        return process.posterior_variance.at(t, like).expand_as(like)
+    def variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
+        return as_factor(move.variance, like).expand_as(like)
 
 
 class FixedLarge(Variance):
-    """beta: right if the data were noise. At t = 0 it is beta tilde of t = 1."""
+    """beta: right if the data were noise."""
 
-    outputs = 0
+    def log_variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
+        return self.variance(move, raw, like).log()
 
-    def log_variance(self, process, raw, t, like):
-        return self.variance(process, raw, t, like).log()
-
-    def variance(self, process, raw, t, like):
-        return process.upper_variance.at(t, like).expand_as(like)
+    def variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
+        return as_factor(move.arriving(move.upper), like).expand_as(like)
 
 
 class Learned(Variance):
@@ -51,15 +50,19 @@ class Learned(Variance):
 
     outputs = 1
 
-    def log_variance(self, process, raw, t, like):
+    def log_variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
         return raw
 
 
 class LearnedRange(Variance):
-    """log variance = v log beta + (1 - v) log beta tilde, with 2v - 1 read from the network, not clamped (eq. 15)."""
+    """log variance = v log beta + (1 - v) log beta tilde, with 2v - 1 read from the network, not clamped.
+
+    (Nichol & Dhariwal 2021, eq. 15.)
+    """
 
     outputs = 1
 
-    def log_variance(self, process, raw, t, like):
+    def log_variance(self, move: Move, raw: Tensor, like: Tensor) -> Tensor:
         v = (raw + 1) / 2
-        return v * process.log_beta.at(t, like) + (1 - v) * process.posterior_log_variance.at(t, like)
+        upper, lower = move.upper.log(), move.arriving(move.variance).log()
+        return v * as_factor(upper, like) + (1 - v) * as_factor(lower, like)

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.evaluation.plots import plot_terms
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
-from diffusion.losses.bound import prior_term
-from diffusion.losses.whole_bound import Bound, gathered, terms
-from diffusion.samplers.spacing import kept_steps
+from diffusion.losses.bound import Bound, prior_term, sum_terms, terms
+from diffusion.process.process import Process
+from diffusion.process.respacing import kept_steps
 
 
 class Estimate(NamedTuple):
@@ -64,12 +64,13 @@ class Likelihood(Evaluation):
             raise ValueError(
                 f"{count} images are too few for {distributed.world_size()} processes; start fewer of them"
             )
-        self.kept(subject.model.diffusion)
+        self.kept(subject.model.diffusion.process)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         numbers = self.numbers(subject)
-        kept = self.kept(subject.model.diffusion)
-        mine = list(self.bounds(subject, subject.model.diffusion.respace(kept), distributed.shard(numbers)))
+        process = subject.model.diffusion.process
+        kept = self.kept(process)
+        mine = list(self.bounds(subject, process.respace(kept), distributed.shard(numbers)))
         whole = concatenate(bound for bounds in distributed.all_gather(mine) for bound in bounds)
         return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.is_leader() else NOTHING
 
@@ -101,18 +102,20 @@ class Likelihood(Evaluation):
             )
         return evenly_spaced(there, there if wanted is None else wanted)
 
-    def kept(self, diffusion: GaussianDiffusion) -> list[int]:
+    def kept(self, process: Process) -> list[int]:
         """The steps to measure; ValueError if they make no process."""
         try:
-            kept = kept_steps(len(diffusion.process), self.steps)
-            diffusion.respace(kept)
+            kept = kept_steps(process.bins, self.steps)
+            process.respace(kept)
+            if len(kept) < 2:
+                raise ValueError(f"a process needs at least 2 steps, got {len(kept)}; ask for more (sampler.steps)")
             return kept
         except ValueError as error:
             raise ValueError(str(error).replace("sampler.", "evaluation.")) from None
 
-    def bounds(self, subject: Subject, diffusion: GaussianDiffusion, numbers: Sequence[int]) -> Iterator[Bound]:
+    def bounds(self, subject: Subject, process: Process, numbers: Sequence[int]) -> Iterator[Bound]:
         """The bound of each batch; the noise of an image depends on the seed, its number and t alone."""
-        running, steps = 0.0, len(diffusion.process)
+        running, steps = 0.0, process.bins
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         quiet = None if distributed.is_leader() else True
         with tqdm(total=len(numbers) * steps, disable=quiet, bar_format=layout) as bar:
@@ -121,10 +124,11 @@ class Likelihood(Evaluation):
                 x_0, condition = subject.examples(chosen)
                 noise = noise_of(chosen, x_0, seed=subject.seed)
                 columns = []
-                for term in terms(diffusion, subject.model.network, x_0, noise, condition=condition, clip=self.clip):
+                denoise = subject.model.denoiser.given(condition)
+                for term in terms(process, transformed(denoise, clip) if self.clip else denoise, x_0, noise):
                     columns.append(term)
                     bar.update(len(chosen))
-                found = Bound(*(table.cpu() for table in gathered(columns, prior_term(diffusion, x_0))))
+                found = Bound(*(table.cpu() for table in sum_terms(columns, prior_term(process, x_0))))
                 yield found
                 running += found.total.double().sum().item()
                 self.say(bar, first + len(chosen), len(numbers), running)

@@ -50,7 +50,7 @@ class Memorisation(Evaluation):
 
     def check(self, subject: Subject) -> None:
         check_same_shape(subject)
-        self.sampler.spaced(subject.model.diffusion)
+        self.sampler.levels(subject.model.diffusion.process)
         self.features.check(subject)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:

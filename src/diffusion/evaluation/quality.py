@@ -120,7 +120,7 @@ class Quality(Evaluation):
                 f"{self.real(subject).title} has {there} images, too few to compare with "
                 f"evaluation.neighbours={self.neighbours}; give a set of {self.least} or more"
             )
-        self.sampler.spaced(subject.model.diffusion)
+        self.sampler.levels(subject.model.diffusion.process)
         self.features.check(subject)
 
     def real(self, subject: Subject) -> Real:

@@ -104,7 +104,7 @@ class Recognition(Evaluation):
                 f"all images of {subject.title} were seen in training, and the classifier is tested on others; "
                 "give some: data=image_folder data.root=..."
             )
-        self.sampler.spaced(subject.model.diffusion)
+        self.sampler.levels(subject.model.diffusion.process)
 
     def judge(self, subject: Subject) -> Judge:
         """A classifier of the training images; ValueError if it reads too few of the test images right."""

@@ -36,4 +36,4 @@ def draw_all(subject: Subject, sampler: Sampler, prompts: Prompts, *, num_images
 
 def sampler_settings(sampler: Sampler) -> dict[str, Any]:
     """What a result was drawn by, in plain values."""
-    return {"sampler": {"kind": type(sampler).__name__, **vars(sampler)}}
+    return {"sampler": {"kind": type(sampler).__name__, **sampler.settings}}

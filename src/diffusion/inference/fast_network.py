@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from diffusion.compute.compilation import compile_network
 from diffusion.compute.memory_layout import channels_last
 from diffusion.compute.precision import autocast, check_precision, set_matmul_precision
+from diffusion.denoiser.denoiser import conditions_of
 from diffusion.inference.trained import Trained
 
 FORMATS = ("float32", "tf32", "bf16")
@@ -34,8 +35,7 @@ class FastNetwork(nn.Module):
         check_precision(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
         self.call = compile_network(channels_last(network), device, compile, frozen=True)
-        if hasattr(network, "embed_times"):
-            self.embed_times = network.embed_times
+        self.conditions = conditions_of(network)
         self.size = 0  # of the batch that the network was compiled for
 
     def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class FastNetwork(nn.Module):
         if self.compile_once:
             self.size = max(self.size, count)
             # A smaller batch is filled up, since it would be compiled anew.
-            x, time = padded(x, self.size), time if time.ndim > 1 else padded(time, self.size)
+            x, time = padded(x, self.size), padded(time, self.size)
             condition = {name: padded(values, self.size) for name, values in condition.items()}
         with autocast(self.precision, self.device):
             output = self.call(x, time, **condition)[:count]

@@ -18,14 +18,14 @@ from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.data.prompts import Prompts
+from diffusion.inference.draw import draw_steps
 from diffusion.inference.labels import Labels
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.runs.files import atomic_write, make_folder
 from diffusion.runs.naming import shorten, slugify
-from diffusion.samplers.draw import draw
-from diffusion.samplers.sampler import Sampler
+from diffusion.samplers.sampler import Sampler, draw
 
 GRID = 400  # images at most in grid.png
 LONGEST_NAME = 200  # file systems allow 255 bytes
@@ -54,13 +54,7 @@ def draw_batches(request: Request, model: Trained, sampler: Sampler) -> Iterator
     for first in range(0, len(mine), request.batch_size):
         numbers = mine[first : first + request.batch_size]
         condition = request.prompts.condition(numbers, model.device)
-        guidance = None if model.guide is None else model.guide.towards(condition["y"])
-        if model.classes is None:
-            condition.pop("y", None)  # The guide alone knows classes.
-        yield draw(
-            sampler, model.diffusion, model.network, numbers,
-            shape=model.shape, seed=request.seed, device=model.device, condition=condition, guidance=guidance,
-        )  # fmt: skip
+        yield draw(draw_steps(model, sampler, numbers, seed=request.seed, condition=condition))
 
 
 def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
@@ -71,7 +65,7 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
     process draws its share of the images, and the first one puts them together.
     """
     request.check()
-    sampler.spaced(model.diffusion)  # Steps that it cannot take are refused before there is a folder.
+    sampler.levels(model.diffusion.process)  # Steps that it cannot take are refused before there is a folder.
     images, partial = folder / "images", folder / "images.partial"
     if numbered_images(images) and not (folder / "samples.npz").is_file():
         raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
@@ -135,10 +129,10 @@ def write_grid_and_npz(pixels: np.ndarray, prompts: Prompts, folder: Path) -> No
 def check_finite(x: Tensor, sampler: Sampler) -> None:
     """Raise ValueError for images that a diverging sampler drew."""
     if not x.isfinite().all():
-        settings = ", ".join(f"sampler.{name}={value}" for name, value in vars(sampler).items())
+        settings = ", ".join(f"sampler.{name}={value}" for name, value in sampler.settings.items())
         raise ValueError(
             f"the drawn images hold values that are not finite ({type(sampler).__name__} with {settings}); "
-            "set sampler.clip=true, more sampler.steps or, with a guide, sampler=ddim sampler.clip_guided=true"
+            "set sampler.clip=true, more sampler.steps or, with a guide, guidance.clip_guided=true"
         )
 
 
@@ -161,9 +155,11 @@ def move_images(source: Path, folder: Path) -> None:
 def sampler_name(sampler: Sampler) -> str:
     """The sampler, its steps, and each setting that differs from its constructor's: ancestral_50, ddim_all_eta_0.5."""
     parts = [type(sampler).__name__.lower(), str(sampler.steps or "all")]
-    for name, parameter in inspect.signature(type(sampler)).parameters.items():
-        value = vars(sampler)[name]
-        if name != "steps" and value != parameter.default:
+    arguments = inspect.signature(type(sampler)).parameters
+    for name, value in sampler.settings.items():
+        if name == "spacing":
+            parts += [value] if value else []
+        elif name != "steps" and value != arguments[name].default:
             parts.append(f"{'' if value else 'no_'}{name}" if isinstance(value, bool) else f"{name}_{value}")
     return "_".join(parts)
 
@@ -175,7 +171,7 @@ def samples_folder_name(
     parts = [sampler_name(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
-    parts += [f"guided_{model.guide.name}_{model.guide.scale:g}"] if model.guide is not None else []
+    parts += [model.guidance.name] if model.guidance.name else []
     parts += [f"from_{shorten(slugify(low_res))}"] if low_res is not None else []
     name = "_".join(parts).replace("/", "-")
     return name if len(name) <= LONGEST_NAME else shorten(name)

@@ -6,28 +6,35 @@ from typing import Any, NamedTuple
 
 import torch
 
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.denoiser.denoiser import Denoiser, conditions_of
+from diffusion.denoiser.diffusion import Diffusion
+from diffusion.denoiser.guidance import Guidance
 
 
 class Trained(NamedTuple):
     """A network in evaluation mode on `device`, its diffusion, and what it was trained on.
 
     `shape` is (C, H, W), `weights` says which weights these are ("ema_0.9999", "raw"), `step` how long they learned,
-    None if their file does not tell. `guide`, if there is one, steers what is drawn; `precision` is the number format
-    that the network computes in.
+    None if their file does not tell. `guidance` steers what is drawn; `precision` is the number format that the network
+    computes in; `name` tells one model from another.
     """
 
     network: torch.nn.Module
-    diffusion: GaussianDiffusion
+    diffusion: Diffusion
     shape: tuple[int, int, int]
     classes: list[str] | None
     config: dict[str, Any]
     step: int | None
     weights: str
     device: torch.device
-    guide: ClassifierGuidance | None = None
+    guidance: Guidance = Guidance()
     precision: str = "float32"
+    name: str = "model"
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The only caller of the network."""
+        return self.diffusion.denoiser(self.network, conditions_of(self.network))
 
     @property
     def origin(self) -> str:
@@ -42,5 +49,7 @@ class Trained(NamedTuple):
 
     @property
     def classes_to_ask(self) -> list[str] | None:
-        """The classes that one can ask for: the network's own, or else those that the guide leads to."""
-        return list(self.guide.classes) if self.classes is None and self.guide is not None else self.classes
+        """The classes that one can ask for: the network's own, or else those that a guide leads to."""
+        if self.classes is None:
+            return next((list(guide.classes) for guide in self.guidance.guides if guide.classes is not None), None)
+        return self.classes

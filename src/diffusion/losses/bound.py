@@ -1,14 +1,18 @@
-"""The Gaussian terms of the variational bound."""
+"""The variational bound on -log p(x_0) of a chain, term by term (Nichol & Dhariwal 2021, eqs. 4 to 7)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.denoiser.denoiser import Denoise, Denoised
+from diffusion.process.level import Move, as_factor
+from diffusion.process.process import Process
 
 HALF_LEVEL = 1 / 255
 LOG_FLOOR = math.log(1e-12)
@@ -49,22 +53,66 @@ def bits_per_dim(nats: Tensor) -> Tensor:
     return nats.flatten(1).mean(1) / math.log(2)
 
 
-def bound_term(
-    diffusion: GaussianDiffusion, output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, *, clip: bool = False
-) -> Tensor:
-    """One term of the variational bound in bits/dim, (N,): L_0 where t = 0, else L_t (eqs. 5 and 6)."""
-    process = diffusion.process
-    reverse = diffusion.reverse(output, x_t, t, clip=clip)
-    true_mean = process.posterior_mean(x_0, x_t, t)
-    kl = normal_kl(true_mean, process.posterior_log_variance.at(t, x_t), reverse.mean, reverse.log_variance)
+def bound_term(said: Denoised, move: Move, x_0: Tensor, x_t: Tensor) -> Tensor:
+    """One term of the bound in bits/dim, (N,), of what a denoiser said of x_t: L_0 where the move arrives at the image,
+    else L_t (eqs. 5 and 6)."""
+    reverse = said.reverse(move)
+    true_log_variance = as_factor(move.arriving(move.variance).log(), x_t)
+    kl = normal_kl(move.mean(x_t, x_0), true_log_variance, reverse.mean, reverse.log_variance)
     nll = -discretized_log_probability(x_0, reverse.mean, 0.5 * reverse.log_variance)
-    return torch.where(t == 0, bits_per_dim(nll), bits_per_dim(kl))
+    return torch.where(move.there.sigma == 0, bits_per_dim(nll), bits_per_dim(kl))
 
 
-def prior_term(diffusion: GaussianDiffusion, x_0: Tensor) -> Tensor:
+def prior_term(process: Process, x_0: Tensor) -> Tensor:
     """KL(q(x_{T-1} | x_0) || N(0, 1)) in bits/dim, (N,): what the last step still knows of the image (eq. 7)."""
-    process = diffusion.process
-    t = torch.full((len(x_0),), len(process) - 1, device=x_0.device)
-    mean, log_variance = process.signal.at(t, x_0) * x_0, process.log_noise_variance.at(t, x_0)
+    last = process.level(torch.tensor([process.bins - 1]))
+    # Where variance is preserved; near 1, the logarithm of sigma itself has lost digits.
+    mean, log_variance = as_factor(last.alpha, x_0) * x_0, as_factor(torch.log1p(-(last.alpha**2)), x_0)
     zero = torch.zeros((), dtype=x_0.dtype, device=x_0.device)
     return bits_per_dim(normal_kl(mean, log_variance, zero, zero))
+
+
+class Bound(NamedTuple):
+    """bits/dim: `total` (N,) = `prior` (N,) + the sum of `vb` (N, T). Column j of the last three is t = T - 1 - j.
+
+    `x_0_mse` and `eps_mse` (N, T) are the mean squared errors of the predicted x_0 and of the noise it implies.
+    """
+
+    total: Tensor
+    prior: Tensor
+    vb: Tensor
+    x_0_mse: Tensor
+    eps_mse: Tensor
+
+
+class Term(NamedTuple):
+    """A column of each of the three tables in `Bound`, (N,)."""
+
+    vb: Tensor
+    x_0_mse: Tensor
+    eps_mse: Tensor
+
+
+def bound(process: Process, denoise: Denoise, x_0: Tensor, noise: Callable[[int], Tensor]) -> Bound:
+    """The bound of images x_0 (N, C, ...) in [-1, 1], with `noise(t)` as the eps of step t."""
+    return sum_terms(terms(process, denoise, x_0, noise), prior_term(process, x_0))
+
+
+@torch.no_grad()
+def terms(process: Process, denoise: Denoise, x_0: Tensor, noise: Callable[[int], Tensor]) -> Iterator[Term]:
+    """The terms of `bound` one by one, from t = T - 1 down to 0."""
+    for t in reversed(range(process.bins)):
+        move, eps = process.move(torch.tensor([t])), noise(t)
+        x_t = move.here.x(x_0, eps)
+        said = denoise(x_t, move.here)
+        yield Term(
+            bound_term(said, move, x_0, x_t),
+            ((said.x_0 - x_0) ** 2).flatten(1).mean(1),
+            ((move.here.eps(x_t, said.x_0) - eps) ** 2).flatten(1).mean(1),
+        )
+
+
+def sum_terms(columns: Iterable[Term], prior: Tensor) -> Bound:
+    """The bound that its terms and the prior add up to."""
+    vb, x_0_mse, eps_mse = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
+    return Bound(vb.sum(1) + prior, prior, vb, x_0_mse, eps_mse)

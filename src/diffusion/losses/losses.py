@@ -1,68 +1,109 @@
-"""Training objectives: each turns an example and a network into terms, one number an image."""
+"""Training objectives: each turns an example and a denoiser into terms, one number an image."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffusion.denoiser.gaussian import GaussianDiffusion
-from diffusion.denoiser.variances import Variance
+from diffusion.denoiser.denoiser import Denoiser
+from diffusion.denoiser.diffusion import Diffusion, Weighting
+from diffusion.denoiser.predictions import Prediction
 from diffusion.losses.bound import bound_term
+from diffusion.process.level import Level
+from diffusion.process.process import Process
 
-Network = Callable[..., Tensor]
 Terms = dict[str, Tensor]
 
 
 class Example(NamedTuple):
-    """Images x_0 (N, C, ...) and what became of them: x_t at t (N,), by the noise eps."""
+    """Images x_0 (N, C, ...) and what became of them: x_t at t (N,), by the noise eps; their labels, or None."""
 
     x_0: Tensor
     t: Tensor
     eps: Tensor
+    level: Level
     x_t: Tensor
-    condition: Mapping[str, Tensor]
+    y: Tensor | None = None
+
+
+def noised(process: Process, x_0: Tensor, t: Tensor, eps: Tensor, y: Tensor | None = None) -> Example:
+    """The example that x_0 becomes at t by the noise eps."""
+    level = process.level(t)
+    return Example(x_0, t, eps, level, level.x(x_0, eps), y)
 
 
 class Loss(ABC):
     """Gives {"loss": (N,), ...}: the total and the terms it is made of."""
 
-    def check(self, variance: Variance) -> None:
-        """Raise ValueError if this loss cannot train a network with that variance."""
+    classifies: ClassVar[bool] = False
+    """Whether it trains what names the class of an image, and needs its labels, instead of what draws"""
+
+    def check(self, diffusion: Diffusion) -> None:
+        """Raise ValueError if this loss cannot train with that process, variance or weighting."""
 
     @abstractmethod
-    def __call__(self, diffusion: GaussianDiffusion, network: Network, example: Example) -> Terms: ...
+    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms: ...
 
 
-def predict(diffusion: GaussianDiffusion, network: Network, example: Example) -> Tensor:
-    """The network's output, told the time and the condition; float32 whatever precision it works in."""
-    return network(example.x_t, diffusion.process.time(example.t), **example.condition).float()
+def weights(weighting: Weighting, prediction: Prediction, level: Level) -> Tensor:
+    """What the squared error of `prediction` is multiplied by, float64 (N,), to count as `weighting` says of v."""
+    return weighting(level.log_snr) * (level.std / prediction.det(level)) ** 2
 
 
-def squared_error(diffusion: GaussianDiffusion, predicted: Tensor, example: Example) -> Tensor:
-    """Mean squared error of what the network predicts, (N,)."""
-    target = diffusion.prediction.target(diffusion.process, example.x_0, example.x_t, example.eps, example.t)
-    return ((target - predicted) ** 2).flatten(1).mean(1)
+def squared_error(diffusion: Diffusion, predicted: Tensor, example: Example) -> Terms:
+    """{"loss", "mse"}: the mean squared error of what the network predicts (N,), weighted and plain."""
+    target = diffusion.prediction.target(example.level, example.x_0, example.eps)
+    mse = ((target - predicted) ** 2).flatten(1).mean(1)
+    if diffusion.weighting is None:
+        return {"loss": mse, "mse": mse}
+    factor = weights(diffusion.weighting, diffusion.prediction, example.level)
+    return {"loss": factor.to(mse) * mse, "mse": mse}
+
+
+def chain_term(diffusion: Diffusion, denoiser: Denoiser, output: Tensor, example: Example) -> Tensor:
+    """One term of the bound, bits/dim (N,), of what the network's `output` says; T times it estimates L_vlb."""
+    move = diffusion.process.move(example.t)
+    said = denoiser.read(example.x_t, example.level, output)
+    return bound_term(said, move, example.x_0, example.x_t)
+
+
+def require_chain(diffusion: Diffusion, loss: str) -> None:
+    """Raise ValueError unless the process has steps, of which the bound is made."""
+    try:
+        diffusion.process.move(torch.zeros(1, dtype=torch.long))
+    except ValueError as error:
+        raise ValueError(f"the {loss} loss needs steps: {error}, or diffusion/loss=simple") from None
+
+
+def require_finite_weights(diffusion: Diffusion) -> None:
+    """Raise ValueError where a weighted error of the prediction would have no bound."""
+    levels = diffusion.process.level(diffusion.process.evenly(None))
+    if diffusion.weighting is not None and bool((diffusion.prediction.det(levels) == 0).any()):
+        raise ValueError(
+            f"{type(diffusion.prediction).__name__} says nothing of the image at zero signal, where its weighted error "
+            "has no bound; set diffusion/prediction=velocity"
+        )
 
 
 class Simple(Loss):
-    """L_simple: the mean squared error (Ho et al. 2020, eq. 14). It leaves the variance alone."""
+    """L_simple: the mean squared error (Ho et al. 2020, eq. 14), or weighted by level. It leaves the variance alone."""
 
-    def check(self, variance: Variance) -> None:
-        if variance.outputs:
+    def check(self, diffusion: Diffusion) -> None:
+        if diffusion.variance.outputs:
             raise ValueError(
-                f"the simple loss never trains {type(variance).__name__}; "
+                f"the simple loss never trains {type(diffusion.variance).__name__}; "
                 "use diffusion/loss=hybrid, or diffusion/variance=fixed_large"
             )
+        require_finite_weights(diffusion)
 
-    def __call__(self, diffusion, network, example):
-        predicted, _ = diffusion.split(predict(diffusion, network, example), example.x_t)
-        mse = squared_error(diffusion, predicted, example)
-        return {"loss": mse, "mse": mse}
+    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms:
+        output = denoiser.output(example.x_t, example.level)
+        predicted, _ = denoiser.split(output, example.x_t.shape[1])
+        return squared_error(diffusion, predicted, example)
 
 
 class Hybrid(Loss):
@@ -74,20 +115,22 @@ class Hybrid(Loss):
     def __init__(self, *, vlb_weight: float = 0.001) -> None:
         self.vlb_weight = vlb_weight
 
-    def check(self, variance: Variance) -> None:
-        if not variance.outputs:
+    def check(self, diffusion: Diffusion) -> None:
+        require_chain(diffusion, "hybrid")
+        require_finite_weights(diffusion)
+        if not diffusion.variance.outputs:
             raise ValueError(
-                f"the hybrid loss has nothing to train in {type(variance).__name__}; "
+                f"the hybrid loss has nothing to train in {type(diffusion.variance).__name__}; "
                 "use diffusion/loss=simple, or diffusion/variance=learned_range"
             )
 
-    def __call__(self, diffusion, network, example):
-        predicted, raw = diffusion.split(predict(diffusion, network, example), example.x_t)
+    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms:
+        output = denoiser.output(example.x_t, example.level)
+        predicted, raw = denoiser.split(output, example.x_t.shape[1])
         fixed_mean = torch.cat([predicted.detach(), raw], dim=1)
-        term = bound_term(diffusion, fixed_mean, example.x_0, example.x_t, example.t)
-        mse = squared_error(diffusion, predicted, example)
-        vb = self.vlb_weight * len(diffusion.process) * term
-        return {"loss": mse + vb, "mse": mse, "vb": vb}
+        vb = self.vlb_weight * diffusion.process.bins * chain_term(diffusion, denoiser, fixed_mean, example)
+        error = squared_error(diffusion, predicted, example)
+        return {"loss": error["loss"] + vb, "mse": error["mse"], "vb": vb}
 
 
 class VLB(Loss):
@@ -96,28 +139,34 @@ class VLB(Loss):
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
 
-    def __call__(self, diffusion, network, example):
-        output = predict(diffusion, network, example)
-        term = bound_term(diffusion, output, example.x_0, example.x_t, example.t)
-        vb = self.weight * len(diffusion.process) * term
+    def check(self, diffusion: Diffusion) -> None:
+        require_chain(diffusion, "VLB")
+        if diffusion.weighting is not None:
+            raise ValueError(
+                "the bound weighs every level itself; leave diffusion/weighting out, or set diffusion/loss=simple"
+            )
+
+    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms:
+        output = denoiser.output(example.x_t, example.level)
+        vb = self.weight * diffusion.process.bins * chain_term(diffusion, denoiser, output, example)
         return {"loss": vb, "vb": vb}
 
 
 class Classification(Loss):
     """Cross-entropy in nats of a classifier that sees x_t (Dhariwal & Nichol 2021, section 4); accuracies beside it."""
 
-    def __call__(self, diffusion, network, example):
-        labels = example.condition["y"]
-        logits = network(example.x_t, diffusion.process.time(example.t)).float()
-        top = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    classifies = True
+
+    def check(self, diffusion: Diffusion) -> None:
+        if diffusion.weighting is not None:
+            raise ValueError("a classifier's loss knows no weighting; leave diffusion/weighting out")
+
+    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms:
+        assert example.y is not None, "checked before training"
+        logits = denoiser.output(example.x_t, example.level)
+        top = logits.topk(min(5, logits.shape[1]), dim=1).indices == example.y[:, None]
         return {
-            "loss": F.cross_entropy(logits, labels, reduction="none"),
+            "loss": F.cross_entropy(logits, example.y, reduction="none"),
             "accuracy": top[:, 0].float(),
             "accuracy_top5": top.any(dim=1).float(),
         }
-
-
-def example_from(diffusion: GaussianDiffusion, x_0: Tensor, t: Tensor, eps: Tensor, **condition: Any) -> Example:
-    """The example that x_0 becomes at t by the noise eps; conditions that are None are left out."""
-    given = {name: value for name, value in condition.items() if value is not None}
-    return Example(x_0, t, eps, diffusion.process.sample(x_0, t, eps), given)

@@ -1,4 +1,4 @@
-"""Which t to train on: a distribution over 0..T-1 and the weights that keep the loss unbiased."""
+"""Which levels to train on: laws that turn even random numbers into t, and the weights that keep a loss unbiased."""
 
 from __future__ import annotations
 
@@ -9,39 +9,29 @@ import torch
 from torch import Tensor
 
 from diffusion.compute.memory_layout import to_device
+from diffusion.process.process import Process
 
 
 class Drawn(NamedTuple):
-    """t (N,) int64 and the importance weights 1 / (T p(t)), (N,) float32."""
+    """t (N,), as the process names its levels, and importance weights (N,), float32."""
 
     t: Tensor
     weights: Tensor
 
 
 class ScheduleSampler(ABC):
-    """Draws t with a probability proportional to `weights()`."""
-
-    def __init__(self, *, steps: int) -> None:
-        if steps < 1:
-            raise ValueError(f"train.schedule_sampler.steps={steps} must be at least 1")
-        self.steps = steps
+    """Draws the levels of a training batch."""
 
     @abstractmethod
-    def weights(self) -> Tensor:
-        """Unnormalised probabilities of each t, float64 (T,), positive."""
+    def draw(self, u: Tensor, process: Process) -> Drawn:
+        """The levels at the random numbers u (N,), even in [0, 1)."""
 
-    def probabilities(self) -> Tensor:
-        weights = self.weights()
-        return weights / weights.sum()
-
-    def draw(self, u: Tensor) -> Drawn:
-        """t where the distribution function passes u, (N,) in [0, 1)."""
-        p = to_device(self.probabilities(), u.device)
-        t = torch.searchsorted(p.cumsum(0), u.double(), right=True).clamp(max=self.steps - 1)
-        return Drawn(t, (1 / (self.steps * p[t])).float())
-
-    def update(self, t: Tensor, losses: Tensor) -> None:
+    def update(self, t: Tensor, losses: Tensor, process: Process) -> None:
         """Learn from the unweighted losses (N,) of all images just trained on."""
+
+    def probabilities(self, process: Process) -> Tensor | None:
+        """How likely each of the process's bins is now, float64 (bins,); None where all stay alike."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -50,62 +40,82 @@ class ScheduleSampler(ABC):
         pass
 
 
-class Uniform(ScheduleSampler):
-    """Every t alike."""
+def draw_bins(p: Tensor, u: Tensor, process: Process) -> Drawn:
+    """t where the distribution function of the bins' probabilities p (bins,) passes u, weighted by 1 / (bins p)."""
+    p = to_device(p, u.device)
+    edges, u = p.cumsum(0), u.double()
+    k = torch.searchsorted(edges, u, right=True).clamp(max=len(p) - 1)
+    # Where in the bin, for a process with more than one level in each; kept off its rounded edges.
+    within = ((u - (edges[k] - p[k])) / p[k]).clamp(1e-6, 1 - 1e-6)
+    return Drawn(process.t((k + within) / len(p)), (1 / (len(p) * p[k])).float())
 
-    def weights(self) -> Tensor:
-        return torch.ones(self.steps, dtype=torch.float64)
+
+class Uniform(ScheduleSampler):
+    """Every t of a chain alike; on a continuum, evenly in its own schedule."""
+
+    def draw(self, u: Tensor, process: Process) -> Drawn:
+        p = torch.ones(process.bins, dtype=torch.float64)
+        return draw_bins(p / p.sum(), u, process)
 
 
 class LossSecondMoment(ScheduleSampler):
-    """p(t) proportional to sqrt(E[L_t^2]) over the last `history` losses of each t (Nichol & Dhariwal 2021, eq. 18).
+    """p proportional to sqrt(E[L^2]) over the last `history` losses of each t, or bin of a continuum.
 
-    Uniform until every t has a full history; afterwards `uniform_fraction` of the draws stay uniform.
+    Uniform until every t has a full history; afterwards `uniform_fraction` of the draws stay uniform (Nichol & Dhariwal
+    2021, eq. 18).
     """
 
-    def __init__(self, *, steps: int, history: int = 10, uniform_fraction: float = 0.001) -> None:
-        super().__init__(steps=steps)
+    def __init__(self, *, history: int = 10, uniform_fraction: float = 0.001) -> None:
         if history < 1:
             raise ValueError(f"train.schedule_sampler.history={history} must be at least 1")
         if not 0 <= uniform_fraction <= 1:
             raise ValueError(f"train.schedule_sampler.uniform_fraction={uniform_fraction} must lie between 0 and 1")
-        self.uniform_fraction = uniform_fraction
-        self.losses = torch.zeros(steps, history, dtype=torch.float64)
-        self.counts = torch.zeros(steps, dtype=torch.int64)
+        self.history, self.uniform_fraction = history, uniform_fraction
+        self.losses = torch.zeros(0, history, dtype=torch.float64)
+        self.counts = torch.zeros(0, dtype=torch.int64)
 
-    @property
-    def warmed_up(self) -> bool:
-        return bool((self.counts == self.losses.shape[1]).all())
+    def fit_to(self, process: Process) -> None:
+        """Begin with an empty history; ValueError if there is one of another process."""
+        if not len(self.counts):
+            self.losses = torch.zeros(process.bins, self.history, dtype=torch.float64)
+            self.counts = torch.zeros(process.bins, dtype=torch.int64)
+        if self.losses.shape != (process.bins, self.history) or self.counts.shape != (process.bins,):
+            raise ValueError(
+                f"the schedule sampler's losses are {(*self.losses.shape,)}, needed {(process.bins, self.history)}"
+            )
 
-    def weights(self) -> Tensor:
-        if not self.warmed_up:
-            return torch.ones(self.steps, dtype=torch.float64)
+    def probabilities(self, process: Process) -> Tensor | None:
+        self.fit_to(process)
+        if bool((self.counts < self.history).any()):
+            return None
         p = self.losses.square().mean(1).sqrt()
-        p = p / p.sum()
-        return (1 - self.uniform_fraction) * p + self.uniform_fraction / self.steps
+        p = (1 - self.uniform_fraction) * (p / p.sum()) + self.uniform_fraction / len(p)
+        return p / p.sum()
 
-    def update(self, t: Tensor, losses: Tensor) -> None:
-        order = t.argsort(stable=True)
-        t, losses = t[order].cpu(), losses[order].double().cpu()
-        # Where a batch holds one t several times, its losses enter the history one after the other.
-        turn = torch.arange(len(t)) - torch.searchsorted(t, t)
+    def draw(self, u: Tensor, process: Process) -> Drawn:
+        p = self.probabilities(process)
+        return Uniform().draw(u, process) if p is None else draw_bins(p, u, process)
+
+    def update(self, t: Tensor, losses: Tensor, process: Process) -> None:
+        self.fit_to(process)
+        k = process.bin(t, process.bins)
+        order = k.argsort(stable=True)
+        k, losses = k[order].cpu(), losses[order].double().cpu()
+        # Where a batch holds one bin several times, its losses enter the history one after the other.
+        turn = torch.arange(len(k)) - torch.searchsorted(k, k)
         for i in range(int(turn.max()) + 1):
-            self._append(t[turn == i], losses[turn == i])
+            self._append(k[turn == i], losses[turn == i])
 
-    def _append(self, t: Tensor, losses: Tensor) -> None:
-        """One more loss for each t, all different; where the history is full, its first goes."""
-        size = self.losses.shape[1]
-        rows, counts = self.losses[t], self.counts[t]
-        full = counts == size
+    def _append(self, k: Tensor, losses: Tensor) -> None:
+        """One more loss for each bin, all different; where the history is full, its first goes."""
+        rows, counts = self.losses[k], self.counts[k]
+        full = counts == self.history
         rows[full] = rows[full].roll(-1, dims=1)
-        self.losses[t] = rows.scatter(1, counts.clamp(max=size - 1)[:, None], losses[:, None])
-        self.counts[t] = (counts + 1).clamp(max=size)
+        self.losses[k] = rows.scatter(1, counts.clamp(max=self.history - 1)[:, None], losses[:, None])
+        self.counts[k] = (counts + 1).clamp(max=self.history)
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": self.losses, "counts": self.counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, mine in (("losses", self.losses), ("counts", self.counts)):
-            if state[name].shape != mine.shape:
-                raise ValueError(f"the schedule sampler's {name} are {(*state[name].shape,)}, needed {(*mine.shape,)}")
-            mine.copy_(state[name])
+        self.losses, self.counts = state["losses"].clone(), state["counts"].clone()

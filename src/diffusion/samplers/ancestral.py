@@ -1,20 +1,24 @@
-"""Ancestral sampling: draw x_{t-1} from p(x_{t-1} | x_t) itself."""
+"""Ancestral sampling: draw x_s from p(x_s | x_t) itself."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from torch import Tensor
 
-from diffusion.denoiser.guidance import shift_mean
-from diffusion.samplers.sampler import Sampler, Step
+from diffusion.denoiser.denoiser import Denoise
+from diffusion.process.level import Level, moves
+from diffusion.samplers.sampler import Noise, Sampler, Step
 
 
 class Ancestral(Sampler):
-    """x_{t-1} = mean + std * noise, and the mean alone at t = 0 (Ho et al. 2020, algorithm 2)."""
+    """x_s = mean + std * noise, and the mean alone where s is the image (Ho et al. 2020, algorithm 2)."""
 
-    def step(self, diffusion, output, x_t: Tensor, t: Tensor, noise, *, guidance=None, transform=None) -> Step:
-        reverse = diffusion.reverse(output, x_t, t, clip=self.clip, transform=transform)
-        if guidance is not None:
-            reverse = shift_mean(diffusion, reverse, x_t, t, guidance)
-        noisy = (t > 0).view(-1, *[1] * (x_t.ndim - 1))
-        std = noisy * (0.5 * reverse.log_variance).exp()
-        return Step(reverse.mean + std * noise(), reverse.x_0)
+    def walk(self, denoise: Denoise, levels: Sequence[Level], x: Tensor, noise: Noise) -> Iterator[Step]:
+        for move in moves(levels):
+            said = denoise(x, move.here)
+            reverse = said.reverse(move)
+            # Noise is asked for at every step, so that what is drawn next does not depend on where this walk ends.
+            z = noise()
+            x = reverse.mean + (0.5 * reverse.log_variance).exp() * z if move.there.sigma > 0 else reverse.mean
+            yield Step(x, said.x_0)

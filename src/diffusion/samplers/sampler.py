@@ -1,95 +1,64 @@
-"""The loop that every sampler shares: from noise, or from an image, one step at a time."""
+"""What every sampler is: a loop over levels, from noise to an image, that yields each of its steps."""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from diffusion.denoiser.gaussian import GaussianDiffusion, Transform
-from diffusion.process.chain import ForwardProcess
-from diffusion.samplers.spacing import kept_steps
+from diffusion.denoiser.denoiser import Denoise
+from diffusion.process.level import Level, as_factor
+from diffusion.process.process import Process
+from diffusion.samplers.spacing import Even, Spacing
 
-Network = Callable[..., Tensor]
 Noise = Callable[[], Tensor]
-Guidance = Callable[[Tensor, Tensor], Tensor]
 
 
 class Step(NamedTuple):
-    """The image after a step, and the x_0 that the network saw in the one before; each (N, C, ...)."""
+    """The image after a step, and the x_0 that was expected in it; each (N, C, ...)."""
 
-    x_t: Tensor
+    x: Tensor
     x_0: Tensor
 
 
 class Sampler(ABC):
-    """Draws images by walking a diffusion backwards through `steps` of its steps (see `kept_steps`).
+    """Draws images in `steps` steps, which `spacing` chooses (default: `Even`). `clip` keeps every expected x_0 in
+    [-1, 1]."""
 
-    `clip` keeps every predicted x_0 in [-1, 1].
-    """
+    def __init__(self, *, steps: int | str | None = None, spacing: Spacing | None = None, clip: bool = True) -> None:
+        self.steps, self.spacing, self.clip = steps, spacing or Even(), clip
 
-    def __init__(self, *, steps: int | str | None = None, clip: bool = True) -> None:
-        self.steps = steps
-        self.clip = clip
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments as they are kept under their own names, in plain values."""
+        kept = {name: vars(self)[name] for name in inspect.signature(type(self)).parameters if name in vars(self)}
+        return {name: value.name if isinstance(value, Spacing) else value for name, value in kept.items()}
+
+    def levels(self, process: Process) -> list[Level]:
+        """The levels that this sampler walks through, from noise to the image. ValueError if it cannot."""
+        return process.walk(self.spacing.t(process, self.steps))
 
     @abstractmethod
-    def step(
-        self,
-        diffusion: GaussianDiffusion,
-        output: Tensor,
-        x_t: Tensor,
-        t: Tensor,
-        noise: Noise,
-        *,
-        guidance: Guidance | None = None,
-        transform: Transform | None = None,
-    ) -> Step:
-        """One step from x_t, where t (N,) is the same for all; noise is asked for only if the step needs any."""
-
-    def spaced(self, diffusion: GaussianDiffusion) -> GaussianDiffusion:
-        """The diffusion at the steps that this sampler takes. ValueError if it cannot take them."""
-        return diffusion.respace(kept_steps(len(diffusion.process), self.steps))
-
-    @torch.no_grad()
-    def progressive(
-        self,
-        diffusion: GaussianDiffusion,
-        network: Network,
-        noise: Noise,
-        *,
-        condition: Mapping[str, Tensor] | None = None,
-        guidance: Guidance | None = None,
-        transform: Transform | None = None,
-    ) -> Iterator[Step]:
-        """Every step from x_T, the first of `noise`, down to an image.
-
-        `noise()` gives the next standard normal (N, C, ...); `guidance(x_t, time)` the gradient of a log probability
-        in x_t, of its shape; `transform` changes each predicted x_0 before it is clipped.
-        """
-        diffusion = self.spaced(diffusion)
-        x_t = noise()
-        time_of = times_for(network, diffusion.process, x_t)
-        for i in reversed(range(len(diffusion.process))):
-            t = torch.full((len(x_t),), i, device=x_t.device)
-            output = network(x_t, time_of(i), **(condition or {})).float()
-            step = self.step(diffusion, output, x_t, t, noise, guidance=guidance, transform=transform)
-            yield step
-            x_t = step.x_t
-
-    def sample(self, diffusion: GaussianDiffusion, network: Network, noise: Noise, **options) -> Tensor:
-        """The images (N, C, ...) at the end of `progressive`, which names the options."""
-        for step in self.progressive(diffusion, network, noise, **options):
-            last = step
-        return last.x_t
+    def walk(self, denoise: Denoise, levels: Sequence[Level], x: Tensor, noise: Noise) -> Iterator[Step]:
+        """Every step from x at levels[0] down to levels[-1]; `noise()` gives the next standard normal (N, C, ...)."""
 
 
-def times_for(network: Network, process: ForwardProcess, like: Tensor) -> Callable[[int], Tensor]:
-    """t -> what the network is told there of all images (N, C, ...): the time of each, or of all, embedded before."""
-    times = process.times.to(like.device)
-    if not hasattr(network, "embed_times"):
-        return lambda t: times[t].expand(len(like))
-    rows = network.embed_times(times)
-    return lambda t: rows[t : t + 1]
+@torch.no_grad()
+def trajectory(sampler: Sampler, process: Process, denoise: Denoise, noise: Noise) -> Iterator[Step]:
+    """Every step of a sampler from x_T, the first of `noise`, down to an image."""
+    levels = sampler.levels(process)
+    x = noise()
+    yield from sampler.walk(denoise, levels, as_factor(levels[0].std, x) * x, noise)
+
+
+def draw(steps: Iterator[Step]) -> Tensor:
+    """The images (N, C, ...) at the end of the steps of a `trajectory`. ValueError if there are none."""
+    last = deque(steps, maxlen=1)
+    if not last:
+        raise ValueError("the sampler yields no step; its walk must yield Step(x, x_0) after each one")
+    return last[0].x

@@ -1,78 +1,69 @@
-"""Which of T steps a sampler walks through."""
+"""Which levels of a process a sampler walks through."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-Spacing = int | str | Sequence[int] | None
+import torch
+from torch import Tensor
+
+from diffusion.process.process import Process
+
+Steps = int | str | Sequence[int] | None
 
 
-def kept_steps(total: int, spacing: Spacing) -> list[int]:
-    """The steps of 0..total-1 to keep, rising.
+class Spacing(ABC):
+    """Sees the process, and names `steps` of its levels."""
 
-    None keeps all. 50 or "50" keeps 50 evenly spaced ones, the first and the last among them. "10,15,20" cuts the
-    steps into three equal sections and keeps so many in each. "ddim50" takes the one integer stride that gives
-    exactly 50 steps, starting at 0 (Song et al. 2021, section 4.2).
+    @property
+    def name(self) -> str:
+        """A part of the name of what was drawn with it."""
+        return type(self).__name__.lower()
+
+    @abstractmethod
+    def t(self, process: Process, steps: Steps) -> Tensor:
+        """The t of the levels, from noise on, (K,). ValueError for steps that the process does not have."""
+
+
+class Even(Spacing):
+    """Evenly in t, the first and the last step among them.
+
+    On a chain also several counts, one for each of so many equal sections ("10,15,20"), or the one integer stride that
+    gives exactly 50 steps ("ddim50"), as in the released code (see `process.respacing`).
     """
-    if spacing is None:
-        return list(range(total))
-    if isinstance(spacing, str) and spacing.startswith("ddim"):
-        return strided(total, number(spacing.removeprefix("ddim"), spacing))
-    if isinstance(spacing, int):
-        counts = [spacing]
-    else:
-        parts = spacing.split(",") if isinstance(spacing, str) else spacing
-        counts = [number(part, spacing) for part in parts]
-    return sectioned(total, counts)
+
+    name = ""  # what everyone expects
+
+    def t(self, process: Process, steps: Steps) -> Tensor:
+        return process.evenly(steps)
 
 
-def number(text: str | int, spacing: Spacing) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(
-            f"cannot read sampler.steps={spacing!r}: give a number (50), one per section ('10,15,20'), or ddim50"
-        ) from None
+class Trailing(Spacing):
+    """Evenly in t, counted from pure noise: the last step always, the first only if all are taken (Lin et al. 2024)."""
+
+    def t(self, process: Process, steps: Steps) -> Tensor:
+        count = whole_number(process, steps)
+        return process.t((1 - torch.arange(count, dtype=torch.float64) / count - 1e-9).clamp(min=0))
 
 
-def strided(total: int, wanted: int) -> list[int]:
-    for stride in range(1, total):
-        kept = list(range(0, total, stride))
-        if len(kept) == wanted:
-            return kept
-    possible = sorted({-(-total // stride) for stride in range(1, total)}, key=lambda n: abs(n - wanted))[:3]
-    raise ValueError(
-        f"no integer stride through {total} steps gives exactly {wanted}; the nearest that do are "
-        + ", ".join(f"sampler.steps=ddim{n}" for n in sorted(possible))
-    )
+class EvenLogSNR(Spacing):
+    """Evenly in log-SNR between the process's first and last level (Lu et al. 2022)."""
+
+    def t(self, process: Process, steps: Steps) -> Tensor:
+        count, all_t = whole_number(process, steps), process.evenly(None)
+        log_snr = process.level(all_t).log_snr
+        finite = log_snr[log_snr.isfinite()]
+        grid = torch.linspace(finite.min().item(), finite.max().item(), count, dtype=torch.float64)
+        # The first is that of the process, which may be pure noise.
+        return torch.cat([all_t[:1], process.nearest(grid[1:])]).unique_consecutive()
 
 
-def sectioned(total: int, counts: Sequence[int]) -> list[int]:
-    """counts[i] steps spread evenly over section i of len(counts) equal ones; the first sections take the remainder."""
-    size, longer = divmod(total, len(counts))
-    kept: list[int] = []
-    start = 0
-    for i, count in enumerate(counts):
-        length = size + (i < longer)
-        if not 0 <= count <= length:
-            raise ValueError(
-                f"cannot take {count} of {length} steps; sampler.steps must be at most {length}"
-                + ("" if len(counts) == 1 else f" in section {i + 1} of {len(counts)}")
-            )
-        kept += spread(start, length, count)
-        start += length
-    return kept
-
-
-def spread(start: int, length: int, count: int) -> list[int]:
-    """`count` steps from `start`, the first and the last of `length` among them.
-
-    The position is a running sum, rounded half to even: the sum's rounding decides ties as the released code does
-    (so 21 of 1000 steps keep 499, not 500).
-    """
-    stride = (length - 1) / (count - 1) if count > 1 else 1.0
-    position, kept = 0.0, []
-    for _ in range(count):
-        kept.append(start + round(position))
-        position += stride
-    return kept
+def whole_number(process: Process, steps: Steps) -> int:
+    """`steps` as a number that the process has."""
+    count = len(process.evenly(None)) if steps is None else steps
+    count = int(count) if isinstance(count, str) and count.isdigit() else count
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"sampler.steps={steps} must be a number of 1 or more; sampler/spacing=even reads others")
+    process.evenly(count)
+    return count

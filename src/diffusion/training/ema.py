@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
+from diffusion.denoiser.denoiser import conditions_of
 from diffusion.training.parallel import local_shards, shard_like
 
 
@@ -45,6 +44,12 @@ def check_rates(rates: tuple[float, ...]) -> None:
             raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
 
 
-def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> Callable[..., Tensor]:
-    """The model called with other weights, its own untouched."""
-    return lambda *inputs, **condition: torch.func.functional_call(model, weights, inputs, condition)
+class WithWeights(nn.Module):
+    """A network called with other weights, its own untouched."""
+
+    def __init__(self, network: nn.Module, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network, self.weights, self.conditions = network, weights, conditions_of(network)
+
+    def forward(self, *inputs: Tensor, **condition: Tensor) -> Tensor:
+        return torch.func.functional_call(self.network, self.weights, inputs, condition)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal, seed_of, uniform
 from diffusion.data.loader import Batch
-from diffusion.denoiser.gaussian import GaussianDiffusion
-from diffusion.losses.losses import Terms, example_from
+from diffusion.denoiser.denoiser import conditions_of
+from diffusion.denoiser.diffusion import Diffusion
+from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
@@ -43,7 +44,7 @@ class Learner:
     def __init__(
         self,
         parallel: Parallel,
-        diffusion: GaussianDiffusion,
+        diffusion: Diffusion,
         *,
         optimizer: torch.optim.Optimizer,
         schedule_sampler: ScheduleSampler,
@@ -54,6 +55,7 @@ class Learner:
         clip_grad_norm: float | None = None,
     ) -> None:
         self.parallel, self.model, self.diffusion = parallel, parallel.model, diffusion
+        self.denoiser = diffusion.denoiser(parallel.network, conditions_of(parallel.model))
         self.optimizer, self.schedule_sampler, self.ema, self.precision = optimizer, schedule_sampler, ema, precision
         self.seed, self.microbatch, self.clip_grad_norm = seed, microbatch, clip_grad_norm
         self.rates = [group["lr"] for group in optimizer.param_groups]
@@ -72,7 +74,7 @@ class Learner:
     def draw(self, batch: Batch) -> Draws:
         """t and noise of each image: functions of the seed and of the image's place in the training stream."""
         generators = [generator(self.seed, "train", int(p), device=batch.x_0.device) for p in batch.positions]
-        t, weights = self.schedule_sampler.draw(uniform(generators))
+        t, weights = self.schedule_sampler.draw(uniform(generators), self.diffusion.process)
         return Draws(t, weights, normal(generators, tuple(batch.x_0.shape[1:])))
 
     def learn(self, x_0: Tensor, draws: Draws, rate_factor: float, condition: Mapping[str, Tensor]) -> None:
@@ -90,16 +92,16 @@ class Learner:
         loss = (found.terms["loss"] * found.weights).mean()
         learned = self.update(rate_factor, loss)
         if learned or loss.isfinite():
-            self.averages.add(found.terms, found.t, steps=len(self.diffusion.process), weights=found.weights)
+            self.averages.add(found.terms, self.diffusion.process.bin(found.t, 4), weights=found.weights)
         if learned:
-            self.schedule_sampler.update(found.t, found.terms["loss"])
+            self.schedule_sampler.update(found.t, found.terms["loss"], self.diffusion.process)
         self.steps_done += 1
 
     def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Terms:
         """Add a micro-batch's share of the gradient of the mean over `total` images; its loss terms, each (N,)."""
-        example = example_from(self.diffusion, x_0, draws.t, draws.eps, **condition)
+        example = noised(self.diffusion.process, x_0, draws.t, draws.eps, condition.get("y"))
         with self.precision.computing():
-            terms = self.diffusion.loss(self.diffusion, self.parallel.network, example)
+            terms = self.diffusion.loss(self.diffusion, self.denoiser.given(condition), example)
         self.precision.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
         return {name: term.detach() for name, term in terms.items()}
 
@@ -204,4 +206,5 @@ def gather_results(draws: Draws, terms: Terms) -> StepResult:
     """What all processes found, from this one's part; in one exchange."""
     mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], dim=1)
     t, weights, *every = distributed.all_gather_tensor(mine).unbind(1)
-    return StepResult(t.long(), weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})
+    every_t = t.to(draws.t.dtype)
+    return StepResult(every_t, weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})

@@ -9,6 +9,8 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
@@ -142,14 +144,13 @@ class Loop:
 
     def draw(self) -> None:
         """Draw and keep previews; what goes wrong with them costs pictures, never the training."""
-        run, step = self.run, self.learner.steps_done
-        network, weights = self.learner.parallel.plain(), self.learner.weights()
+        run, step, preview = self.run, self.learner.steps_done, self.trainer.preview
+        weights = self.learner.weights()
         if not self.leads:
             return
         try:
-            for name, grid in self.trainer.preview.pictures(
-                network, weights, run.diffusion, run.sampler, run.images, self.learner.schedule_sampler
-            ):
+            model, prompts = self.model(self.learner.parallel.plain(), "raw"), run.images.prompts(preview.images)
+            for name, grid in preview.pictures(model, weights, run.sampler, prompts, self.learner.schedule_sampler):
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
         except (OSError, ValueError, RuntimeError) as error:
@@ -206,10 +207,14 @@ class Loop:
         network = copy.deepcopy(self.learner.parallel.plain()).eval()
         chosen = list(weights)[-1]
         network.load_state_dict(weights[chosen])
+        return self.model(network, chosen)
+
+    def model(self, network: nn.Module, weights: str) -> Trained:
+        """What is in training, with a network of these weights."""
         run = self.run
         return Trained(
             network=network, diffusion=run.diffusion, shape=run.images.shape, classes=run.config["classes"],
-            config=run.config, step=self.learner.steps_done, weights=chosen, device=run.device,
+            config=run.config, step=self.learner.steps_done, weights=weights, device=run.device, guidance=run.guidance,
         )  # fmt: skip
 
     def save(self) -> None:

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from diffusion.data.images import Images
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.data.prompts import Prompts
+from diffusion.inference.draw import draw_steps
+from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.pictures import weights_over_t
-from diffusion.samplers.draw import draw
-from diffusion.samplers.sampler import Sampler
-from diffusion.training.ema import with_weights
+from diffusion.samplers.sampler import Sampler, draw
+from diffusion.training.ema import WithWeights
 from diffusion.training.strip import Strip
 
 
@@ -44,40 +43,30 @@ class Preview:
 
     def pictures(
         self,
-        model: torch.nn.Module,
+        model: Trained,
         weights: dict[str, dict[str, Tensor]],
-        diffusion: GaussianDiffusion,
         sampler: Sampler,
-        images: Images,
+        prompts: Prompts,
         schedule_sampler: ScheduleSampler | None = None,
     ) -> Iterator[Picture]:
-        """A grid of what `images` would have drawn from each of the named `weights`.
+        """A grid of what `prompts` ask for, drawn with each of the named `weights` of the model.
 
-        Also a strip that shows how the first images of the last of them come out of the noise, and the weights of a
-        schedule sampler over t unless they are all the same.
+        Also a strip that shows how the first images of the last of them come out of the noise, and the probabilities
+        of a schedule sampler unless they are all the same.
         """
-        best = [*weights][-1]
-        device = next(model.parameters()).device
-        prompts, numbers = images.prompts(self.images), range(self.images)
-        condition = prompts.condition(numbers, device)
-        model.eval()
+        numbers = range(self.images)
+        condition = prompts.condition(numbers, model.device)
+        model.network.eval()
         for name, chosen in weights.items():
-            watched = Strip(sampler)
-            x = draw(
-                watched if name == best else sampler, diffusion, with_weights(model, chosen), numbers,
-                shape=images.shape, seed=self.seed, device=device, condition=condition,
-            )  # fmt: skip
-            yield Picture(name, prompts.picture(x))
-            if watched.x_t:
-                yield Picture(f"strip_{name}", watched.picture())
-        if schedule_sampler is not None and not is_uniform(schedule_sampler):
-            yield Picture("schedule_sampler", weights_over_t.plot(schedule_sampler.probabilities()))
-
-
-def is_uniform(schedule_sampler: ScheduleSampler) -> bool:
-    """True if every t is drawn alike, as by one that has not seen enough losses yet."""
-    weights = schedule_sampler.weights()
-    return bool((weights == weights[0]).all())
+            with_chosen = model._replace(network=WithWeights(model.network, chosen))
+            steps = draw_steps(with_chosen, sampler, numbers, seed=self.seed, condition=condition)
+            strip = Strip(len(sampler.levels(model.diffusion.process)) - 1)
+            yield Picture(name, prompts.picture(draw(strip.watch(steps))))
+            if name == [*weights][-1]:
+                yield Picture(f"strip_{name}", strip.picture())
+        p = None if schedule_sampler is None else schedule_sampler.probabilities(model.diffusion.process)
+        if p is not None:
+            yield Picture("schedule_sampler", weights_over_t.plot(p))
 
 
 def caption(step: int, name: str, sampler: Sampler) -> str:

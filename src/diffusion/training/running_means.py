@@ -19,10 +19,10 @@ class RunningMeans:
     def __init__(self) -> None:
         self._tallies: dict[str, Tensor] = {}  # a term's (2, 5) sums and counts by bin, a value's (2, 1)
 
-    def add(self, terms: Mapping[str, Tensor], t: Tensor, steps: int, weights: Tensor) -> None:
-        """Counts each loss term (N,) times its weight (N,), over all and by the quartile floor(4 t / T) of t (N,)."""
-        bins = torch.arange(-1, 4, device=t.device)
-        in_bin = (bins == (4 * t // steps)[:, None]) | (bins < 0)
+    def add(self, terms: Mapping[str, Tensor], quarter: Tensor, weights: Tensor) -> None:
+        """Counts each loss term (N,) times its weight (N,), over all and by the `quarter` of the way (N,), 0 to 3."""
+        bins = torch.arange(-1, 4, device=quarter.device)
+        in_bin = (bins == quarter[:, None]) | (bins < 0)
         for name, term in terms.items():
             weighted = (term.detach().float() * weights)[:, None]
             # `where` rather than a product: a NaN spoils its own quartile only.

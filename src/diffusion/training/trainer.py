@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from torch import nn
 from diffusion.compute import distributed, precision
 from diffusion.compute.compilation import compile_network
 from diffusion.data.images import Images
-from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.denoiser.diffusion import Diffusion
+from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.trained import Trained
-from diffusion.losses.losses import Classification
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.naming import shell_override
 from diffusion.samplers.sampler import Sampler
@@ -39,12 +39,13 @@ class Run:
     seed: int
     device: torch.device
     model: nn.Module
-    diffusion: GaussianDiffusion
+    diffusion: Diffusion
     images: Images
     sampler: Sampler
     logger: WandbLogger
     config: dict[str, Any]
     subject: Callable[[Trained], Any] | None = None
+    guidance: Guidance = field(default_factory=Guidance)
     objective: str | None = None
 
     @property
@@ -54,7 +55,7 @@ class Run:
     @property
     def drawing_command(self) -> str:
         """What to type to draw images with what was trained: by it, or by another model that it guides."""
-        if isinstance(self.diffusion.loss, Classification):
+        if self.diffusion.loss.classifies:
             return f"python sample.py checkpoint=runs/NAME {shell_override('guidance.classifier', self.folder)}"
         small = "" if self.images.low_res_size is None else " low_res=FOLDER"
         return f"python sample.py {shell_override('checkpoint', self.folder)}{small}"

@@ -1,0 +1,104 @@
+"""What is trained and drawn from: a process, what the network predicts, the variance, and the loss."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from diffusion.denoiser.denoiser import Denoiser, Network
+from diffusion.denoiser.predictions import Prediction
+from diffusion.denoiser.variances import FixedSmall, Variance
+from diffusion.process.chain import Chain
+from diffusion.process.continuum import Continuum
+from diffusion.process.continuum import Path as NoisePath
+from diffusion.process.log_snr import LogSNRSchedule
+from diffusion.process.process import Process
+from diffusion.process.schedules import Schedule
+
+
+class Weighting(Protocol):
+    """How much an error counts at each level (see `losses.weightings`)."""
+
+    def __call__(self, log_snr: Tensor) -> Tensor:
+        """The weight of the squared error of v, float64 (N,), where log_snr (N,) may be infinite."""
+
+
+class TrainingLoss(Protocol):
+    """What a diffusion is trained on (see `losses.losses`)."""
+
+    classifies: ClassVar[bool]
+
+    def check(self, diffusion: Diffusion) -> None:
+        """Raise ValueError if this loss cannot train with that process, variance or weighting."""
+
+    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Any) -> dict[str, Tensor]:
+        """{"loss": (N,), ...}: the total, and the terms it is made of."""
+        ...
+
+
+class Diffusion:
+    """A process and the choices around it. Subclasses say which process their configuration describes."""
+
+    process: Process
+
+    def __init__(
+        self, process: Process, /, *, prediction: Prediction, variance: Variance, loss: TrainingLoss,
+        weighting: Weighting | None = None,
+    ) -> None:  # fmt: skip
+        self.process, self.prediction, self.variance = process, prediction, variance
+        self.loss, self.weighting = loss, weighting
+        loss.check(self)
+
+    def denoiser(self, network: Network, takes: Collection[str] = ()) -> Denoiser:
+        """The denoiser that calls `network`, which takes the conditions of these names."""
+        return Denoiser(network, self.prediction, self.variance, takes)
+
+    def outputs(self, channels: int) -> int:
+        """How many channels the network must give for images of `channels`."""
+        return channels * (1 + self.variance.outputs)
+
+
+class GaussianDiffusion(Diffusion):
+    """`steps` noising steps of a schedule (Nichol & Dhariwal 2021).
+
+    With `rescale_times` the network is told t * 1000 / steps, so that networks of different T hear the same range.
+    `weighting` states how errors count at each level; without one, every error of the prediction counts alike.
+    """
+
+    process: Chain
+
+    def __init__(
+        self, *, steps: int, schedule: Schedule, prediction: Prediction, variance: Variance, loss: TrainingLoss,
+        weighting: Weighting | None = None, rescale_times: bool = True,
+    ) -> None:  # fmt: skip
+        if steps < 2:
+            raise ValueError(f"a process needs at least 2 steps, got {steps}; ask for more (diffusion.steps)")
+        times = torch.arange(steps)
+        process = Chain(schedule.betas(steps), times.float() * (1000 / steps) if rescale_times else times)
+        super().__init__(process, prediction=prediction, variance=variance, loss=loss, weighting=weighting)
+
+    def respace(self, kept: Sequence[int]) -> GaussianDiffusion:
+        """The same diffusion walked only through the steps `kept` (section 4)."""
+        respaced = copy.copy(self)
+        respaced.process = self.process.respace(kept)
+        return respaced
+
+
+class ContinuousDiffusion(Diffusion):
+    """Every log-SNR of a schedule, on a path (Kingma et al. 2021).
+
+    There are no steps whose variance could be learned: samplers that draw from p(x_s | x_t) take beta tilde.
+    """
+
+    process: Continuum
+
+    def __init__(
+        self, *, schedule: LogSNRSchedule, path: NoisePath, prediction: Prediction, loss: TrainingLoss,
+        variance: Variance | None = None, weighting: Weighting | None = None,
+    ) -> None:  # fmt: skip
+        process, variance = Continuum(schedule, path), variance or FixedSmall()
+        super().__init__(process, prediction=prediction, variance=variance, loss=loss, weighting=weighting)

@@ -1,0 +1,74 @@
+"""Processes without steps: every log-SNR is a level, and a path says its alpha and sigma."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from diffusion.process.level import Level
+from diffusion.process.log_snr import LogSNRSchedule
+from diffusion.process.process import Process
+
+STEPS = 50
+
+
+class Path(ABC):
+    """Which of all alpha and sigma of one log-SNR: log-SNR = log(alpha^2 / sigma^2)."""
+
+    @abstractmethod
+    def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma, each float64 (N,)."""
+
+
+class VariancePreserving(Path):
+    """alpha^2 + sigma^2 = 1 (Kingma et al. 2021)."""
+
+    def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
+
+
+class Straight(Path):
+    """alpha + sigma = 1: flow matching, rectified flow (Lipman et al. 2023; Liu et al. 2023)."""
+
+    def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        return (log_snr / 2).sigmoid(), (-log_snr / 2).sigmoid()
+
+
+class Continuum(Process):
+    """Every log-SNR is a level, and `t` is the log-SNR itself.
+
+    `schedule` says in which coordinate the levels lie evenly: the shares of the way, and with it what the network is
+    told, 1000 times the share. `path` says alpha and sigma.
+    """
+
+    bins = 100
+
+    def __init__(self, schedule: LogSNRSchedule, path: Path) -> None:
+        self.schedule, self.path = schedule, path
+
+    def level(self, t: Tensor) -> Level:
+        alpha, sigma = self.path.alpha_sigma(t)
+        return Level(alpha, sigma, (1000 * self.share(t)).float())
+
+    def t(self, u: Tensor) -> Tensor:
+        return self.schedule.log_snr(u)
+
+    def share(self, t: Tensor) -> Tensor:
+        return self.schedule.share(t).clamp(0, 1)
+
+    def nearest(self, log_snr: Tensor) -> Tensor:
+        return log_snr
+
+    def evenly(self, steps: int | str | Sequence[int] | None) -> Tensor:
+        count = STEPS if steps is None else steps
+        if isinstance(count, str) and count.isdigit():
+            count = int(count)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"sampler.steps={steps} cannot cut a process without steps; give a number of 1 or more")
+        return self.t(torch.linspace(1, 0, count, dtype=torch.float64))
+
+    def walk(self, t: Tensor) -> list[Level]:
+        return [*(self.level(one) for one in t.split(1)), self.image()]

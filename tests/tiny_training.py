@@ -47,7 +47,7 @@ def tiny_images() -> Synthetic:
 
 def by_loss() -> LossSecondMoment:
     """Warm after a few steps."""
-    return LossSecondMoment(steps=STEPS, history=2)
+    return LossSecondMoment(history=2)
 
 
 def tiny_learner(*, precision: str = "float32", dropout: float = 0.0, lr: float = 1e-3, **options) -> Learner:

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 
 from diffusion import DDIM, Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 
 MEAN, STD = 0.5, 0.4
 

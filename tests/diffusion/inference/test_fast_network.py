@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 import torch
+from diffusion.samplers.draw import draw
 from tiny_training import tiny_diffusion, tiny_network
 from torch._dynamo.exc import Unsupported
 
 from diffusion import Ancestral
 from diffusion.compute.compilation import compile_network
 from diffusion.inference.fast_network import FastNetwork
-from diffusion.samplers.draw import draw
 
 CPU = torch.device("cpu")
 CLASSES = {"y": torch.tensor([0, 1])}

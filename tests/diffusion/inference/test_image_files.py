@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from PIL import Image
 from toy_gaussian import ToyGaussian
 
 from diffusion.data.prompts import Prompts
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
 from diffusion.inference.trained import Trained
 from diffusion.samplers.ancestral import Ancestral

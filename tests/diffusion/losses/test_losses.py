@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusion.losses.whole_bound import bound
 
 from diffusion import (
     VLB,
@@ -16,7 +17,6 @@ from diffusion import (
     Simple,
 )
 from diffusion.losses.losses import example_from
-from diffusion.losses.whole_bound import bound
 
 STEPS = 12
 

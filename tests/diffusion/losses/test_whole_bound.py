@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
-from toy_gaussian import ToyGaussian, normal_nodes
-
 from diffusion.losses.whole_bound import bound
+from toy_gaussian import ToyGaussian, normal_nodes
 
 
 def mean_bound(toy: ToyGaussian, network, nodes: int):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from diffusion.samplers.draw import draw
 from toy_gaussian import ToyGaussian
 
 from diffusion import DDIM, VLB, Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
 from diffusion.compute.randomness import generator
-from diffusion.samplers.draw import draw
 
 
 def affine(toy: ToyGaussian, sampler, t: int) -> tuple[float, float, float]:

@@ -1,9 +1,9 @@
 import torch
+from diffusion.samplers.draw import draw
 from tiny_training import by_loss, tiny_diffusion, tiny_images, tiny_network
 
 from diffusion import DDIM, Ancestral, Uniform
 from diffusion.compute.randomness import generator, normal
-from diffusion.samplers.draw import draw
 from diffusion.training.preview import Preview, caption
 from diffusion.training.strip import IMAGES, Strip, moments
 

@@ -55,12 +55,14 @@ def test_impossible_choices_are_refused_at_once():
 
 @pytest.mark.parametrize("loss, name", [(Hybrid(), "hybrid"), (VLB(), "VLB")])
 def test_without_steps_there_is_no_bound_to_train_on(loss, name):
-    with pytest.raises(ValueError, match=f"^the {name} loss needs steps: [^\n]*set diffusion=cosine, or .*loss=simple$"):
+    with pytest.raises(
+        ValueError, match=rf"^the {name} loss needs steps: [^\n]*set diffusion=cosine, or .*loss=simple$"
+    ):
         continuous(loss=loss, variance=LearnedRange())
 
 
 def test_without_steps_there_is_no_previous_image():
-    with pytest.raises(ValueError, match="^the previous image is a step of a chain[^\n]*prediction=velocity$"):
+    with pytest.raises(ValueError, match=r"^the previous image is a step of a chain[^\n]*prediction=velocity$"):
         continuous(prediction=Previous())
 
 

@@ -42,15 +42,11 @@ def test_the_pair_says_what_the_target_is_and_both_images_follow_from_it(level, 
 
 
 @everywhere
-def test_det_is_alpha_for_eps_minus_sigma_for_x_0_and_1_for_v(level):
+def test_det_is_alpha_for_eps_minus_sigma_for_x_0_and_the_std_for_v(level):
     assert torch.equal(Epsilon().det(level), level.alpha)
     assert torch.equal(Start().det(level), -level.sigma)
-    one = torch.ones_like(level.alpha)
-    assert torch.allclose(Velocity().det(level) * level.std, level.std**2, rtol=1e-12, atol=0)
-    if level is LEVELS["straight"]:
-        assert torch.allclose(Flow().det(level), one, rtol=1e-12, atol=0)
-    else:
-        assert torch.allclose(Velocity().det(level), one, rtol=1e-12, atol=0)
+    assert torch.allclose(Velocity().det(level), level.std, rtol=1e-12, atol=0)
+    assert torch.allclose(Flow().det(level), level.alpha + level.sigma, rtol=1e-12, atol=0)
 
 
 def test_the_previous_image_leads_back_to_x_0_and_is_the_mean_of_the_posterior(images):

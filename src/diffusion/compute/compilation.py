@@ -48,7 +48,7 @@ def weights_as_constants() -> AbstractContextManager:
     """While it lasts, weights are compiled in. The compiler looks for that before it looks at a network's options."""
     import torch._inductor.config  # here, since it takes seconds
 
-    return torch._inductor.config.patch(weights_as_constants=True)
+    return torch._inductor.config.patch(freezing=True)
 
 
 def compile_errors() -> tuple[type[Exception], ...]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusion import VLB, Cosine, Epsilon, GaussianDiffusion, Learned
 from diffusion.denoiser.denoiser import Denoised, Gaussian
 from diffusion.process.level import Level, Move, as_factor
+
+
+class Called(nn.Module):
+    """A function of (x_t, time) and of these conditions, as a network."""
+
+    def __init__(self, function: Callable[..., Tensor], *conditions: str) -> None:
+        super().__init__()
+        self.function, self.conditions = function, conditions
+
+    def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:
+        return self.function(x, time, **condition)
 
 
 class ToyGaussian:

@@ -13,8 +13,7 @@ from diffusion.denoiser.denoiser import Denoiser, Network
 from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import FixedSmall, Variance
 from diffusion.process.chain import Chain
-from diffusion.process.continuum import Continuum
-from diffusion.process.continuum import Path as NoisePath
+from diffusion.process.continuum import Continuum, NoisePath
 from diffusion.process.log_snr import LogSNRSchedule
 from diffusion.process.process import Process
 from diffusion.process.schedules import Schedule

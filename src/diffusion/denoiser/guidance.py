@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from diffusion.denoiser.denoiser import Denoise, Denoised, Denoiser, Gaussian, Transform, transformed
+from diffusion.denoiser.denoiser import Denoise, Denoised, Denoiser, ReverseGaussian, Transform, transformed
 from diffusion.process.level import Level, Move, as_factor
 
 
@@ -90,7 +90,7 @@ def by_classifier(denoise: Denoise, log_p, scale: float = 1.0) -> Denoise:
             gradient = scale * torch.autograd.grad(log_p(leaf, level).sum(), leaf)[0]
         reach = torch.where(level.alpha > 0, level.sigma**2 / level.alpha, 0)  # pure noise says nothing of the class
 
-        def moved(move: Move, _: Tensor) -> Gaussian:
+        def moved(move: Move, _: Tensor) -> ReverseGaussian:
             reverse = said.reverse(move)
             return reverse._replace(mean=reverse.mean + reverse.variance * gradient)
 

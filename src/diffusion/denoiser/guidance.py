@@ -53,14 +53,14 @@ class Guidance:
 
     def __call__(self, denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
         """The denoiser of a model whose network is told its part of `condition`, guided, its x_0 kept by `clip`."""
-        denoise = bound(denoiser, condition, clip)
+        denoise = bind(denoiser, condition, clip)
         if self.classifier is None:
             return denoise
         guided = by_classifier(denoise, log_probability(self.classifier.denoiser, condition["y"]), self.scale)
         return guided if clip is None or not self.clip_guided else transformed(guided, clip)
 
 
-def bound(denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
+def bind(denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
     """The denoiser told what its network takes of `condition`, its x_0 kept by `clip`."""
     denoise = denoiser.given(condition)
     return denoise if clip is None else transformed(denoise, clip)

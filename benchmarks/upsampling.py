@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 import torch
+from diffusion.data.prompts import Prompts
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -17,7 +18,6 @@ from diffusion import Ancestral
 from diffusion.config import load
 from diffusion.data.conditions import downsampled
 from diffusion.data.digits import Digits
-from diffusion.data.prompts import Prompts
 from diffusion.inference.image_files import Request, draw_batches
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8

@@ -41,7 +41,7 @@ class Loop:
         self.trainer, self.run, self.learner = trainer, run, learner
         self.leads = distributed.is_leader()
         self.saved = self.logged = learner.steps_done
-        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision)
+        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision, run.conditions)
 
     def __enter__(self) -> Loop:
         with ExitStack() as opened:
@@ -59,7 +59,7 @@ class Loop:
         if self.leads:
             self.begin_writing(opened, start)
         stream = batches(
-            run.images, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
+            run.images, run.conditions, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
             rank=distributed.rank(), world=distributed.world_size(), device=run.device,
         )  # fmt: skip
         self.stream = opened.enter_context(closing(stream))
@@ -148,7 +148,7 @@ class Loop:
             return
         try:
             for name, grid in self.trainer.preview.pictures(
-                network, weights, run.diffusion, run.sampler, run.images, self.learner.schedule_sampler
+                network, weights, run.diffusion, run.sampler, run.images, self.learner.schedule_sampler, run.conditions
             ):
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
@@ -210,6 +210,7 @@ class Loop:
         return Trained(
             network=network, diffusion=run.diffusion, shape=run.images.shape, classes=run.config["classes"],
             config=run.config, step=self.learner.steps_done, weights=chosen, device=run.device,
+            conditions=run.conditions,
         )  # fmt: skip
 
     def save(self) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.inference.prompts import prompts_from
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.pictures import weights_over_t
 from diffusion.samplers.draw import draw
@@ -50,6 +52,7 @@ class Preview:
         sampler: Sampler,
         images: Images,
         schedule_sampler: ScheduleSampler | None = None,
+        conditions: Conditions = BY_LABEL,
     ) -> Iterator[Picture]:
         """A grid of what `images` would have drawn from each of the named `weights`.
 
@@ -58,7 +61,7 @@ class Preview:
         """
         best = [*weights][-1]
         device = next(model.parameters()).device
-        prompts, numbers = images.prompts(self.images), range(self.images)
+        prompts, numbers = prompts_from(conditions, images, self.images, classes=images.classes), range(self.images)
         condition = prompts.condition(numbers, device)
         model.eval()
         for name, chosen in weights.items():

@@ -12,8 +12,10 @@ from torch import nn
 
 from diffusion.compute import distributed, precision
 from diffusion.compute.compilation import compile_network
+from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion
+from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
 from diffusion.losses.losses import Classification
 from diffusion.losses.schedule_samplers import ScheduleSampler
@@ -32,7 +34,7 @@ from diffusion.training.preview import Preview
 class Run:
     """What is trained, on what, and where it is kept. `config` is plain values, as a checkpoint stores it.
 
-    `subject` is a trained model beside the images to measure it on; `objective` the name of the number that counts.
+    `conditions` are what the network is told of the images; `subject` is a trained model beside the images to measure it on; `objective` the name of the number that counts.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Run:
     config: dict[str, Any]
     subject: Callable[[Trained], Any] | None = None
     objective: str | None = None
+    conditions: Conditions = BY_LABEL
 
     @property
     def checkpoints(self) -> Path:
@@ -56,7 +59,7 @@ class Run:
         """What to type to draw images with what was trained: by it, or by another model that it guides."""
         if isinstance(self.diffusion.loss, Classification):
             return f"python sample.py checkpoint=runs/NAME {shell_override('guidance.classifier', self.folder)}"
-        small = "" if self.images.low_res_size is None else " low_res=FOLDER"
+        small = " low_res=FOLDER" if needing_images(self.conditions) else ""
         return f"python sample.py {shell_override('checkpoint', self.folder)}{small}"
 
 

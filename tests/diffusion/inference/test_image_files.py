@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from diffusion.data.prompts import Prompts
 from PIL import Image
 from toy_gaussian import ToyGaussian
 
-from diffusion.data.prompts import Prompts
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
 from diffusion.inference.trained import Trained

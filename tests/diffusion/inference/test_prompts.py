@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-
 from diffusion.data.prompts import Prompts
+
 from diffusion.pictures.grid import grid
 
 

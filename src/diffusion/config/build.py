@@ -256,10 +256,9 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
         learned_from = from_checkpoint(model.config["data"])
     chosen = learned_from if config.data is None else plain_values(config.data)
-    words, keys = HydraConfig.get().overrides.task, split_keys(chosen)
-    chosen = (
-        chosen if any(word.startswith(f"data.{key}=") for word in words for key in keys) else with_split(chosen, "test")
-    )
+    names_split = tuple(f"data.{key}=" for key in split_keys(chosen))
+    if not any(word.startswith(names_split) for word in HydraConfig.get().overrides.task):
+        chosen = with_split(chosen, "test")
     known = model.step is None  # by the user's own words
     if config.data is not None and same_set(chosen, learned_from):
         learned_from, known = same_split(chosen, learned_from), True

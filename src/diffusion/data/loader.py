@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion.compute.memory_layout import to_device
-from diffusion.data import reading, stream
+from diffusion.data import readers, stream
 from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
 from diffusion.data.images import Images
 from diffusion.pictures.pixels import from_uint8
@@ -72,7 +72,7 @@ def _batches(
 
     wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
     images.prepare()
-    with closing(reading.in_order(images, wanted, device=device)) as reads:
+    with closing(readers.in_order(images, wanted, device=device)) as reads:
         for step, (pixels, labels) in enumerate(reads, start):
             where = positions(step)
             pixels = pixels.to(device, non_blocking=True)

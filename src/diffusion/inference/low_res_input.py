@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from diffusion.data.conditions import arguments
 from diffusion.data.folder import image_files
 from diffusion.data.images import UNLABELLED
-from diffusion.data.preparation import fitted
+from diffusion.data.preparation import fitted, open_image
 from diffusion.inference.labels import Labels, chosen_labels
 from diffusion.inference.prompts import Prompts, image_names, needing_images
 from diffusion.inference.trained import Trained
@@ -125,7 +124,7 @@ def from_folder(root: str, channels: int) -> LowResImages:
 def read_at_own_size(path: Path, channels: int) -> Tensor:
     """One image in its own size, uint8 (C, H, W)."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return fitted(image, channels=channels, height=image.height, width=image.width)
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
         raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); take it out of the folder") from None

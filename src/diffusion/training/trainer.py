@@ -34,7 +34,8 @@ from diffusion.training.preview import Preview
 class Run:
     """What is trained, on what, and where it is kept. `config` is plain values, as a checkpoint stores it.
 
-    `conditions` are what the network is told of the images; `subject` is a trained model beside the images to measure it on; `objective` the name of the number that counts.
+    `conditions` are what the network is told of the images; `subject` is a trained model beside the images to measure
+    it on; `objective` the name of the number that counts.
     """
 
     folder: Path

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data.conditions import arguments
+from diffusion.data.conditions import Conditions, arguments
 from diffusion.data.folder import image_files
 from diffusion.data.images import UNLABELLED
 from diffusion.data.preparation import fitted, open_image
@@ -43,8 +43,7 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
         if low_res is not None:
             raise ValueError(f"low_res={low_res} was given, but the model enlarges no images; leave low_res out")
         return Prompts(by_label(chosen_labels(labels, model.classes_to_ask)))
-    small = [shape for told in needed.values() if (shape := told.image_shape(model.shape)) is not None]
-    accepted = [shape[1:] for shape in small if len(needed) == 1]
+    accepted = direct_sizes(needed, model.shape)
     if low_res is None:
         what = f"enlarges images of {sizes(accepted)}" if accepted else f"is told {', '.join(needed)} of an image"
         raise ValueError(f"the model {what}; give it some: low_res=FOLDER, or low_res=samples.npz")
@@ -56,13 +55,19 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
     if size in accepted:
         return Prompts({**classes, **dict.fromkeys(needed, x)}, shown=shown)
     if size == model.shape[1:]:
-        told = arguments(needed, x, classes.get("y", torch.full((len(x),), UNLABELLED)))
-        return Prompts({**classes, **told}, shown=shown, true=x)
+        y = classes.get("y", torch.tensor([UNLABELLED]))
+        return Prompts({**classes, **arguments(needed, x, y[torch.arange(len(x)) % len(y)])}, shown=shown, true=x)
     raise ValueError(
         f"the images in {low_res} are {sizes([size])}; give "
         + (f"{sizes(accepted)} to enlarge, or " if accepted else "")
         + f"{sizes([model.shape[1:]])} to shrink and compare with"
     )
+
+
+def direct_sizes(needed: Conditions, shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
+    """The height and width of images that are themselves what the network is told; [] if there is no one such size."""
+    shapes = [told.image_shape(shape) for told in needed.values()]
+    return [small[1:] for small in shapes if small is not None and len(shapes) == 1]
 
 
 def by_label(labels: list[int] | None) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Run:
     config: dict[str, Any]
     subject: Callable[[Trained], Any] | None = None
     objective: str | None = None
-    conditions: Conditions = BY_LABEL
+    conditions: Conditions = field(default_factory=lambda: BY_LABEL)
 
     @property
     def checkpoints(self) -> Path:

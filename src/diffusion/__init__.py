@@ -6,6 +6,7 @@ import os
 # ten times slower as soon as any other process uses a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from diffusion.data.conditions import Condition, Label, SmallImage
 from diffusion.denoiser.gaussian import GaussianDiffusion, Reverse
 from diffusion.denoiser.predictions import Epsilon, Previous, Start, Velocity
 from diffusion.denoiser.variances import FixedLarge, FixedSmall, Learned, LearnedRange
@@ -18,7 +19,7 @@ from diffusion.samplers.ddim import DDIM
 from diffusion.samplers.spacing import kept_steps
 
 __all__ = [
-    "DDIM", "VLB", "Ancestral", "Classification", "Cosine", "Epsilon", "FixedLarge", "FixedSmall", "ForwardProcess",
-    "GaussianDiffusion", "Hybrid", "Learned", "LearnedRange", "Linear", "LossSecondMoment", "Previous", "Reverse",
-    "Simple", "Start", "Uniform", "Velocity", "kept_steps",
+    "DDIM", "VLB", "Ancestral", "Classification", "Condition", "Cosine", "Epsilon", "FixedLarge", "FixedSmall",
+    "ForwardProcess", "GaussianDiffusion", "Hybrid", "Label", "Learned", "LearnedRange", "Linear",
+    "LossSecondMoment", "Previous", "Reverse", "Simple", "SmallImage", "Start", "Uniform", "Velocity", "kept_steps",
 ]  # fmt: skip

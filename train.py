@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli.command import ExitStatus, command
 from diffusion.compute import distributed
-from diffusion.config import build, load
+from diffusion.config import build, data_choice, load
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 
@@ -21,7 +21,9 @@ def main(config: DictConfig) -> ExitStatus:
     folder = Path(HydraConfig.get().runtime.output_dir)
     naming.check_name(config.name)
     distributed.join_process_group(build.device_named(config.device))
-    if distributed.broadcast_from_leader(lambda: status.is_finished(folder, build.plain_values(config))):
+    values = build.plain_values(config)
+    also = data_choice.replaceable(values["data"])
+    if distributed.broadcast_from_leader(lambda: status.is_finished(folder, values, also)):
         log.info("Run folder: %s, which has all its steps", folder)
         return ExitStatus(
             0, distributed.broadcast_from_leader(lambda: status.objective_value(folder, config.objective))

@@ -14,6 +14,7 @@ from diffusion import GaussianDiffusion
 from diffusion.compute.flops import flops
 from diffusion.config import build, load
 from diffusion.config.roots import register
+from diffusion.data.conditions import arguments, available
 from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -58,13 +59,6 @@ def recipe(overrides: list[str]) -> Recipe:
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.02)
     x_0 = 2 * torch.rand(trainer.batch_size, *shape, device=device) - 1
-    return Recipe(config, device, network, diffusion, trainer, x_0, conditions(config, x_0, classes))
-
-
-def conditions(config: DictConfig, x_0: Tensor, classes: int | None) -> dict[str, Tensor]:
-    told = {}
-    if classes is not None:
-        told["y"] = torch.randint(classes, (len(x_0),), device=x_0.device)
-    if (size := config.data.get("low_res_size")) is not None:
-        told["low_res"] = nn.functional.interpolate(x_0, size=(size, size), mode="area")
-    return told
+    told = available(build.conditions(config.conditions), classes)
+    condition = arguments(told, x_0, torch.randint(classes or 1, (len(x_0),), device=device))
+    return Recipe(config, device, network, diffusion, trainer, x_0, condition)

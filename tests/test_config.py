@@ -19,7 +19,8 @@ from omegaconf.errors import MissingMandatoryValue
 from PIL import Image
 
 from diffusion.cli.command import check_known, one_line
-from diffusion.config import build
+from diffusion.config import build, data_choice
+from diffusion.config.migrate import LABEL, conditions_from_before
 from diffusion.config.roots import register
 from diffusion.config.trust import check_target
 from diffusion.runs.metrics import MetricsFile
@@ -36,6 +37,7 @@ NARROW = (
     "data=synthetic", "data.image_size=32", "data.num_images=4", "model.base_channels=16", "model.norm_groups=8",
     "model.blocks_per_level=1",
 )  # fmt: skip
+ENLARGED = ("data.image_size=32", "conditions=[label,small_image]")
 NO_PREVIEW = "train.preview.every=0"
 
 # How each option is tried, beside TINY: what it needs to fit with, and what makes it small.
@@ -44,8 +46,8 @@ OPTIONS = {
     "model/unet_32": NARROW,
     "model/unet_64": NARROW,
     "model/unet_256": NARROW,
-    "model/superres_tiny": ("data=upsampling", NO_PREVIEW),
-    "model/superres_64_256": ("data=upsampling", *NARROW[3:], NO_PREVIEW),
+    "model/superres_tiny": (*ENLARGED, NO_PREVIEW),
+    "model/superres_64_256": (*ENLARGED, *NARROW[3:], NO_PREVIEW),
     "model/classifier_tiny": (*SYNTHETIC, "data.num_classes=2", "diffusion/loss=classification", NO_PREVIEW),
     "diffusion/cosine": SYNTHETIC,
     "diffusion/cosine_vlb": SYNTHETIC,
@@ -75,7 +77,8 @@ OPTIONS = {
     "train/schedule_sampler/loss_second_moment": SYNTHETIC,
     "data/digits": ("data.image_size=8",),
     "data/synthetic": ("data.image_size=16",),
-    "data/upsampling": ("model=superres_tiny", NO_PREVIEW),
+    "conditions/label": ("conditions=[label]", *SYNTHETIC),
+    "conditions/small_image": ("model=superres_tiny", *ENLARGED, NO_PREVIEW),
     "data/image_folder": ("data.root={root}/pictures", "data.image_size=8", "data.labels=folder", "data.workers=0"),
     "data/mnist": ("data.root={root}", "data.image_size=16"),
     "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),
@@ -187,8 +190,38 @@ def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files,
     config = composed(*TINY, "data=image_folder", "data.root=pictures", "data.image_size=8", "data.workers=0")
     root = build.training(config, Path())[1].config["data"]["root"]
     assert root == str(files / "pictures")
-    assert build.described({"root": "pictures"}) == build.described({"root": root, "on_error": "skip"})
-    assert build.without_download({"images": {"download": True}}) == {"images": {"download": False}}
+    folder = {"_target_": "diffusion.data.folder.ImageFolder", "root": "pictures"}
+    assert data_choice.identity(folder) == data_choice.identity({**folder, "root": root, "on_error": "skip"})
+    cifar = {"_target_": "diffusion.data.torchvision_images.TorchvisionImages", "dataset": "CIFAR10"}
+    assert data_choice.from_checkpoint({**cifar, "download": True}) == {**cifar, "download": False}
+
+
+def test_data_that_a_checkpoint_names_are_read_only_if_that_runs_no_code():
+    kind = "diffusion.data.torchvision_images.TorchvisionImages"
+    data_choice.check_reads_no_code({"_target_": kind, "dataset": "MNIST"})
+    data_choice.check_reads_no_code({"_target_": "diffusion.data.digits.Digits"})
+    with pytest.raises(ValueError, match=r"names LSUN train, whose files could run code .*: data=\.\.\."):
+        data_choice.check_reads_no_code({"_target_": kind, "dataset": "LSUN"})
+
+
+def test_the_part_of_a_set_is_the_sets_own_choice():
+    digits = {"_target_": "diffusion.data.digits.Digits", "image_size": 8}
+    test = data_choice.with_split(digits, "test")
+    assert test == {**digits, "split": "test"} and data_choice.title_of(test) == "digits test"
+    assert data_choice.same_set(digits, {**test, "flip": True})
+    assert not data_choice.same_set(digits, {**test, "image_size": 16})
+    assert data_choice.same_split(test, digits)["split"] == "train"
+    synthetic = {"_target_": "diffusion.data.synthetic.Synthetic"}
+    assert data_choice.with_split(synthetic, "test") == synthetic
+
+
+def test_the_data_of_an_earlier_super_resolution_run_are_its_images_and_what_is_told_of_them():
+    digits = {"_target_": "diffusion.data.digits.Digits", "image_size": 32}
+    wrapped = {"_target_": "diffusion.data.conditions.Upsampling", "images": digits, "low_res_size": 8}
+    today = conditions_from_before({"data": wrapped, "seed": 0})
+    assert today["data"] == digits and today["seed"] == 0 and today["conditions"]["low_res"]["size"] == 8
+    assert conditions_from_before({"data": digits})["conditions"] == {"y": {"_target_": LABEL["_target_"]}}
+    assert conditions_from_before(today) is today
 
 
 @pytest.mark.parametrize("root, group", [("sample", "sampler"), ("evaluate", "evaluation")])
@@ -214,7 +247,7 @@ def test_facts_of_the_data_and_the_variance_reach_the_network():
 
 def test_a_network_may_ignore_the_classes():
     _, run = build.training(composed(*TINY, "model.num_classes=null"), Path())
-    assert run.images.classes is None and run.config["classes"] is None
+    assert run.conditions == {} and run.config["classes"] is None
 
 
 def test_a_configuration_is_plain_values_as_a_checkpoint_needs():

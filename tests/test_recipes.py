@@ -128,7 +128,7 @@ RECIPES = {
         UPSAMPLER,
         (4000, "linear", LEARNED, hybrid(1 / 4000), False),
         {"optimizer.lr": 3e-4, "batch_size": 256},
-        {"low_res_size": 64, **{f"images.{key}": value for key, value in DATA_256.items()}, "images.labels": "prefix"},
+        {**DATA_256, "labels": "prefix"},
         279_792_390,
     ),
 }
@@ -182,11 +182,11 @@ def test_a_recipe_trains_at_reduced_width(compose, tmp_path, name):
         classes = None if config.model.num_classes is None else 2
         config.model.num_classes = classes
         pictures = {
-            "_target_": "diffusion.data.Synthetic", "image_size": 32, "num_images": 2, "num_classes": classes,
+            "_target_": "diffusion.data.synthetic.Synthetic", "image_size": 32, "num_images": 2, "num_classes": classes,
         }  # fmt: skip
-        upsamples = "low_res_size" in config.data
-        small = {"_target_": "diffusion.data.Upsampling", "images": pictures, "low_res_size": 8}
-        config.data = small if upsamples else pictures
+        config.data = pictures
+        if "low_res" in config.conditions:
+            config.conditions.low_res.size = 8
     trainer, run = build.training(config, tmp_path)
     before = torch.cat([parameter.detach().flatten() for parameter in run.model.parameters()])
     assert trainer.fit(run) == 0

@@ -6,6 +6,7 @@ import os
 # ten times slower as soon as any other process uses a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from diffusion.data.conditions import Condition, Label, SmallImage
 from diffusion.denoiser.diffusion import GaussianDiffusion
 from diffusion.denoiser.predictions import Epsilon, Previous, Start, Velocity
 from diffusion.denoiser.variances import FixedLarge, FixedSmall, Learned, LearnedRange
@@ -23,18 +24,21 @@ __all__ = [
     "Ancestral",
     "Chain",
     "Classification",
+    "Condition",
     "Cosine",
     "Epsilon",
     "FixedLarge",
     "FixedSmall",
     "GaussianDiffusion",
     "Hybrid",
+    "Label",
     "Learned",
     "LearnedRange",
     "Linear",
     "LossSecondMoment",
     "Previous",
     "Simple",
+    "SmallImage",
     "Start",
     "Uniform",
     "Velocity",

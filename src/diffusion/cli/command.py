@@ -24,6 +24,7 @@ from diffusion.cli import sweep_worker
 from diffusion.cli.sweep import FailedRun, Sweep
 from diffusion.cli.user_errors import check_known, one_line
 from diffusion.compute import distributed
+from diffusion.config import data_choice
 from diffusion.config.roots import register
 from diffusion.runs import naming
 
@@ -60,7 +61,7 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
                 return
             if not distributed.is_leader():
                 sys.argv.append("hydra/job_logging=warnings")
-            run = Command(main, path.stem, naming.sweep_name(sys.argv[1:]))
+            run = Command(main, path.stem, naming.sweep_name(sys.argv[1:], data_choice.USUAL))
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
             logging.raiseExceptions = False  # A log that cannot be written must not fill the screen with tracebacks.
             with distributed.exit_without_teardown(), report_errors(path.stem), show_sweep_at_end():

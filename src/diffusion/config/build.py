@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,8 +15,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion.compute import distributed, precision
 from diffusion.config import preflight
-from diffusion.config.data_choice import described, with_split, without_download
+from diffusion.config.data_choice import (
+    absolute_paths,
+    check_reads_no_code,
+    from_checkpoint,
+    identity,
+    same_set,
+    same_split,
+    split_keys,
+    title_of,
+    with_split,
+)
 from diffusion.config.trust import check_targets
+from diffusion.data.conditions import Condition, available
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.diffusion import Diffusion
@@ -125,6 +135,27 @@ def reason(key: str, fact: Any, diffusion: Diffusion) -> str:
     return f"the data have {key.replace('in_', '')} {fact}"
 
 
+def data(node: DictConfig) -> Images:
+    """The images of a configuration of data, whose files and folders are made absolute in it."""
+    for key, path in absolute_paths(plain_values(node)).items():
+        if not OmegaConf.is_missing(node, key):
+            node[key] = path
+    return instantiate(node, (Images,))
+
+
+def images_of(settings: dict[str, Any], *, known: bool = True) -> Images:
+    """The images of these settings; ValueError if reading them could run code, unless they are `known` to the user."""
+    if not known:
+        check_reads_no_code(settings)
+    return instantiate(OmegaConf.create({"data": settings}).data, (Images,))
+
+
+def conditions(node: DictConfig) -> dict[str, Condition]:
+    """What a configuration tells a network beside the time; a condition that is null tells nothing."""
+    found = instantiate(node, (Condition,))
+    return {name: condition for name, condition in found.items() if condition is not None}
+
+
 def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     """The trainer and the run that a training configuration describes, kept in `folder`."""
     naming.check_name(config.name)
@@ -136,22 +167,21 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     precision.check_precision(trainer.precision, device, setting="train.precision")
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
     trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now
-    naming.resolve_roots(config.data)
-    images = instantiate(config.data)
+    images = data(config.data)
     preflight.check_labels(diffusion.loss, images)
-    labelled = copy.copy(images)
+    told = available(conditions(config.conditions), images.classes)
     torch.manual_seed(config.seed)
-    num_classes = None if images.classes is None else len(images.classes)
+    num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
-    if config.model.get("num_classes") is None:
-        images.classes = None
-    batches(images, batch_size=trainer.batch_size, seed=config.seed).close()  # too few images are refused now
-    preflight.check_training(network, diffusion.loss, images, trainer.preview)
+    classes = None if config.model.get("num_classes") is None else list(images.classes or ())
+    told = available(told, classes)
+    batches(images, told, batch_size=trainer.batch_size, seed=config.seed).close()  # too few images are refused now
+    preflight.check_training(network, diffusion.loss, images, trainer.preview, told)
     if trainer.preview.every:
         # An impossible spacing is refused now, not at the first preview.
         sampler.levels(diffusion.process)
     values = plain_values(config)
-    facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
+    facts = {"shape": list(images.shape), "classes": classes}
     batch_size = trainer.microbatch or trainer.batch_size
     run = Run(
         folder=folder,
@@ -160,10 +190,11 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         model=network,
         diffusion=diffusion,
         images=images,
+        conditions=told,
         sampler=sampler,
         logger=logger,
         config=redact_values({**values, **facts}),
-        subject=subject_in_training(values["data"], labelled, batch_size=batch_size, seed=config.seed),
+        subject=subject_in_training(values["data"], images, batch_size=batch_size, seed=config.seed),
         objective=config.objective,
     )
     check_evaluations(trainer, run)
@@ -179,14 +210,14 @@ def subject_in_training(
     """
     others = with_split(data, "test")
     held_out = others != data
-    unseen = cache(partial(instantiate, OmegaConf.create({"data": others}).data, (Images,)))
+    unseen = cache(partial(images_of, others))
 
     def subject(model: Trained) -> Subject:
-        images = copy.copy(unseen() if held_out else learned_from)
+        images = unseen() if held_out else learned_from
         preflight.check_measurable(model, images)
-        if model.classes is None:
-            images.classes = None
-        return Subject(model, images, others, held_out, lambda: learned_from, data, batch_size, seed)
+        return Subject(
+            model, images, others, title_of(others), held_out, lambda: learned_from, title_of(data), batch_size, seed
+        )
 
     return subject
 
@@ -198,8 +229,9 @@ def check_evaluations(trainer: Trainer, run: Run) -> None:
     if run.diffusion.loss.classifies:
         raise ValueError("a classifier draws nothing to measure; leave train/evaluations out")
     model = Trained(
-        run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu")
-    )
+        run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu"),
+        conditions=run.conditions,
+    )  # fmt: skip
     for name, evaluation in trainer.evaluations.items():
         try:
             evaluation.check(run.subject(model))
@@ -220,21 +252,24 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     if model.step is None:  # A released file: its recipe stands in config.data, and may name another split.
         learned_from = with_split(model.config["data"], "train")
     else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
-        learned_from = without_download(model.config["data"])
-    data = learned_from if config.data is None else plain_values(config.data)
-    named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
-    data = data if named else with_split(data, "test")
-    images = instantiate(OmegaConf.create({"data": data}).data, (Images,))
+        learned_from = from_checkpoint(model.config["data"])
+    chosen = learned_from if config.data is None else plain_values(config.data)
+    names_split = tuple(f"data.{key}=" for key in split_keys(chosen))
+    if not any(word.startswith(names_split) for word in HydraConfig.get().overrides.task):
+        chosen = with_split(chosen, "test")
+    known = model.step is None  # by the user's own words
+    if config.data is not None and same_set(chosen, learned_from):
+        learned_from, known = same_split(chosen, learned_from), True
+    images = images_of(chosen, known=known or config.data is not None)
     preflight.check_measurable(model, images)
-    if model.classes is None:
-        images.classes = None
     return Subject(
         model=model,
         images=images,
-        data=data,
-        held_out=described(data) != described(learned_from),
-        training_images=cache(partial(instantiate, OmegaConf.create({"data": learned_from}).data, (Images,))),
-        training_data=learned_from,
+        data=chosen,
+        title=title_of(chosen),
+        held_out=identity(chosen) != identity(learned_from),
+        training_images=cache(partial(images_of, learned_from, known=known)),
+        training_title=title_of(learned_from),
         batch_size=config.batch_size,
         seed=config.seed,
     )

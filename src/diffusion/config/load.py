@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 import unet
 from diffusion.compute import distributed
 from diffusion.config import build, preflight
+from diffusion.config.data_choice import class_of, replaceable, settings_of
+from diffusion.config.migrate import LABEL, conditions_from_before
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
 from diffusion.denoiser.predictions import Prediction
@@ -39,6 +41,7 @@ def chosen(config: DictConfig, *, reads_data: bool = False) -> Trained:
     if state is None:
         return released(config.checkpoint, config, device=config.device)
     useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
+    useless += ["conditions"] if config.conditions else []
     if useless:
         raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")
     return restored(state, ema=config.ema, device=config.device)
@@ -67,7 +70,8 @@ def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
-        changes = naming.check_resumable(state["config"], run.config)
+        old = conditions_from_before(state["config"])
+        changes = naming.check_resumable(old, run.config, replaceable(run.config["data"]))
         log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
     elif init_from is not None:
         start_from(run.model, init_from, model=run.config["model"])
@@ -119,7 +123,8 @@ def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> 
 
 def described(state: dict[str, Any], ema: float | str | None) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
-    config = OmegaConf.create(state["config"])
+    settings = conditions_from_before(state["config"])
+    config = OmegaConf.create(settings)
     diffusion = build.instantiate(config.diffusion, (Diffusion, Schedule, Prediction, Variance, Loss))
     network = build.instantiate(config.model, (torch.nn.Module,))
     rate = chosen_rate(ema, list(state["ema"]))
@@ -128,11 +133,12 @@ def described(state: dict[str, Any], ema: float | str | None) -> Trained:
         network=network,
         diffusion=diffusion,
         shape=tuple(config.shape),
-        classes=state["config"]["classes"],
-        config=state["config"],
+        classes=settings["classes"],
+        config=settings,
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),
+        conditions=build.conditions(config.conditions),
     )
 
 
@@ -164,8 +170,8 @@ def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     network = build.model(recipe.model, diffusion, shape=shape, num_classes=num_classes)
     unet.load_released(network, weights)
     classes = None if num_classes is None else [str(number) for number in range(num_classes)]
-    described = OmegaConf.masked_copy(recipe, ["model", "diffusion", "data"])
-    config = build.plain_values(described)
+    recipe.conditions = recipe.conditions or {"y": LABEL}
+    config = build.plain_values(OmegaConf.masked_copy(recipe, ["model", "diffusion", "data", "conditions"]))
     return Trained(
         network=network.to(place).eval(),
         diffusion=diffusion,
@@ -175,16 +181,15 @@ def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
         step=None,
         weights=Path(path).stem,
         device=place,
+        conditions=build.conditions(recipe.conditions),
     )
 
 
 def shape_of(recipe: DictConfig) -> tuple[int, int, int]:
     """(C, H, W) of a recipe's images, without looking at them; in colour unless the recipe says else."""
-    images = recipe.data.get("images", recipe.data)
-    if images.get("image_size") is None:
-        raise ValueError("the size of the images is not known; give data.image_size=...")
-    channels = images.get("channels") or recipe.model.get("in_channels") or 3
-    return channels, images.image_size, images.get("width") or images.image_size
+    data = build.plain_values(recipe.data)
+    channels, height, width = class_of(data).shape_from(settings_of(data))
+    return channels or recipe.model.get("in_channels") or 3, height, width
 
 
 def experiments() -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
 from diffusion.data.images import Images
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import TrainingLoss
-from diffusion.inference.labels import class_number
+from diffusion.inference.labels import numbers_of
 from diffusion.inference.trained import Trained
 from diffusion.training.preview import Preview
 
@@ -19,27 +20,28 @@ def check_labels(loss: TrainingLoss, images: Images) -> None:
         raise ValueError("a classifier learns nothing from data without labels; set data=digits, or data.labels=...")
 
 
-def check_training(network: nn.Module, loss: TrainingLoss, images: Images, preview: Preview) -> None:
-    """Raise ValueError unless this network can be trained with that loss on those images."""
+def check_training(
+    network: nn.Module, loss: TrainingLoss, images: Images, preview: Preview, conditions: Conditions = BY_LABEL
+) -> None:
+    """Raise ValueError unless this network can be trained with that loss on those images and what is told of them."""
     name, told = type(network).__name__, conditions_of(network)
     check_purpose(name, classifies=getattr(network, "classifies", False), loss=loss, preview=preview)
-    if images.low_res_size is None and "low_res" in told:
-        raise ValueError(f"{name} enlarges small images, the data have none; set data=upsampling, or model=unet_tiny")
-    if images.low_res_size is not None and "low_res" not in told:
+    unknown = [name for name, condition in conditions.items() if name not in told and not condition.needs_classes]
+    if unknown:
         raise ValueError(
-            f"the data come with small images (data.low_res_size={images.low_res_size}), which {name} is not shown; "
-            "set model=superres_tiny, or data=digits"
+            f"the images come with {unknown[0]} (conditions.{unknown[0]}), which {name} is not shown; "
+            "set 'conditions=[label]', or another model"
         )
-    check_shape(network, images)
+    check_shape(network, images, conditions)
 
 
-def check_shape(network: nn.Module, images: Images) -> None:
+def check_shape(network: nn.Module, images: Images, conditions: Conditions = BY_LABEL) -> None:
     """Raise ValueError unless the network accepts an image of this shape, which it is shown without computing."""
     weights = {name: weight.to("meta") for name, weight in network.state_dict().items()}
     x = torch.zeros(1, *images.shape, device="meta")
     time = torch.zeros(1, device="meta")
     told = conditions_of(network)
-    condition = images.condition(x, time.long())
+    condition = arguments(available(conditions, images.classes), x, time.long())
     with torch.no_grad():
         given = {name: value for name, value in condition.items() if name in told}
         torch.func.functional_call(network, weights, (x, time), given)
@@ -102,12 +104,6 @@ def check_measurable(model: Trained, images: Images) -> None:
             f"the model draws images of {spelled(model.shape)}, the data have {spelled(images.shape)}; "
             f"set data.image_size={min(model.shape[1:])}, or leave data out to take those of training"
         )
-    if images.low_res_size != model.low_res_size:
-        wanted = model.low_res_size
-        hint = "data=digits or others without" if wanted is None else f"data=upsampling data.low_res_size={wanted}"
-        raise ValueError(
-            f"the model is shown small images of {wanted}, the data have {images.low_res_size}; set {hint}"
-        )
     if model.classes is None:
         return
     if images.classes is None:
@@ -116,14 +112,6 @@ def check_measurable(model: Trained, images: Images) -> None:
             "give labelled ones: data=image_folder data.root=... data.labels=folder"
         )
     numbers_of(list(images.classes), model.classes)
-
-
-def numbers_of(classes: list[str], known: list[str]) -> list[int]:
-    """Which `known` class each of `classes` is: by name, or by place where the known ones only have numbers."""
-    numbered = known == [str(number) for number in range(len(known))]
-    if numbered and len(classes) == len(known) and not set(classes) <= set(known):
-        return list(range(len(known)))
-    return [class_number(name, known) for name in classes]
 
 
 def told_at(process) -> Tensor:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import diffusion
 import unet
+from diffusion.config import data_choice
 from diffusion.data import conditions, digits, folder, synthetic, torchvision_images
 from diffusion.evaluation import features, inception, likelihood, memorisation, quality, recognition
 from diffusion.runs import naming
@@ -59,6 +60,7 @@ class TrainConfig:
     model: Any = MISSING
     diffusion: Any = MISSING
     data: Any = MISSING
+    conditions: Any = dataclasses.field(default_factory=dict)
     train: Any = MISSING
     sampler: Any = MISSING
     logger: Any = MISSING
@@ -78,6 +80,7 @@ class ModelChoice:
     model: Any = None
     diffusion: Any = None
     data: Any = None
+    conditions: Any = dataclasses.field(default_factory=dict)
     train: Any = None
     ema: float | str | None = None
     device: str = "auto"
@@ -183,7 +186,8 @@ def register(sweep: str = "sweep") -> None:
         torchvision_images.TorchvisionImages,
         folder.ImageFolder,
         synthetic.Synthetic,
-        conditions.Upsampling,
+        conditions.Label,
+        conditions.SmallImage,
     ):
         store(group="schema", name=target.__name__, node=schema(target))
     for target in (diffusion.Ancestral, diffusion.DDIM):
@@ -196,8 +200,8 @@ def register(sweep: str = "sweep") -> None:
     for name, target in (("uniform", diffusion.Uniform), ("loss_second_moment", diffusion.LossSecondMoment)):
         store(group="train/schedule_sampler", name=name, node=schema(target))
 
-    def run_name() -> str:
-        return naming.run_name(HydraConfig.get().overrides.task)
+    def run_name(*, _root_: Any) -> str:
+        return naming.run_name(HydraConfig.get().overrides.task, incidental(_root_))
 
     def sweep_group() -> str | None:
         return sweep if HydraConfig.get().mode == RunMode.MULTIRUN else None
@@ -205,6 +209,14 @@ def register(sweep: str = "sweep") -> None:
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver("sweep_name", lambda: sweep, replace=True)
     OmegaConf.register_new_resolver("sweep_group", sweep_group, replace=True)
+
+
+def incidental(config: Any) -> tuple[str, ...]:
+    """The settings of the data that make no other experiment; the usual ones while no set can be told."""
+    try:
+        return data_choice.incidental({"_target_": config.data._target_})
+    except (ValueError, AttributeError, OmegaConfBaseException):
+        return data_choice.USUAL  # what is wrong with the data is said when they are built
 
 
 def known_keys() -> set[str]:

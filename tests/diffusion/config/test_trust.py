@@ -24,7 +24,12 @@ def test_only_classes_of_this_program_may_be_named_at_any_depth(target):
 
 def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypatch):
     monkeypatch.setattr(TorchvisionImages, "__init__", lambda self, **settings: pytest.fail("it was built"))
-    images = {"_target_": "diffusion.data.TorchvisionImages", "dataset": "CIFAR10", "root": "/", "download": True}
+    images = {
+        "_target_": "diffusion.data.torchvision_images.TorchvisionImages",
+        "dataset": "CIFAR10",
+        "root": "/",
+        "download": True,
+    }
     for model in (images, {**NETWORK, "channel_mult": images}):
         with pytest.raises(ValueError, match="TorchvisionImages is refused: it does not belong there"):
             build.instantiate(OmegaConf.create(model), (torch.nn.Module,))

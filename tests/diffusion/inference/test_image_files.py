@@ -6,12 +6,17 @@ import torch
 from PIL import Image
 from toy_gaussian import ToyGaussian
 
-from diffusion.data.prompts import Prompts
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
+from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
+
+
+def classes(*labels: int) -> Prompts:
+    """These classes in turn."""
+    return Prompts({"y": torch.tensor(labels)})
 
 
 @pytest.fixture
@@ -31,7 +36,10 @@ def model():
 
 def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
     draw_to_files(
-        Request(num_images=7, batch_size=3, seed=0, prompts=Prompts([1, 0])), model, Ancestral(steps=5), tmp_path
+        Request(num_images=7, batch_size=3, seed=0, prompts=classes(1, 0)),
+        model,
+        Ancestral(steps=5),
+        tmp_path,
     )
     stored = np.load(tmp_path / "samples.npz")
     assert stored["arr_0"].dtype == np.uint8 and stored["arr_0"].shape == (7, 4, 4, 1)
@@ -45,7 +53,7 @@ def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
 
 def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
     def images(batch_size, seed=0):
-        return torch.cat(list(draw_batches(Request(5, batch_size, seed, Prompts([0, 1])), model, DDIM(steps=5))))
+        return torch.cat(list(draw_batches(Request(5, batch_size, seed, classes(0, 1)), model, DDIM(steps=5))))
 
     assert torch.equal(images(1), images(5)) and torch.equal(images(2), images(5))
     assert not torch.equal(images(5), images(5, seed=1))
@@ -53,7 +61,7 @@ def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
 
 def test_several_processes_draw_the_images_of_one(model, monkeypatch):
     def images():
-        return torch.cat(list(draw_batches(Request(5, 2, 0, Prompts([0, 1])), model, Ancestral(steps=5))))
+        return torch.cat(list(draw_batches(Request(5, 2, 0, classes(0, 1)), model, Ancestral(steps=5))))
 
     alone = images()
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -160,7 +168,7 @@ def test_a_guide_steers_a_model_without_classes_towards_those_asked_for(model):
     logistic = lambda x, time: torch.stack([-x.sum((1, 2, 3)), x.sum((1, 2, 3))], dim=1)  # noqa: E731
     guide = ClassifierGuidance(classifier=logistic, classes=["dark", "light"], scale=20.0)
     unconditional = model._replace(classes=None, guide=guide)
-    dark, light = torch.cat(list(draw_batches(Request(2, 2, 0, Prompts([0, 1])), unconditional, Ancestral()))).mean(
+    dark, light = torch.cat(list(draw_batches(Request(2, 2, 0, classes(0, 1)), unconditional, Ancestral()))).mean(
         (1, 2, 3)
     )
     free = torch.cat(list(draw_batches(Request(2, 2, 0, Prompts()), model, Ancestral()))).mean((1, 2, 3))

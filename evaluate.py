@@ -1,5 +1,10 @@
 """Measure a trained model: python evaluate.py checkpoint=runs/NAME evaluation=likelihood (or another of its group)"""
 
+if __name__ == "__main__":  # before the imports below, which take seconds
+    from diffusion.cli.help import answer_help
+
+    answer_help(__file__)
+
 from contextlib import nullcontext
 from pathlib import Path
 

@@ -1,5 +1,10 @@
 """Write a model's weights as the original's code reads them: python export.py checkpoint=runs/NAME out=model.pt"""
 
+if __name__ == "__main__":  # before the imports below, which take seconds
+    from diffusion.cli.help import answer_help
+
+    answer_help(__file__)
+
 from pathlib import Path
 
 import torch

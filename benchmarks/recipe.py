@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diffusion import GaussianDiffusion
 from diffusion.compute.flops import flops
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
 
 def recipe(overrides: list[str]) -> Recipe:
     """The recipe of a command line of train.py, such as ["model=unet_64", "data.image_size=32"]."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         config = hydra.compose("train", [*overrides, "name=benchmark"])
     device = build.device_named(config.device)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from diffusion.cli.command import check_known, one_line
 from diffusion.config import build
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.config.trust import check_target
 from diffusion.runs.metrics import MetricsFile
 
@@ -93,7 +93,7 @@ ELSEWHERE = ("hydra", "schema", "evaluation", "train/evaluations", "help")
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 

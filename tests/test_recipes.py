@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf, open_dict
 
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.runs.metrics import MetricsFile
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -137,7 +137,7 @@ RECIPES = {
 @pytest.fixture(scope="module")
 def compose():
     """compose(override, ...) -> the configuration that `python train.py override ...` gets."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         yield lambda *overrides: hydra.compose("train", list(overrides))
 

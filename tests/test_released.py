@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import unet
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import checkpoints
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.draw import draw
@@ -26,7 +26,7 @@ CONDITIONAL = ("experiment=imagenet64_conditional", "data.image_size=16", "model
 @pytest.fixture(scope="module")
 def compose():
     """compose(root, override, ...) -> the configuration of a script."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         yield lambda root, *overrides: hydra.compose(root, list(overrides))
 

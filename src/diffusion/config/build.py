@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.compute import distributed, precision
 from diffusion.config import preflight
 from diffusion.config.data_choice import described, with_split, without_download
-from diffusion.config.trust import check_targets
+from diffusion.config.trust import check_checkpoint_targets, check_user_targets
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.gaussian import GaussianDiffusion
@@ -35,21 +35,37 @@ PARTS = (
 )  # fmt: skip
 
 
-def instantiate(node: DictConfig, kinds: tuple[type, ...] = (object,), **given: Any) -> Any:
-    """The object that a node describes; ValueError if a `_target_` in it is not allowed, or a value is missing.
+def instantiate(node: DictConfig) -> Any:
+    """The object that a node of the user's own configuration describes.
 
-    What it names must be of one of the `kinds`. What a constructor refuses comes out as it was raised.
+    ValueError if a class in it cannot be imported or does not belong there, or a value is missing. What a constructor
+    refuses comes out as it was raised.
     """
-    check_targets(OmegaConf.to_container(node, resolve=True), kinds)
-    missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
-    if missing:
+    plain = plain_values(node)
+    check_user_targets(plain, place_of(node))
+    if missing := sorted(OmegaConf.missing_keys(node)):
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
+    return construct(plain)
+
+
+def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
+    """The object that a checkpoint's settings describe; ValueError if they name what a checkpoint may not."""
+    check_checkpoint_targets(node, part, trust)
+    return construct(node)
+
+
+def construct(node: dict[str, Any]) -> Any:
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **given)
+        return hydra.utils.instantiate(OmegaConf.create(node), _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError | OSError):
             raise error.__cause__ from None
         raise
+
+
+def place_of(node: DictConfig) -> str:
+    """The key of a node in its configuration, such as "train.optimizer"; "" for a whole configuration."""
+    return node._get_full_key(None)
 
 
 def plain_values(node: DictConfig) -> dict[str, Any]:
@@ -172,6 +188,11 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     return trainer, run
 
 
+def images_of_user(data: dict[str, Any]) -> Images:
+    """The images that plain values describe, as the user named them."""
+    return instantiate(OmegaConf.create({"data": data}).data)
+
+
 def subject_in_training(
     data: dict[str, Any], learned_from: Images, *, batch_size: int, seed: int
 ) -> Callable[[Trained], Subject]:
@@ -181,7 +202,7 @@ def subject_in_training(
     """
     others = with_split(data, "test")
     held_out = others != data
-    unseen = cache(partial(instantiate, OmegaConf.create({"data": others}).data, (Images,)))
+    unseen = cache(partial(images_of_user, others))
 
     def subject(model: Trained) -> Subject:
         images = copy.copy(unseen() if held_out else learned_from)
@@ -226,7 +247,8 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     data = learned_from if config.data is None else plain_values(config.data)
     named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
     data = data if named else with_split(data, "test")
-    images = instantiate(OmegaConf.create({"data": data}).data, (Images,))
+    from_checkpoint = partial(restore, part="data", trust=config.trust)
+    images = from_checkpoint(data) if config.data is None else images_of_user(data)
     preflight.check_measurable(model, images)
     if model.classes is None:
         images.classes = None
@@ -235,7 +257,7 @@ def subject(config: DictConfig, model: Trained) -> Subject:
         images=images,
         data=data,
         held_out=described(data) != described(learned_from),
-        training_images=cache(partial(instantiate, OmegaConf.create({"data": learned_from}).data, (Images,))),
+        training_images=cache(partial(images_of_user if model.step is None else from_checkpoint, learned_from)),
         training_data=learned_from,
         batch_size=config.batch_size,
         seed=config.seed,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 import unet
 from diffusion.compute import distributed
-from diffusion.config import build, preflight
+from diffusion.config import build, migrate, preflight
+from diffusion.config.trust import targets
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
-from diffusion.denoiser.gaussian import GaussianDiffusion
-from diffusion.denoiser.predictions import Prediction
-from diffusion.denoiser.variances import Variance
 from diffusion.inference.trained import Trained
-from diffusion.losses.losses import Loss
-from diffusion.process.schedules import Schedule
 from diffusion.runs import checkpoints, naming
 from diffusion.runs.checkpoint_file import Foreign
 from diffusion.training.trainer import Run
@@ -35,56 +33,62 @@ RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
 def chosen(config: DictConfig, *, reads_data: bool = False) -> Trained:
     """The model that the command line of a script asks for (`ModelChoice`). `reads_data`: data=... has a use anyway."""
-    state = own_state(config.checkpoint)
+    state = own_state(config.checkpoint, trust=config.trust)
     if state is None:
         return released(config.checkpoint, config, device=config.device)
     useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
     if useless:
         raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")
-    return restored(state, ema=config.ema, device=config.device)
+    return restored(state, ema=config.ema, device=config.device, trust=config.trust)
 
 
-def trained(path: str, *, device: str) -> Trained:
+def trained(path: str, *, device: str, trust: Iterable[str] = ()) -> Trained:
     """The model in a checkpoint or run folder, with the weights that it draws best with."""
-    return restored(checkpoints.load_checkpoint(Path(path)), ema=None, device=device)
+    return restored(read_state(path, trust=trust), ema=None, device=device, trust=trust)
 
 
-def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
+def guided(model: Trained, path: str, guidance: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
     """The model from `path`, steered by the classifier that `guidance` names, if any."""
     preflight.check_draws(model, path)
     if guidance.classifier is None:
         if guidance.scale != 1:
             raise ValueError(f"guidance.scale={guidance.scale} scales nothing; add guidance.classifier=runs/NAME")
         return model
-    classifier = trained(guidance.classifier, device=str(model.device))
+    classifier = trained(guidance.classifier, device=str(model.device), trust=trust)
     preflight.check_guides(classifier, model, guidance.classifier)
     name = f"{naming.run_folder_of(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
     guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
     return model._replace(guide=guide)
 
 
-def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
+def begun(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
-        changes = naming.check_resumable(state["config"], run.config)
+        complete = completion(run.config)
+        changes = naming.check_resumable(complete(state["config"]), complete(run.config))
         log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
     elif init_from is not None:
-        start_from(run.model, init_from, model=run.config["model"])
+        start_from(run.model, init_from, model=run.config["model"], trust=trust)
         log.info("Starting with the weights of %s", init_from)
     return state
 
 
-def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any]) -> None:
+def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What puts settings of before into today's words. Classes that the user's own `config` names may be looked up."""
+    return partial(migrate.complete, trust=[target for _, target in targets(config)])
+
+
+def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], trust: Iterable[str] = ()) -> None:
     """Give the network of configuration `model` the weights at `path`, a released file or our own.
 
     ValueError unless they fit exactly, and were trained in a network that computes the same.
     """
-    state = own_state(path)
+    state = own_state(path, trust=trust)
     if state is not None:
         check_same_network(state["config"]["model"], model, path)
-    own = None if state is None else unet.export_released(restored(state, ema=None, device="cpu").network)
+    own = None if state is None else unet.export_released(restored(state, ema=None, device="cpu", trust=trust).network)
     unet.load_released(network, own or path)
 
 
@@ -96,41 +100,47 @@ def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> N
         raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
 
 
-def own_state(path: str) -> dict[str, Any] | None:
+def own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """What `train.py` saved at `path`; None if the file is of another program."""
     try:
-        return checkpoints.load_checkpoint(Path(path))
+        return read_state(path, trust=trust)
     except Foreign:
         return None
 
 
-def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> Trained:
+def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
+    """The state of a checkpoint or run folder, its settings in today's words."""
+    state = checkpoints.load_checkpoint(Path(path))
+    return {**state, "config": migrate.complete(state["config"], trust)}
+
+
+def restored(state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = ()) -> Trained:
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
     None takes the highest rate, or the weights themselves if no average was kept.
     """
     place = build.device_named(device)
     try:
-        model = described(state, ema)
+        model = described(state, ema, trust)
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"the checkpoint of step {state['step']} is not what its settings say ({reason})") from error
     return model._replace(network=model.network.to(place).eval(), device=place)
 
 
-def described(state: dict[str, Any], ema: float | str | None) -> Trained:
+def described(state: dict[str, Any], ema: float | str | None, trust: Iterable[str]) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
-    config = OmegaConf.create(state["config"])
-    diffusion = build.instantiate(config.diffusion, (GaussianDiffusion, Schedule, Prediction, Variance, Loss))
-    network = build.instantiate(config.model, (torch.nn.Module,))
+    config = state["config"]
+    diffusion = build.restore(config["diffusion"], "diffusion", trust=trust)
+    network = build.restore(config["model"], "model", trust=trust)
     rate = chosen_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
     return Trained(
         network=network,
         diffusion=diffusion,
-        shape=tuple(config.shape),
-        classes=state["config"]["classes"],
-        config=state["config"],
+        shape=tuple(config["shape"]),
+        classes=config["classes"],
+        config=config,
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),

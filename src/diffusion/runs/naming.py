@@ -16,7 +16,7 @@ SAME_EXPERIMENT = (
     "train.evaluations", "train.evaluate_every", "train.microbatch", "train.parallel", "train.compile",
     "train.detect_anomaly", "model.checkpoint", "sampler", "logger", "device", "runs", "name", "objective",
     "data.workers", "data.download", "data.on_error", "data.cache", "data.images.workers", "data.images.download",
-    "data.images.on_error", "data.images.cache", "hydra",
+    "data.images.on_error", "data.images.cache", "hydra", "trust",
 )  # fmt: skip
 # Settings that make another experiment, but that a run may also change half-way if it is told so under its old name.
 HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm", "data.root", "data.images.root")

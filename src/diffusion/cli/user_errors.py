@@ -101,13 +101,14 @@ def check_schemas(config: DictConfig, place: str = "") -> None:
     """Raise ValueError if a class is named in a YAML file without its schema: its settings would not be checked."""
     for key in config:
         child = config._get_node(key)
-        inner = f"{place}.{key}".lstrip(".")
+        inner = f"{place}.{key!s}".lstrip(".")
         if not isinstance(child, DictConfig) or child._is_none() or child._is_missing():
             continue
         if "_target_" in child and OmegaConf.get_type(child) is dict:
+            name = str(child["_target_"])
             raise ValueError(
-                f"{inner} names the class {child._target_} without its settings; begin its YAML file with "
-                f"defaults: [/schema/{child._target_}@_here_, _self_]"
+                f"{inner} names the class {name} without its settings; begin its YAML file with "
+                f"defaults: [/schema/{name}@_here_, _self_]"
             )
         check_schemas(child, inner)
 
@@ -121,7 +122,7 @@ def unknown_setting(key: str) -> str:
 def known_keys() -> set[str]:
     """The name of every setting of the commands, and of every class whose schema a YAML file asks for."""
     commands = [kind for kind in vars(roots).values() if isinstance(kind, type) and issubclass(kind, Root)]
-    known = {field.name for kind in commands if dataclasses.is_dataclass(kind) for field in dataclasses.fields(kind)}
+    known = {name for kind in commands for name in getattr(kind, "__dataclass_fields__", ())}
     files = [path for folder in config_folders() for path in folder.rglob("*.yaml")]
     for name in {name for path in files for name in re.findall(r"/schema/([\w.]+)@", path.read_text())}:
         with suppress(ValueError):  # a root, or a class that is not there

@@ -6,11 +6,11 @@ Hydra finds these two plugins in every process through `hydra_plugins/diffusion_
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Dict, List, Literal, Optional, Union, get_args, get_origin  # noqa: UP035 (OmegaConf reads these)
+from typing import Any, List, Literal, Optional, Union, get_args, get_origin  # noqa: UP035
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -50,25 +50,23 @@ def checkable(hint: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return literal(args)
-    if origin in (Union, UnionType):
-        some = {checkable(arg) for arg in args if arg is not NoneType}
+    if origin in (Union, types.UnionType):
+        some = {checkable(arg) for arg in args if arg is not types.NoneType}
         one = some.pop() if len(some) == 1 else Union[*some] if some <= {*PLAIN} else Any
-        return Optional[one] if NoneType in args else one  # noqa: UP045
+        return Optional[one] if types.NoneType in args else one  # noqa: UP045
     if origin in (list, tuple, Sequence):
         inner = {checkable(arg) for arg in args if arg is not ...}
-        return List[inner.pop() if len(inner) == 1 else Any]  # noqa: UP006
+        return types.GenericAlias(list, (inner.pop() if len(inner) == 1 else Any,))
     if origin in (dict, Mapping) and args[0] is str:
-        return Dict[str, checkable(args[1])]  # noqa: UP006
+        return types.GenericAlias(dict, (str, checkable(args[1])))
     return hint if hint in PLAIN else Any
 
 
 def literal(values: tuple[Any, ...]) -> Any:
     """One of some words, checked as such; of other plain values only the type is checked."""
-    words = [value for value in values if value is not None]
-    if all(isinstance(word, str) for word in words):
-        one: Any = StrEnum("Literal", {word: word for word in words})
-    else:
-        one = checkable(Union[*map(type, words)])
+    words = {value: value for value in values if value is not None}
+    are_text = all(isinstance(word, str) for word in words)
+    one: Any = StrEnum("Literal", words) if are_text else checkable(Union[*map(type, words)])  # type: ignore[misc]
     return Optional[one] if None in values else one  # noqa: UP045
 
 

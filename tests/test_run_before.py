@@ -1,6 +1,7 @@
 """A run that the code before the redesign stored goes on to the same weights, and draws and measures the same.
 
-tests/run_before/run is that run after 8 steps; expected.npz is what the same code came to after 14.
+tests/run_before/run is that run after 8 steps. expected.npz holds what the same code drew and measured with it, and the
+weights that it came to after 14 steps.
 """
 
 import json
@@ -36,23 +37,22 @@ def run(folder, script, *words):
     return done.stderr
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder in which the old run has gone on to 14 steps, by the command that began it."""
-    folder = tmp_path_factory.mktemp("before")
-    shutil.copytree(BEFORE / "run", folder / "runs" / "run")
+@pytest.fixture
+def folder(tmp_path):
+    """A folder in which the old run lies as runs/run."""
+    shutil.copytree(BEFORE / "run", tmp_path / "runs" / "run")
+    return tmp_path
+
+
+def test_it_goes_on_to_the_same_weights(folder):
     assert "has all its steps" in run(folder, "train.py", *COMMAND, "train.max_steps=8")
     assert "Resuming at step 8" in run(folder, "train.py", *COMMAND, "train.max_steps=14")
-    return folder
-
-
-def test_it_goes_on_to_the_same_weights(finished):
-    state = torch.load(finished / "runs/run/checkpoints/step_00000014.pt", weights_only=True)
+    state = torch.load(folder / "runs/run/checkpoints/step_00000014.pt", weights_only=True)
     weights = torch.cat([weight.flatten() for weight in state["model"].values()])
     average = torch.cat([weight.flatten() for weight in state["ema"]["0.9"].values()])
     assert torch.equal(weights, torch.from_numpy(EXPECTED["weights"]))
     assert torch.equal(average[: len(EXPECTED["average"])], torch.from_numpy(EXPECTED["average"]))
-    lines = (finished / "runs/run/metrics.jsonl").read_text().splitlines()
+    lines = (folder / "runs/run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["loss"] for line in lines] == EXPECTED["losses"].tolist()
 
 
@@ -60,12 +60,12 @@ def test_it_goes_on_to_the_same_weights(finished):
     "name, words",
     [("ancestral", ("sampler.steps=4",)), ("ddim", ("sampler=ddim", "sampler.steps=3", "ema=off"))],
 )
-def test_it_draws_the_same_images(finished, name, words):
-    run(finished, "sample.py", "checkpoint=runs/run", "num_images=10", "device=cpu", f"out={name}", *words)
-    drawn = np.load(finished / name / "samples.npz")["arr_0"]
+def test_it_draws_the_same_images(folder, name, words):
+    run(folder, "sample.py", "checkpoint=runs/run", "num_images=10", "device=cpu", f"out={name}", *words)
+    drawn = np.load(folder / name / "samples.npz")["arr_0"]
     assert np.abs(drawn.astype(int) - EXPECTED[name].astype(int)).max() <= 1  # rounded to 256 levels
 
 
-def test_it_measures_the_same_bound(finished):
-    run(finished, "evaluate.py", "checkpoint=runs/run", "evaluation.num_images=5", "device=cpu", "out=bound")
-    np.testing.assert_allclose(np.load(finished / "bound/terms.npz")["total"], EXPECTED["bound"], rtol=1e-5)
+def test_it_measures_the_same_bound(folder):
+    run(folder, "evaluate.py", "checkpoint=runs/run", "evaluation.num_images=5", "device=cpu", "out=bound")
+    np.testing.assert_allclose(np.load(folder / "bound/terms.npz")["total"], EXPECTED["bound"], rtol=1e-5)

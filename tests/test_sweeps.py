@@ -172,18 +172,6 @@ def test_who_waits_for_the_signal_that_ended_a_run_hears_of_it(monkeypatch):
     assert heard == [signal.SIGUSR2]
 
 
-@pytest.mark.parametrize("script", ["train", "sample", "evaluate", "export"])
-def test_the_help_names_every_option_of_its_groups(script):
-    text = (CONF / "help" / f"{script}.txt").read_text()
-    assert max(map(len, text.splitlines())) <= 120
-    named = set(re.findall(r"\w+", text.partition("Groups")[2]))
-    for group in re.findall(r"^  +([a-z_/]+) {2,}", text.partition("Groups")[2], re.M):
-        if group != "experiment":
-            assert {path.stem for path in (CONF / group).glob("*.yaml")} <= named, group
-    recipes = {path.stem for path in (CONF / "experiment").glob("*.yaml")}
-    assert script != "train" or recipes <= set(re.findall(r"\w+", text))
-
-
 def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_is_missing(tmp_path):
     done = ran(tmp_path, "-m", "model.heads=3,2,4", *TINY)
     assert done.returncode == 1

@@ -40,6 +40,7 @@ NO_PREVIEW = "train.preview.every=0"
 FITS = {
     "model": SYNTHETIC,
     "model/unet_": NARROW,
+    "model/unet_tiny": SYNTHETIC,
     "model/superres_": ("data=upsampling", *NARROW[3:], NO_PREVIEW),
     "model/classifier_": (*SYNTHETIC, "data.num_classes=2", "diffusion/loss=classification", NO_PREVIEW),
     "diffusion": SYNTHETIC,

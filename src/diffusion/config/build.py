@@ -50,6 +50,8 @@ def instantiate(node: DictConfig) -> Any:
 
 def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
     """The object that a checkpoint's settings describe; ValueError if they name what a checkpoint may not."""
+    if not isinstance(node, dict):  # OmegaConf would read a string as YAML
+        raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
     check_checkpoint_targets(node, part, trust)
     return construct(node)
 

@@ -114,6 +114,12 @@ def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypat
         check_checkpoint_targets({"_target_": "diffusion.Readers", "count": 9}, "data")
 
 
+@pytest.mark.parametrize("node", ["_target_: os.mkdir", "{_target_: os.mkdir}", None, 3, ["_target_", "os.mkdir"]])
+def test_what_is_no_mapping_is_not_read_as_one(node):
+    with pytest.raises(ValueError, match=r"model=.* in the checkpoint is refused: it describes no object"):
+        build.restore(node, "model")
+
+
 @pytest.mark.parametrize("part", ["image_size", "channel_mult", "${oc.env:HOME}"])
 def test_no_interpolation_of_a_checkpoint_is_resolved(part):
     for value in ("${oc.env:HOME}", ["${x}"]):

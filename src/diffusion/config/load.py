@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import unet
 from diffusion.compute import distributed
+from diffusion.compute.device import resolve_device
 from diffusion.config import build, migrate, preflight
 from diffusion.config.trust import targets
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
@@ -119,7 +120,7 @@ def restored(state: dict[str, Any], *, ema: float | str | None, device: str, tru
 
     None takes the highest rate, or the weights themselves if no average was kept.
     """
-    place = build.device_named(device)
+    place = resolve_device(device)
     try:
         model = described(state, ema, trust)
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -161,7 +162,7 @@ def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
 
 def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
-    place = build.device_named(device)
+    place = resolve_device(device)
     weights = unet.read_weights(path)
     if recipe.ema is not None:
         raise ValueError(f"{path} holds one set of weights; leave ema={recipe.ema} out")

@@ -137,17 +137,3 @@ def test_a_class_without_its_schema_is_refused_with_the_line_to_write_first():
 @pytest.mark.parametrize("part", KINDS)
 def test_each_kind_is_a_class(part):
     assert isinstance(find_class(KINDS[part]), type)
-
-
-def test_each_process_has_a_gpu_of_its_own_or_says_that_there_is_none(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    for rank in range(2):
-        monkeypatch.setenv("LOCAL_RANK", str(rank))
-        assert build.device_named("auto") == build.device_named("cuda") == torch.device("cuda", rank)
-    with pytest.raises(ValueError, match="device=cuda:0 would be the GPU of all 3 processes; leave it out"):
-        build.device_named("cuda:0")
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ValueError, match="process 2 finds 2 GPUs here; start torchrun with --nproc_per_node=2"):
-        build.device_named("auto")

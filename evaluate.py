@@ -21,7 +21,7 @@ from diffusion.runs.files import make_folder
 @command(__file__)
 def main(config: DictConfig) -> None:
     evaluation = build.instantiate(config.evaluation)
-    model = load.chosen(config, reads_data=True)
+    model = load.load_choice(config, reads_data=True)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     subject = build.subject(config, model)
     evaluation.check(subject)

@@ -20,7 +20,7 @@ from diffusion.runs.files import atomic_write
 def main(config: DictConfig) -> None:
     out = Path(config.out)
     check(out, overwrite=config.overwrite)
-    model = load.chosen(config)
+    model = load.load_choice(config)
     write(model.network, out)
     print(f"Wrote the {len(unet.export_released(model.network))} tensors of {model.origin} to {out}")
 

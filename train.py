@@ -42,7 +42,7 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     log.info("Run folder: %s", folder)
     if trainer.is_divided:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
-    state = load.begun(run, init_from=config.init_from, trust=config.trust)
+    state = load.resume(run, init_from=config.init_from, trust=config.trust)
     if distributed.is_leader():
         atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
         made_by = provenance.record_provenance(

@@ -79,7 +79,7 @@ class Bench:
         return self.outcome(lambda: self.drawn(folder / "checkpoints" / self.files[-1].name))
 
     def drawn(self, path: Path) -> str:
-        model = load.trained(str(path), device="cpu")
+        model = load.load_model(str(path), device="cpu")
         rate = model.weights.removeprefix("ema_")
         same = model.step == self.state["step"] and equal(dict(model.network.state_dict()), self.state["ema"][rate])
         return "the same" if same else "loads wrongly"

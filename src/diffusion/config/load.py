@@ -32,37 +32,37 @@ log = logging.getLogger(__name__)
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
 
-def chosen(config: DictConfig, *, reads_data: bool = False) -> Trained:
+def load_choice(config: DictConfig, *, reads_data: bool = False) -> Trained:
     """The model that the command line of a script asks for (`ModelChoice`). `reads_data`: data=... has a use anyway."""
-    state = own_state(config.checkpoint, trust=config.trust)
+    state = read_own_state(config.checkpoint, trust=config.trust)
     if state is None:
-        return released(config.checkpoint, config, device=config.device)
+        return load_released(config.checkpoint, config, device=config.device)
     useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
     if useless:
         raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")
-    return restored(state, ema=config.ema, device=config.device, trust=config.trust)
+    return restore_model(state, ema=config.ema, device=config.device, trust=config.trust)
 
 
-def trained(path: str, *, device: str, trust: Iterable[str] = ()) -> Trained:
+def load_model(path: str, *, device: str, trust: Iterable[str] = ()) -> Trained:
     """The model in a checkpoint or run folder, with the weights that it draws best with."""
-    return restored(read_state(path, trust=trust), ema=None, device=device, trust=trust)
+    return restore_model(read_state(path, trust=trust), ema=None, device=device, trust=trust)
 
 
-def guided(model: Trained, path: str, guidance: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
+def add_guidance(model: Trained, path: str, guidance: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
     """The model from `path`, steered by the classifier that `guidance` names, if any."""
     preflight.check_draws(model, path)
     if guidance.classifier is None:
         if guidance.scale != 1:
             raise ValueError(f"guidance.scale={guidance.scale} scales nothing; add guidance.classifier=runs/NAME")
         return model
-    classifier = trained(guidance.classifier, device=str(model.device), trust=trust)
+    classifier = load_model(guidance.classifier, device=str(model.device), trust=trust)
     preflight.check_guides(classifier, model, guidance.classifier)
     name = f"{naming.run_folder_of(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
     guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=guidance.scale, name=name)
     return model._replace(guide=guide)
 
 
-def begun(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
+def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
@@ -86,11 +86,12 @@ def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], tr
 
     ValueError unless they fit exactly, and were trained in a network that computes the same.
     """
-    state = own_state(path, trust=trust)
-    if state is not None:
-        check_same_network(state["config"]["model"], model, path)
-    own = None if state is None else unet.export_released(restored(state, ema=None, device="cpu", trust=trust).network)
-    unet.load_released(network, own or path)
+    state = read_own_state(path, trust=trust)
+    if state is None:
+        unet.load_released(network, path)
+        return
+    check_same_network(state["config"]["model"], model, path)
+    unet.load_released(network, unet.export_released(restore_model(state, ema=None, device="cpu", trust=trust).network))
 
 
 def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:
@@ -101,7 +102,7 @@ def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> N
         raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
 
 
-def own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:
+def read_own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """What `train.py` saved at `path`; None if the file is of another program."""
     try:
         return read_state(path, trust=trust)
@@ -115,26 +116,26 @@ def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     return {**state, "config": migrate.complete(state["config"], trust)}
 
 
-def restored(state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = ()) -> Trained:
+def restore_model(state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = ()) -> Trained:
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
     None takes the highest rate, or the weights themselves if no average was kept.
     """
     place = resolve_device(device)
     try:
-        model = described(state, ema, trust)
+        model = model_of_state(state, ema, trust)
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"the checkpoint of step {state['step']} is not what its settings say ({reason})") from error
     return model._replace(network=model.network.to(place).eval(), device=place)
 
 
-def described(state: dict[str, Any], ema: float | str | None, trust: Iterable[str]) -> Trained:
+def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str]) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config = state["config"]
     diffusion = build.restore(config["diffusion"], "diffusion", trust=trust)
     network = build.restore(config["model"], "model", trust=trust)
-    rate = chosen_rate(ema, list(state["ema"]))
+    rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
     return Trained(
         network=network,
@@ -148,7 +149,7 @@ def described(state: dict[str, Any], ema: float | str | None, trust: Iterable[st
     )
 
 
-def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
+def average_rate(ema: float | str | None, rates: list[str]) -> str | None:
     """Which average to use; None for the weights themselves."""
     if ema is None:
         return max(rates, key=float, default=None)
@@ -160,7 +161,7 @@ def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
     return str(ema)
 
 
-def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
+def load_released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
     place = resolve_device(device)
     weights = unet.read_weights(path)

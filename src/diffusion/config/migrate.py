@@ -22,6 +22,8 @@ def complete(settings: dict[str, Any], trust: Iterable[str] = ()) -> dict[str, A
 
     So a setting that is added later leaves what was stored before as it was: the same as the default.
     """
+    if not isinstance(settings, dict):
+        return settings  # garbage, which who reads it refuses
     roots = {field.name: root_default(field) for field in dataclasses.fields(TrainConfig)}
     known = {name: value for name, value in roots.items() if value is not REQUIRED}
     return {**known, **with_defaults(migrate(settings), trust)}

@@ -59,3 +59,9 @@ def test_what_a_stranger_names_is_not_looked_up(tmp_path, monkeypatch):
     assert with_defaults(node) == node and "odd" not in sys.modules
     assert with_defaults(node, ["odd.Net"]) == {"model": [{"_target_": "odd.Net", "width": 3}]}
     assert with_defaults({"_target_": "diffusion.Vanished", "a": 1}) == {"_target_": "diffusion.Vanished", "a": 1}
+
+
+@pytest.mark.parametrize("garbage", [None, [], "text", {"model": None, "train": 3, "data": {"_target_": {}}}])
+def test_garbage_is_left_to_who_reads_it(garbage):
+    now = complete(garbage)
+    assert now == garbage or (now["model"] is None and now["data"] == {"_target_": {}})

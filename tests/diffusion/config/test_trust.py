@@ -109,7 +109,7 @@ def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypat
     for model in (images, {**NETWORK, "channel_mult": images}):
         state = {"step": 1, "ema": {}, "config": {"model": model, "diffusion": DIFFUSION}}
         with pytest.raises(ValueError, match=r"needs a torch.nn.Module|does not belong there"):
-            load.restored(state, ema=None, device="cpu")
+            load.restore_model(state, ema=None, device="cpu")
     with pytest.raises(ValueError, match=r"data needs a diffusion.Images"):
         check_checkpoint_targets({"_target_": "diffusion.Readers", "count": 9}, "data")
 

@@ -42,7 +42,7 @@ def sharpness(x: Tensor) -> float:
 
 def main() -> None:
     chosen = arguments()
-    model = load.trained(chosen.model, device="auto")
+    model = load.load_model(chosen.model, device="auto")
     if "low_res" not in model.conditions:
         raise SystemExit(f"{chosen.model} enlarges no images; train one: python train.py experiment=digits_upsample")
     digits = Digits(split="test", image_size=model.shape[-1])

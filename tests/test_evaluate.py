@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from diffusion.config import build
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.inference.trained import Trained
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ TINY = (
 
 
 def training(*overrides):
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = hydra.compose("train", ["name=a", *TINY, *overrides])
     return build.training(config, Path())

@@ -6,9 +6,8 @@ import inspect
 import os
 from typing import Any, cast
 
-import hydra
-
-from diffusion.config.trust import check_target
+from diffusion.config.signature import find_class
+from diffusion.config.trust import check_user_targets
 from diffusion.data.images import Images
 
 USUAL = tuple(f"data.{key}" for key in Images.incidental)
@@ -16,9 +15,9 @@ USUAL = tuple(f"data.{key}" for key in Images.incidental)
 
 
 def class_of(data: dict[str, Any]) -> type[Images]:
-    """The class of the set; ValueError unless it may be built and is one of images."""
-    check_target(str(data["_target_"]), (Images,))
-    return cast(type[Images], hydra.utils.get_class(data["_target_"]))
+    """The class of the set; ValueError unless it can be imported and is one of images."""
+    check_user_targets({"_target_": str(data["_target_"])}, "data")
+    return cast(type[Images], find_class(str(data["_target_"])))
 
 
 def settings_of(data: dict[str, Any]) -> dict[str, Any]:

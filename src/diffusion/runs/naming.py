@@ -14,7 +14,7 @@ SAME_EXPERIMENT = (
     "train.max_steps", "train.log_every", "train.save_every", "train.keep", "train.keep_every", "train.preview",
     "train.evaluations", "train.evaluate_every", "train.microbatch", "train.parallel", "train.compile",
     "train.detect_anomaly", "model.checkpoint", "sampler", "logger", "device", "runs", "name", "objective",
-    "hydra",
+    "hydra", "trust",
 )  # fmt: skip
 # Settings that make another experiment, but that a run may also change half-way if it is told so under its old name.
 HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm")

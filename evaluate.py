@@ -1,5 +1,10 @@
 """Measure a trained model: python evaluate.py checkpoint=runs/NAME evaluation=likelihood (or another of its group)"""
 
+if __name__ == "__main__":  # before the imports below, which take seconds
+    from diffusion.cli.help import answer_help
+
+    answer_help(__file__)
+
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,9 +21,9 @@ from diffusion.runs.files import make_folder
 @command(__file__)
 def main(config: DictConfig) -> None:
     evaluation = build.instantiate(config.evaluation)
-    model = load.chosen(config, reads_data=True)
+    model = load.load_choice(config, reads_data=True)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
-    subject = build.subject(config, model)
+    subject = load.subject(config, model)
     evaluation.check(subject)
     results = naming.run_folder_of(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)

@@ -1,5 +1,10 @@
 """Write a model's weights as the original's code reads them: python export.py checkpoint=runs/NAME out=model.pt"""
 
+if __name__ == "__main__":  # before the imports below, which take seconds
+    from diffusion.cli.help import answer_help
+
+    answer_help(__file__)
+
 from pathlib import Path
 
 import torch
@@ -15,7 +20,7 @@ from diffusion.runs.files import atomic_write
 def main(config: DictConfig) -> None:
     out = Path(config.out)
     check(out, overwrite=config.overwrite)
-    model = load.chosen(config)
+    model = load.load_choice(config)
     write(model.network, out)
     print(f"Wrote the {len(unet.export_released(model.network))} tensors of {model.origin} to {out}")
 

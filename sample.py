@@ -1,5 +1,10 @@
 """Draw images from a trained model: python sample.py checkpoint=runs/NAME"""
 
+if __name__ == "__main__":  # before the imports below, which take seconds
+    from diffusion.cli.help import answer_help
+
+    answer_help(__file__)
+
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +19,7 @@ from diffusion.runs import naming
 @command(__file__)
 def main(config: DictConfig) -> None:
     sampler = build.instantiate(config.sampler)
-    model = load.guided(load.chosen(config), config.checkpoint, config.guidance)
+    model = load.add_guidance(load.load_choice(config), config.checkpoint, config.guidance, trust=config.trust)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels
     asked = {"labels": labels, "low_res": config.low_res}

@@ -1,5 +1,10 @@
 """Train a diffusion model: python train.py [group=option] [key=value]; --help lists them."""
 
+if __name__ == "__main__":  # before the imports below, which take seconds
+    from diffusion.cli.help import answer_help
+
+    answer_help(__file__)
+
 import logging
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli.command import ExitStatus, command
 from diffusion.compute import distributed
-from diffusion.config import build, load
+from diffusion.compute.device import resolve_device
+from diffusion.config import build, data_choice, load
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 
@@ -20,8 +26,10 @@ log = logging.getLogger("train")
 def main(config: DictConfig) -> ExitStatus:
     folder = Path(HydraConfig.get().runtime.output_dir)
     naming.check_name(config.name)
-    distributed.join_process_group(build.device_named(config.device))
-    if distributed.broadcast_from_leader(lambda: status.is_finished(folder, build.plain_values(config))):
+    distributed.join_process_group(resolve_device(config.device))
+    values = build.plain_values(config)
+    also, complete = data_choice.replaceable(values["data"]), load.completion(values)
+    if distributed.broadcast_from_leader(lambda: status.is_finished(folder, values, also, complete)):
         log.info("Run folder: %s, which has all its steps", folder)
         return ExitStatus(
             0, distributed.broadcast_from_leader(lambda: status.objective_value(folder, config.objective))
@@ -35,7 +43,7 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     log.info("Run folder: %s", folder)
     if trainer.is_divided:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
-    state = load.begun(run, init_from=config.init_from)
+    state = load.resume(run, init_from=config.init_from, trust=config.trust)
     if distributed.is_leader():
         atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
         made_by = provenance.record_provenance(

@@ -33,7 +33,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.cli.command import one_line
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import checkpoints, naming
 from diffusion.runs.checkpoint_file import FORMAT, write_checkpoint
 
@@ -56,7 +56,7 @@ class Bench:
 
     def __init__(self, place: Path) -> None:
         self.place, self.mark = place, place / "mark"
-        register()
+        register_resolvers()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             self.config = hydra.compose("train", overrides=[*TINY, f"runs={place}"])
         self.run = place / "run"
@@ -79,7 +79,7 @@ class Bench:
         return self.outcome(lambda: self.drawn(folder / "checkpoints" / self.files[-1].name))
 
     def drawn(self, path: Path) -> str:
-        model = load.trained(str(path), device="cpu")
+        model = load.load_model(str(path), device="cpu")
         rate = model.weights.removeprefix("ema_")
         same = model.step == self.state["step"] and equal(dict(model.network.state_dict()), self.state["ema"][rate])
         return "the same" if same else "loads wrongly"

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diffusion.data import cache, loader, packing, reading, stream
+from diffusion.data import cache, loader, packing, readers, stream
 from diffusion.data.folder import ImageFolder, image_files
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
@@ -112,7 +112,7 @@ def rates(root: Path, place: Path, chosen: argparse.Namespace, opened: ExitStack
 def shuffled(images: Images, batch: int):
     """uint8 batches in the order of training, without end."""
     ranges = (range(step * batch, (step + 1) * batch) for step in count())
-    return reading.in_order(images, (stream.indices(r, length=len(images), seed=0).tolist() for r in ranges))
+    return readers.in_order(images, (stream.indices(r, length=len(images), seed=0).tolist() for r in ranges))
 
 
 def rate(reads: Iterator, batch: int, number: int) -> float:
@@ -134,7 +134,7 @@ def decoding(images: ImageFolder) -> float:
     """Seconds to decode all, by as many processes and in the same pieces as packing."""
     begun = perf_counter()
     wanted = (list(piece) for piece in packing.chunks((len(images), *images.shape)))
-    with closing(reading.in_order(images, wanted, workers=max(images.workers, cache.available_cores()))) as reads:
+    with closing(readers.in_order(images, wanted, workers=max(images.workers, cache.available_cores()))) as reads:
         for _ in reads:
             pass
     return perf_counter() - begun

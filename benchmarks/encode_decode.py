@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    model = load.trained(chosen.model, device="auto")
+    model = load.load_model(chosen.model, device="auto")
     digits = Digits(split="test", image_size=model.shape[-1])
     x_0 = from_uint8(digits.pixels[: chosen.images]).to(model.device)
     condition = {} if model.classes is None else {"y": digits.labels[: chosen.images].to(model.device)}

@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
-    model, classifier = (load.trained(path, device="auto") for path in (chosen.model, chosen.classifier))
+    model, classifier = (load.load_model(path, device="auto") for path in (chosen.model, chosen.classifier))
     preflight.check_guides(classifier, model, chosen.classifier)
     sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
     y = torch.arange(chosen.images, device=model.device) % 10

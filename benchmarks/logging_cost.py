@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from diffusion.config import build, roots
+from diffusion.config import build
+from diffusion.config.resolvers import register_resolvers
 from diffusion.pictures.grid import save_picture
 from diffusion.training.loop import Loop
 from diffusion.training.running_means import RunningMeans
@@ -75,7 +76,7 @@ def pair(loop: Loop, steps: int, *, logged_first: bool) -> tuple[Spent, Spent]:
 
 @contextmanager
 def run_in(folder: Path, overrides: list[str]) -> Iterator[tuple[Trainer, Run]]:
-    roots.register()
+    register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         wanted = compose(
             "train", ["name=cost", "logger.mode=offline", "logger.group=null", f"runs={folder}", *overrides]

@@ -11,9 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from diffusion import GaussianDiffusion
+from diffusion.compute.device import resolve_device
 from diffusion.compute.flops import flops
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
+from diffusion.data.conditions import arguments, available
 from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -45,10 +47,10 @@ class Recipe(NamedTuple):
 
 def recipe(overrides: list[str]) -> Recipe:
     """The recipe of a command line of train.py, such as ["model=unet_64", "data.image_size=32"]."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         config = hydra.compose("train", [*overrides, "name=benchmark"])
-    device = build.device_named(config.device)
+    device = resolve_device(config.device)
     diffusion, trainer = build.instantiate(config.diffusion), build.instantiate(config.train)
     shape = load.shape_of(config)
     classes = None if OmegaConf.is_missing(config.model, "num_classes") else config.model.num_classes
@@ -58,13 +60,6 @@ def recipe(overrides: list[str]) -> Recipe:
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.02)
     x_0 = 2 * torch.rand(trainer.batch_size, *shape, device=device) - 1
-    return Recipe(config, device, network, diffusion, trainer, x_0, conditions(config, x_0, classes))
-
-
-def conditions(config: DictConfig, x_0: Tensor, classes: int | None) -> dict[str, Tensor]:
-    told = {}
-    if classes is not None:
-        told["y"] = torch.randint(classes, (len(x_0),), device=x_0.device)
-    if (size := config.data.get("low_res_size")) is not None:
-        told["low_res"] = nn.functional.interpolate(x_0, size=(size, size), mode="area")
-    return told
+    told = available(build.conditions_of(config.conditions), classes)
+    condition = arguments(told, x_0, torch.randint(classes or 1, (len(x_0),), device=device))
+    return Recipe(config, device, network, diffusion, trainer, x_0, condition)

@@ -25,7 +25,7 @@ from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, 
 from diffusion.data.loader import Batch
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
-from diffusion.training.optimizer import adamw
+from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
 from diffusion.training.saver import Saver, snapshot
@@ -84,7 +84,7 @@ def learning(size: int, device: torch.device) -> Learner:
         GaussianDiffusion(
             steps=1000, schedule=Cosine(), prediction=Epsilon(), variance=LearnedRange(), loss=Hybrid(vlb_weight=0.001)
         ),
-        optimizer=adamw(network.parameters(), lr=1e-4),
+        optimizer=AdamW(network.parameters(), lr=1e-4),
         schedule_sampler=Uniform(steps=1000),
         ema=EMA(network, (0.9999,)),
         precision=Precision("float32", device),

@@ -15,12 +15,10 @@ from torch.nn.functional import interpolate
 
 from diffusion import Ancestral
 from diffusion.config import load
-from diffusion.data.conditions import downsampled
 from diffusion.data.digits import Digits
-from diffusion.data.prompts import Prompts
 from diffusion.inference.image_files import Request, draw_batches
+from diffusion.inference.prompts import prompts_from
 from diffusion.pictures.grid import save_picture
-from diffusion.pictures.pixels import from_uint8
 
 
 def arguments() -> argparse.Namespace:
@@ -44,14 +42,13 @@ def sharpness(x: Tensor) -> float:
 
 def main() -> None:
     chosen = arguments()
-    model = load.trained(chosen.model, device="auto")
-    if model.low_res_size is None:
+    model = load.load_model(chosen.model, device="auto")
+    if "low_res" not in model.conditions:
         raise SystemExit(f"{chosen.model} enlarges no images; train one: python train.py experiment=digits_upsample")
     digits = Digits(split="test", image_size=model.shape[-1])
-    true = from_uint8(digits.pixels[: chosen.images])
-    labels = None if model.classes is None else digits.labels[: chosen.images].tolist()
-    low_res = downsampled(true, model.low_res_size)
-    prompts = Prompts(labels, low_res=low_res, true=true)
+    prompts = prompts_from(model.conditions, digits, chosen.images, classes=model.classes)
+    true, low_res = prompts.true, prompts.arguments["low_res"]
+    assert true is not None, "what is told an image has one behind it"
     ours = torch.cat(list(draw_batches(Request(len(true), 64, 0, prompts), model, Ancestral(steps=chosen.steps)))).cpu()
     size = true.shape[2:]
     enlarged = {
@@ -61,7 +58,7 @@ def main() -> None:
         "model": ours.clamp(-1, 1),
         "true": true,
     }
-    print(f"{len(true)} test digits, {model.low_res_size} -> {size[0]}, {chosen.steps} steps")
+    print(f"{len(true)} test digits, {low_res.shape[-1]} -> {size[0]}, {chosen.steps} steps")
     print("          PSNR (dB)  sharpness / true")
     for name, x in enlarged.items():
         print(f"{name:8}  {psnr(x, true):9.2f}  {sharpness(x) / sharpness(true):16.3f}")

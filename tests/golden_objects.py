@@ -18,8 +18,8 @@ from diffusion import (
     Previous,
     Simple,
     Start,
-    kept_steps,
 )
+from diffusion.process.respacing import kept_steps
 from unet import UNet, load_released
 
 SCHEDULES = {"linear": Linear(), "cosine": Cosine()}

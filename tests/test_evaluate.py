@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from diffusion.config import build
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.inference.trained import Trained
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ TINY = (
 
 
 def training(*overrides):
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = hydra.compose("train", ["name=a", *TINY, *overrides])
     return build.training(config, Path())
@@ -64,9 +64,9 @@ def test_training_is_measured_on_images_that_it_does_not_see_and_labels_stay_for
     model = Trained(run.model, run.diffusion, (1, 8, 8), None, run.config, 1, "raw", torch.device("cpu"))
     subject = run.subject(model)
     assert (subject.title, subject.training_title, subject.held_out) == ("digits test", "digits train", True)
-    assert len(subject.images) == 355 and subject.images.classes is None
+    assert len(subject.images) == 355 and subject.examples([0]).condition == {}
     assert len(subject.training_images()) == 1442 and len(subject.training_images().classes) == 10
-    assert run.images.classes is None
+    assert run.conditions == {}
 
 
 def test_what_has_no_test_split_is_measured_on_what_it_learned_from():

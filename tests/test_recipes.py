@@ -8,21 +8,21 @@ import torch
 from omegaconf import OmegaConf, open_dict
 
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.runs.metrics import MetricsFile
 
 CONF = Path(__file__).parents[1] / "conf"
 
-UNET = "unet.unet.UNet"
-SCHEDULES = {"linear": "diffusion.process.schedules.Linear", "cosine": "diffusion.process.schedules.Cosine"}
-LEARNED, FIXED = "diffusion.denoiser.variances.LearnedRange", "diffusion.denoiser.variances.FixedLarge"
-UNIFORM, BY_LOSS = "diffusion.losses.schedule_samplers.Uniform", "diffusion.losses.schedule_samplers.LossSecondMoment"
-SIMPLE = {"_target_": "diffusion.losses.losses.Simple"}
-BOUND = {"_target_": "diffusion.losses.losses.VLB", "weight": 1.0}
+UNET = "unet.UNet"
+SCHEDULES = {"linear": "diffusion.Linear", "cosine": "diffusion.Cosine"}
+LEARNED, FIXED = "diffusion.LearnedRange", "diffusion.FixedLarge"
+UNIFORM, BY_LOSS = "diffusion.Uniform", "diffusion.LossSecondMoment"
+SIMPLE = {"_target_": "diffusion.Simple"}
+BOUND = {"_target_": "diffusion.VLB", "weight": 1.0}
 
 
 def hybrid(vlb_weight):
-    return {"_target_": "diffusion.losses.losses.Hybrid", "vlb_weight": vlb_weight}
+    return {"_target_": "diffusion.Hybrid", "vlb_weight": vlb_weight}
 
 
 # What the flags of a recipe mean; what a recipe does not give is the original's default.
@@ -61,7 +61,7 @@ TRAIN_DEFAULTS = {
     "ema_rates": [0.9999],
     "precision": "float32",
 }
-FOLDER = "diffusion.data.folder.ImageFolder"
+FOLDER = "diffusion.ImageFolder"
 DATA_64 = {"_target_": FOLDER, "image_size": 64, "channels": 3, "labels": "none", "flip": False}
 DATA_256 = {**DATA_64, "image_size": 256}
 CIFAR = {"dataset": "CIFAR10", "split": "train", "padding": 0, "image_size": 32, "flip": False}
@@ -76,7 +76,7 @@ LSUN = {
     "scale_shift": False,
 }
 UPSAMPLER = {
-    "_target_": "unet.super_resolution.SuperResolutionUNet",
+    "_target_": "unet.SuperResolutionUNet",
     "channel_mult": [1, 1, 2, 2, 4, 4],
     "base_channels": 192,
     "blocks_per_level": 2,
@@ -128,7 +128,7 @@ RECIPES = {
         UPSAMPLER,
         (4000, "linear", LEARNED, hybrid(1 / 4000), False),
         {"optimizer.lr": 3e-4, "batch_size": 256},
-        {"low_res_size": 64, **{f"images.{key}": value for key, value in DATA_256.items()}, "images.labels": "prefix"},
+        {**DATA_256, "labels": "prefix"},
         279_792_390,
     ),
 }
@@ -137,7 +137,7 @@ RECIPES = {
 @pytest.fixture(scope="module")
 def compose():
     """compose(override, ...) -> the configuration that `python train.py override ...` gets."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         yield lambda *overrides: hydra.compose("train", list(overrides))
 
@@ -150,9 +150,9 @@ def test_a_recipe_is_the_published_one(compose, name):
     diffusion = OmegaConf.to_container(config.diffusion)
     assert diffusion.pop("schedule")["_target_"] == SCHEDULES[schedule]
     assert diffusion == {
-        "_target_": "diffusion.denoiser.gaussian.GaussianDiffusion",
+        "_target_": "diffusion.GaussianDiffusion",
         "steps": steps,
-        "prediction": {"_target_": "diffusion.denoiser.predictions.Epsilon"},
+        "prediction": {"_target_": "diffusion.Epsilon"},
         "variance": {"_target_": variance},
         "loss": loss,
         "rescale_times": rescale_times,
@@ -182,11 +182,11 @@ def test_a_recipe_trains_at_reduced_width(compose, tmp_path, name):
         classes = None if config.model.num_classes is None else 2
         config.model.num_classes = classes
         pictures = {
-            "_target_": "diffusion.data.Synthetic", "image_size": 32, "num_images": 2, "num_classes": classes,
+            "_target_": "diffusion.Synthetic", "image_size": 32, "num_images": 2, "num_classes": classes,
         }  # fmt: skip
-        upsamples = "low_res_size" in config.data
-        small = {"_target_": "diffusion.data.Upsampling", "images": pictures, "low_res_size": 8}
-        config.data = small if upsamples else pictures
+        config.data = pictures
+        if "low_res" in config.conditions:
+            config.conditions.low_res.size = 8
     trainer, run = build.training(config, tmp_path)
     before = torch.cat([parameter.detach().flatten() for parameter in run.model.parameters()])
     assert trainer.fit(run) == 0
@@ -195,6 +195,6 @@ def test_a_recipe_trains_at_reduced_width(compose, tmp_path, name):
     # The first step of AdamW moves a weight that has a gradient by the learning rate, whatever the gradient's size.
     assert (after - before).abs().max().item() == pytest.approx(config.train.optimizer.lr, rel=0.01)
     assert {"mse", "vb"} & line.keys() == {
-        "diffusion.losses.losses.Simple": {"mse"}, "diffusion.losses.losses.VLB": {"vb"},
-        "diffusion.losses.losses.Hybrid": {"mse", "vb"},
+        "diffusion.Simple": {"mse"}, "diffusion.VLB": {"vb"},
+        "diffusion.Hybrid": {"mse", "vb"},
     }[config.diffusion.loss._target_]  # fmt: skip

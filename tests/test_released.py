@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 
 import unet
 from diffusion.config import build, load
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
+from diffusion.inference.draw import draw_steps
 from diffusion.runs import checkpoints
 from diffusion.samplers.ancestral import Ancestral
-from diffusion.samplers.draw import draw
+from diffusion.samplers.sampler import draw
 
 ROOT = Path(__file__).parents[1]
 NARROW = ("model.base_channels=16", "model.norm_groups=8", "model.blocks_per_level=1")
@@ -26,7 +27,7 @@ CONDITIONAL = ("experiment=imagenet64_conditional", "data.image_size=16", "model
 @pytest.fixture(scope="module")
 def compose():
     """compose(root, override, ...) -> the configuration of a script."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         yield lambda root, *overrides: hydra.compose(root, list(overrides))
 
@@ -66,17 +67,14 @@ def run(script, *overrides):
 def test_an_experiment_says_what_a_released_file_is(compose, network, tmp_path, name):
     original = network(*CONDITIONAL).eval()
     unet.save_released(original, tmp_path / name)
-    model = load.chosen(compose("sample", f"checkpoint={tmp_path / name}", "device=cpu", *CONDITIONAL))
+    model = load.load_choice(compose("sample", f"checkpoint={tmp_path / name}", "device=cpu", *CONDITIONAL))
     assert (model.shape, model.classes, model.origin) == ((3, 16, 16), ["0", "1", "2"], "weights")
     assert len(model.diffusion.process) == 4000
-    y = torch.tensor([2, 0])
+    condition = {"y": torch.tensor([2, 0])}
     images = [
-        draw(
-            Ancestral(steps=2), model.diffusion, drawn_by, range(2),
-            shape=model.shape, seed=0, device=torch.device("cpu"), condition={"y": y},
-        )
-        for drawn_by in (model.network, original)
-    ]  # fmt: skip
+        draw(draw_steps(drawn_by, Ancestral(steps=2), range(2), seed=0, condition=condition))
+        for drawn_by in (model, model._replace(network=original))
+    ]
     assert torch.equal(*images)
 
 
@@ -84,16 +82,16 @@ def test_a_released_file_needs_an_experiment(compose, network, tmp_path):
     path = tmp_path / "model.pt"
     unet.save_released(network(*BASELINE), path)
     with pytest.raises(ValueError, match=r"weights alone.*experiment=\.\.\. \(one of cifar10_hybrid, "):
-        load.chosen(compose("sample", f"checkpoint={path}"))
+        load.load_choice(compose("sample", f"checkpoint={path}"))
     with pytest.raises(ValueError, match=r"one set of weights; leave ema=0\.9 out"):
-        load.chosen(compose("sample", f"checkpoint={path}", "ema=0.9", *BASELINE))
+        load.load_choice(compose("sample", f"checkpoint={path}", "ema=0.9", *BASELINE))
 
 
 def test_a_file_of_another_recipe_says_which(compose, network, tmp_path):
     path = tmp_path / "model.pt"
     unet.save_released(network(*CONDITIONAL), path)
     with pytest.raises(ValueError, match=r"out\.2\.weight has shape \(6, .* set model\.num_classes=3") as caught:
-        load.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
+        load.load_choice(compose("sample", f"checkpoint={path}", *BASELINE))
     assert "\n" not in str(caught.value)
 
 
@@ -102,14 +100,14 @@ def test_the_state_of_an_optimizer_is_refused(compose, tmp_path):
     torch.save({"state": {0: {"step": torch.zeros(())}}, "param_groups": [{"lr": 1e-4, "params": [0]}]}, path)
     for overrides in ((), BASELINE):
         with pytest.raises(ValueError, match=r"optimizer; give the file model\*\.pt or ema_\*\.pt"):
-            load.chosen(compose("sample", f"checkpoint={path}", *overrides))
+            load.load_choice(compose("sample", f"checkpoint={path}", *overrides))
 
 
 def test_our_own_checkpoint_takes_no_experiment(compose, tmp_path):
     parts = {key: {} for key in ("model", "ema", "optimizer", "scaler", "schedule_sampler", "averages", "config")}
     path = checkpoints.save_checkpoint(tmp_path, {"step": 1, **parts}, keep=1, keep_every=None)
     with pytest.raises(ValueError, match="describes its own network; leave out model, diffusion, data, train"):
-        load.chosen(compose("sample", f"checkpoint={path}", *BASELINE))
+        load.load_choice(compose("sample", f"checkpoint={path}", *BASELINE))
 
 
 def test_a_run_started_from_weights_begins_with_them(compose, network, tmp_path):
@@ -123,7 +121,7 @@ def test_a_run_started_from_weights_begins_with_them(compose, network, tmp_path)
         "logger.mode=disabled", "device=cpu",
     )  # fmt: skip
     for ema in ("off", "null"):
-        model = load.chosen(compose("sample", f"checkpoint={tmp_path / 'new'}", f"ema={ema}"))
+        model = load.load_choice(compose("sample", f"checkpoint={tmp_path / 'new'}", f"ema={ema}"))
         exported = unet.export_released(model.network)
         assert all(torch.equal(exported[name], tensor) for name, tensor in original.items())
 

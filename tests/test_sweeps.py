@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli import sweep_worker
 from diffusion.cli.sweep import Note, Sweep, best_line, final_note, fixed_name, mark_dead_run, maximizes
 from diffusion.cli.user_errors import one_line
-from diffusion.config.roots import register
+from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import status
 from diffusion.runs.files import lock_folder
 
@@ -39,7 +39,7 @@ def ran(folder: Path, *words: str) -> subprocess.CompletedProcess:
 
 def multirun(*words: str) -> DictConfig:
     """The configuration that Hydra begins the sweep of these words with."""
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         return loader.load_configuration("train", list(words), RunMode.MULTIRUN, validate_sweep_overrides=False)
@@ -172,18 +172,6 @@ def test_who_waits_for_the_signal_that_ended_a_run_hears_of_it(monkeypatch):
     assert heard == [signal.SIGUSR2]
 
 
-@pytest.mark.parametrize("script", ["train", "sample", "evaluate", "export"])
-def test_the_help_names_every_option_of_its_groups(script):
-    text = (CONF / "help" / f"{script}.txt").read_text()
-    assert max(map(len, text.splitlines())) <= 120
-    named = set(re.findall(r"\w+", text.partition("Groups")[2]))
-    for group in re.findall(r"^  +([a-z_/]+) {2,}", text.partition("Groups")[2], re.M):
-        if group != "experiment":
-            assert {path.stem for path in (CONF / group).glob("*.yaml")} <= named, group
-    recipes = {path.stem for path in (CONF / "experiment").glob("*.yaml")}
-    assert script != "train" or recipes <= set(re.findall(r"\w+", text))
-
-
 def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_is_missing(tmp_path):
     done = ran(tmp_path, "-m", "model.heads=3,2,4", *TINY)
     assert done.returncode == 1
@@ -210,7 +198,7 @@ def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_i
     ],
 )
 def test_a_mistake_about_sweeps_is_one_line(word, message):
-    register()
+    register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(HydraException) as caught:
         hydra.compose("train", [word])
     assert re.match(message, one_line(caught.value))

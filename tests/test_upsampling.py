@@ -3,8 +3,10 @@
 import torch
 from tiny_training import tiny_run, tiny_trainer
 
-from diffusion.data.conditions import Upsampling
+from diffusion.data.conditions import Label, SmallImage
 from diffusion.data.synthetic import Synthetic
+from diffusion.inference.prompts import prompts_from
+from diffusion.inference.trained import Trained
 from diffusion.training.preview import Preview
 from unet import SuperResolutionUNet
 
@@ -17,8 +19,8 @@ def tiny_upsampling_run(folder):
     )  # fmt: skip
     with torch.no_grad():
         network.head[-1].weight.normal_(std=0.1)  # a fresh network ends in zeros and passes no gradient on
-    images = Upsampling(images=Synthetic(image_size=8, channels=1, num_classes=2, num_images=12), low_res_size=4)
-    return tiny_run(folder, model=network, images=images)
+    images = Synthetic(image_size=8, channels=1, num_classes=2, num_images=12)
+    return tiny_run(folder, model=network, images=images, conditions={"y": Label(), "low_res": SmallImage(size=4)})
 
 
 def test_the_network_learns_from_the_small_image(tmp_path):
@@ -30,15 +32,13 @@ def test_the_network_learns_from_the_small_image(tmp_path):
 
 def test_a_preview_enlarges_the_first_images_and_shows_them_between_small_and_true(tmp_path):
     run, trainer = tiny_upsampling_run(tmp_path), tiny_trainer()
-    learner = trainer.learner(run)
-    pictures = list(
-        Preview(every=1, images=4).pictures(learner.model, learner.weights(), run.diffusion, run.sampler, run.images)
-    )
+    learner, prompts = trainer.learner(run), prompts_from(run.conditions, run.images, 4, classes=run.images.classes)
+    model = Trained(learner.model, run.diffusion, (1, 8, 8), ["0", "1"], {}, 0, "raw", run.device)
+    pictures = list(Preview(every=1, images=4).pictures(model, learner.weights(), run.sampler, prompts))
     assert [picture.name for picture in pictures] == ["raw", "ema_0.5", "ema_0.9", "strip_ema_0.9"]
-    prompts = run.images.prompts(4)
     for number in range(4):
         left, middle, right = (tile(pictures[0].grid, 3 * number + place) for place in range(3))
-        small = prompts.low_res[number, 0].repeat_interleave(2, 0).repeat_interleave(2, 1)
+        small = prompts.arguments["low_res"][number, 0].repeat_interleave(2, 0).repeat_interleave(2, 1)
         assert close(left, small) and close(right, prompts.true[number, 0])
         assert not close(middle, small) and not close(middle, prompts.true[number, 0])
 

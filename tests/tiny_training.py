@@ -12,7 +12,7 @@ from diffusion.data.synthetic import Synthetic
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
-from diffusion.training.optimizer import adamw
+from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
 from diffusion.training.preview import Preview
@@ -55,7 +55,7 @@ def tiny_learner(*, precision: str = "float32", dropout: float = 0.0, lr: float 
     return Learner(
         Replicated(network, CPU),
         tiny_diffusion(),
-        optimizer=adamw(network.parameters(), lr=lr, weight_decay=0.1),
+        optimizer=AdamW(network.parameters(), lr=lr, weight_decay=0.1),
         schedule_sampler=by_loss(),
         ema=EMA(network, (0.5, 0.9)),
         precision=Precision(precision, CPU),
@@ -75,7 +75,7 @@ def tiny_run(folder: Path, *, dropout: float = 0.1, **changes) -> Run:
 
 def tiny_trainer(**options) -> Trainer:
     defaults = dict(
-        optimizer=lambda weights: adamw(weights, lr=1e-3), schedule_sampler=by_loss(), preview=Preview(every=0),
+        optimizer=lambda weights: AdamW(weights, lr=1e-3), schedule_sampler=by_loss(), preview=Preview(every=0),
         batch_size=4, microbatch=2, warmup_steps=3, anneal_steps=50, clip_grad_norm=1.0, ema_rates=(0.5, 0.9),
         log_every=1, save_every=100,
     )  # fmt: skip

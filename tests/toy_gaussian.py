@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import VLB, Cosine, Epsilon, GaussianDiffusion, Learned
-from diffusion.denoiser.denoiser import Denoised, Gaussian
+from diffusion.denoiser.denoiser import Denoised, ReverseGaussian
 from diffusion.process.level import Level, Move, as_factor
 
 
@@ -53,9 +53,9 @@ class ToyGaussian:
     def denoise(self, x: Tensor, level: Level) -> Denoised:
         """The exact denoiser on any path."""
 
-        def gaussian(move: Move, x_0: Tensor) -> Gaussian:
+        def gaussian(move: Move, x_0: Tensor) -> ReverseGaussian:
             variance = as_factor(self.variance(move), x).expand_as(x)
-            return Gaussian(move.mean(x, x_0), variance, variance.log())
+            return ReverseGaussian(move.mean(x, x_0), variance, variance.log())
 
         return Denoised(self.x_0(x, level), gaussian)
 

@@ -1,42 +1,40 @@
-"""Denoising diffusion (Nichol & Dhariwal 2021): the method, its training and its samplers."""
+"""Denoising diffusion (Nichol & Dhariwal 2021): the method, its training and its samplers.
 
-import os
+Every class of a choice is found here by its own name, such as `diffusion.Cosine`, wherever its file lies: settings are
+stored under these names. Importing the package is light: a class is imported when it is first asked for.
+"""
 
-# Set before torch starts its threads: they sleep while they wait for each other. Spinning, the default, makes training
-# ten times slower as soon as any other process uses a core.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import importlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from diffusion.denoiser.diffusion import GaussianDiffusion
-from diffusion.denoiser.predictions import Epsilon, Previous, Start, Velocity
-from diffusion.denoiser.variances import FixedLarge, FixedSmall, Learned, LearnedRange
-from diffusion.losses.losses import VLB, Classification, Hybrid, Simple
-from diffusion.losses.schedule_samplers import LossSecondMoment, Uniform
-from diffusion.process.chain import Chain
-from diffusion.process.respacing import kept_steps
-from diffusion.process.schedules import Cosine, Linear
-from diffusion.samplers.ancestral import Ancestral
-from diffusion.samplers.ddim import DDIM
+ROOMS = (
+    "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
+)  # fmt: skip
+FUNCTIONS = {"kept_steps": "diffusion.samplers.spacing"}
 
-__all__ = [
-    "DDIM",
-    "VLB",
-    "Ancestral",
-    "Chain",
-    "Classification",
-    "Cosine",
-    "Epsilon",
-    "FixedLarge",
-    "FixedSmall",
-    "GaussianDiffusion",
-    "Hybrid",
-    "Learned",
-    "LearnedRange",
-    "Linear",
-    "LossSecondMoment",
-    "Previous",
-    "Simple",
-    "Start",
-    "Uniform",
-    "Velocity",
-    "kept_steps",
-]  # fmt: skip
+
+@cache
+def public_classes() -> dict[str, str]:
+    """The public classes at the top of the rooms' files: name -> module. The files are read, not imported."""
+    home = Path(__file__).parent
+    return {
+        name: ".".join(("diffusion", *path.relative_to(home).with_suffix("").parts))
+        for room in ROOMS
+        for path in sorted((home / room).rglob("*.py"))
+        for name in re.findall(r"^class ([A-Z]\w*)", path.read_text(encoding="utf-8"), re.M)
+    }
+
+
+def __getattr__(name: str) -> Any:
+    module = FUNCTIONS.get(name) or (public_classes().get(name) if name[:1].isupper() else None)
+    if module is None:
+        raise AttributeError(f"module 'diffusion' has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *FUNCTIONS, *public_classes()})

@@ -16,7 +16,7 @@ HEADS = 4  # the default of every network
 RESAMPLINGS = ("convolution", "pooling", "residual")
 
 
-class Level(NamedTuple):
+class Resolution(NamedTuple):
     """All blocks that work on feature maps of one size."""
 
     size: int
@@ -85,15 +85,15 @@ class Plan:
         return 2 ** (len(self.channel_mult) - 1)
 
     @cached_property
-    def levels(self) -> list[Level]:
+    def levels(self) -> list[Resolution]:
         """Finest first."""
         sizes = [self.image_size >> i for i in range(len(self.channel_mult))]
         return [
-            Level(size, mult * self.base_channels, size in self.attention_resolutions, size in self.checkpoint)
+            Resolution(size, mult * self.base_channels, size in self.attention_resolutions, size in self.checkpoint)
             for size, mult in zip(sizes, self.channel_mult, strict=True)
         ]
 
-    def stage(self, level: Level, in_channels: int, *, heads: int | None = None) -> Stage:
+    def stage(self, level: Resolution, in_channels: int, *, heads: int | None = None) -> Stage:
         """A residual block, and attention where the level attends."""
         blocks: dict[str, nn.Module] = {"residual": self._residual(in_channels, level.channels)}
         if level.attends:
@@ -110,7 +110,7 @@ class Plan:
             residual_2=self._residual(level.channels, level.channels),
         )
 
-    def downsample(self, level: Level) -> Stage:
+    def downsample(self, level: Resolution) -> Stage:
         """From the size of `level` to half of it."""
         if self.resampling == "residual":
             block: nn.Module = self._residual(level.channels, level.channels, resample=shrink(self.dims))
@@ -118,7 +118,7 @@ class Plan:
             block = Downsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
         return Stage(recompute=level.recomputes, downsample=block)
 
-    def upsample(self, level: Level) -> nn.Module:
+    def upsample(self, level: Resolution) -> nn.Module:
         """From the size of `level` to twice it."""
         if self.resampling == "residual":
             return self._residual(level.channels, level.channels, resample=grow(self.dims))

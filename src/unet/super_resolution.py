@@ -40,7 +40,10 @@ class SuperResolutionUNet(UNet):
     def _stacked(self, x: Tensor, low_res: Tensor | None) -> Tensor:
         """x and low_res as one image of twice the channels."""
         if low_res is None:
-            raise ValueError("the network super-resolves and got no small image; pass low_res, or set model=unet_...")
+            raise ValueError(
+                "the network super-resolves and got no small image; pass low_res (in training: "
+                "'conditions=[label,small_image]'), or set model=unet_..."
+            )
         if x.shape[1] != self.in_channels:
             raise ValueError(f"x has {x.shape[1]} channels, the network {self.in_channels}; set model.in_channels=...")
         if low_res.ndim != x.ndim or low_res.shape[:2] != x.shape[:2]:

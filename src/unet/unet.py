@@ -31,6 +31,8 @@ class UNet(nn.Module):
     """
 
     stacked_images: ClassVar[int] = 1
+    given_by_data: ClassVar[tuple[str, ...]] = ("num_classes",)
+    """The arguments with a default here that a configuration leaves open until the data are known."""
 
     def __init__(
         self,

@@ -8,12 +8,13 @@ import torch
 from golden_cases import assert_golden, cases, tensors
 from golden_objects import SCHEDULES, diffusion_of
 
-from diffusion import DDIM, Ancestral, Chain, Cosine, LossSecondMoment, Uniform, kept_steps
+from diffusion import DDIM, Ancestral, Chain, Cosine, LossSecondMoment, Uniform
 from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.denoiser.guidance import by_classifier
 from diffusion.losses.bound import bound, discretized_log_probability, normal_kl
 from diffusion.losses.losses import noised
 from diffusion.process.level import Level, Move, as_factor
+from diffusion.process.respacing import kept_steps
 
 
 def denoise_of(diffusion, output, *, clipped, transform=None):

@@ -21,10 +21,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.cli import sweep_worker
+from diffusion.cli.help import answer_help
 from diffusion.cli.sweep import FailedRun, Sweep
-from diffusion.cli.user_errors import check_known, one_line
+from diffusion.cli.user_errors import check_config_folders, check_known, check_schemas, one_line
 from diffusion.compute import distributed
-from diffusion.config.roots import register
+from diffusion.config import data_choice
+from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import naming
 
 HANDLERS = (logging.StreamHandler, logging.FileHandler)  # of conf/hydra/job_logging
@@ -54,16 +56,14 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
 
     def decorate(main: Main) -> Callable[[], None]:
         def entry() -> None:
-            if {"--help", "-h"} & set(sys.argv[1:]):
-                # Hydra's own help takes seconds, since it lists every option of every group.
-                print((conf / "help" / f"{path.stem}.txt").read_text(), end="")
-                return
+            answer_help(script)  # Hydra's own lists every option of every group, and takes seconds.
             if not distributed.is_leader():
                 sys.argv.append("hydra/job_logging=warnings")
-            run = Command(main, path.stem, naming.sweep_name(sys.argv[1:]))
+            run = Command(main, path.stem, naming.sweep_name(sys.argv[1:], data_choice.USUAL))
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
             logging.raiseExceptions = False  # A log that cannot be written must not fill the screen with tracebacks.
             with distributed.exit_without_teardown(), report_errors(path.stem), show_sweep_at_end():
+                check_config_folders(script, sys.argv[1:])
                 hydra.main(version_base="1.3", config_path=str(conf), config_name=path.stem)(run)()
 
         return entry
@@ -77,11 +77,11 @@ class Command:
     def __init__(self, main: Main, name: str, sweep: str) -> None:
         self.main, self.name, self.sweep, self.process = main, name, sweep, os.getpid()
         self.show_whole = SHOW_WHOLE  # what this process sets for Hydra, others inherit
-        register(sweep)
+        register_resolvers(sweep)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        register(self.sweep)  # before Hydra composes there
+        register_resolvers(self.sweep)  # before Hydra composes there
         sweep_worker.adopt(self.process)
         sweep_worker.join_tasks()
 
@@ -107,6 +107,7 @@ class Command:
             if sweep_worker.is_stopping():
                 sys.exit(STOPPED)
             check_known(config)
+            check_schemas(config)
             ended = self.main(config)
         ended = ended if isinstance(ended, ExitStatus) else ExitStatus(ended or 0)
         if ended.code:

@@ -122,7 +122,7 @@ def quiet_optuna() -> None:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plugin = logging.getLogger("hydra_plugins.hydra_optuna_sweeper._impl")
-    plugin.addFilter(lambda record: "Got 'Failed(" not in record.getMessage())
+    plugin.addFilter(lambda record: "Got 'FailedRun(" not in record.getMessage())
 
 
 def fixed_name(config: DictConfig) -> str | None:

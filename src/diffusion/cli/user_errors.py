@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -20,7 +21,10 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from diffusion.config.roots import known_keys
+from diffusion.cli import help
+from diffusion.config import roots
+from diffusion.config.schema_source import Root
+from diffusion.config.signature import signature
 
 PLUGINS = ("joblib", "submitit_local", "submitit_slurm", "optuna")  # what the extra "sweep" brings
 
@@ -50,12 +54,24 @@ def one_line(error: BaseException) -> str:
 
 def options(group: str) -> list[str]:
     """What there is in a group from which one takes several, where Hydra itself does not say it."""
+    return help.options(group, config_folders()) or [f"those in conf/{group}"]
+
+
+def config_folders() -> list[Path]:
+    """The folders of YAML files that this program composes its configuration from."""
     hydra = GlobalHydra.instance()
     if hydra.is_initialized():
-        return hydra.config_loader().get_group_options(group)
+        sources = hydra.config_loader().get_sources()
+        return [Path(source.path) for source in sources if source.scheme() == "file"]
     # A command's Hydra is gone when its error arrives here; the configuration lies beside the command.
-    files = (Path(sys.argv[0]).resolve().parent / "conf" / group).glob("*.yaml")
-    return sorted(file.stem for file in files) or [f"those in conf/{group}"]
+    return help.config_folders(sys.argv[0], sys.argv[1:])
+
+
+def check_config_folders(script: str, words: list[str]) -> None:
+    """Raise ValueError if --config-dir names no folder."""
+    for folder in help.config_folders(script, words)[1:]:
+        if not folder.is_dir():
+            raise ValueError(f"--config-dir {folder} is no folder; give one with groups, such as DIR/model/mine.yaml")
 
 
 def setting_error(error: OmegaConfBaseException) -> str:
@@ -81,7 +97,34 @@ def check_known(config: DictConfig) -> None:
             raise ValueError(unknown_setting(str(key)))
 
 
+def check_schemas(config: DictConfig, place: str = "") -> None:
+    """Raise ValueError if a class is named in a YAML file without its schema: its settings would not be checked."""
+    for key in config:
+        child = config._get_node(key)
+        inner = f"{place}.{key!s}".lstrip(".")
+        if not isinstance(child, DictConfig) or child._is_none() or child._is_missing():
+            continue
+        if "_target_" in child and OmegaConf.get_type(child) is dict:
+            name = str(child["_target_"])
+            raise ValueError(
+                f"{inner} names the class {name} without its settings; begin its YAML file with "
+                f"defaults: [/schema/{name}@_here_, _self_]"
+            )
+        check_schemas(child, inner)
+
+
 def unknown_setting(key: str) -> str:
     nearest = difflib.get_close_matches(key.rpartition(".")[2], known_keys(), n=3)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "--cfg job lists what there is"
     return f"there is no setting {key}; {hint}"
+
+
+def known_keys() -> set[str]:
+    """The name of every setting of the commands, and of every class whose schema a YAML file asks for."""
+    commands = [kind for kind in vars(roots).values() if isinstance(kind, type) and issubclass(kind, Root)]
+    known = {name for kind in commands for name in getattr(kind, "__dataclass_fields__", ())}
+    files = [path for folder in config_folders() for path in folder.rglob("*.yaml")]
+    for name in {name for path in files for name in re.findall(r"/schema/([\w.]+)@", path.read_text())}:
+        with suppress(ValueError):  # a root, or a class that is not there
+            known |= signature(name).settings.keys()
+    return known

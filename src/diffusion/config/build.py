@@ -2,92 +2,65 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion.compute import distributed, precision
+from diffusion.compute.device import resolve_device
 from diffusion.config import preflight
-from diffusion.config.data_choice import described, with_split, without_download
-from diffusion.config.trust import check_targets
+from diffusion.config.data_choice import absolute_paths
+from diffusion.config.subjects import subject_in_training
+from diffusion.config.trust import check_checkpoint_targets, check_user_targets
+from diffusion.data.conditions import Condition, available
 from diffusion.data.images import Images
-from diffusion.data.loader import batches
 from diffusion.denoiser.diffusion import Diffusion
-from diffusion.evaluation.subject import Subject
-from diffusion.inference.trained import Trained
-from diffusion.runs import naming
 from diffusion.runs.redaction import redact_values
 from diffusion.training.trainer import Run, Trainer
 
-# What training cannot do without, each an object of its own.
-PARTS = (
-    "data", "model", "diffusion", "diffusion.schedule", "diffusion.prediction", "diffusion.variance", "diffusion.loss",
-    "train", "train.optimizer", "train.schedule_sampler", "train.preview", "sampler", "logger",
-)  # fmt: skip
 
+def instantiate(node: DictConfig) -> Any:
+    """The object that a node of the user's own configuration describes.
 
-def instantiate(node: DictConfig, kinds: tuple[type, ...] = (object,), **given: Any) -> Any:
-    """The object that a node describes; ValueError if a `_target_` in it is not allowed, or a value is missing.
-
-    What it names must be of one of the `kinds`. What a constructor refuses comes out as it was raised.
+    ValueError if a class in it cannot be imported or does not belong there, or a value is missing. What a constructor
+    refuses comes out as it was raised.
     """
-    check_targets(OmegaConf.to_container(node, resolve=True), kinds)
-    missing = sorted(key for key in OmegaConf.missing_keys(node) if key not in given)
-    if missing:
+    plain = plain_values(node)
+    check_user_targets(plain, place_of(node))
+    if missing := sorted(OmegaConf.missing_keys(node)):
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
+    return construct(plain)
+
+
+def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
+    """The object that a checkpoint's settings describe; ValueError if they name what a checkpoint may not."""
+    if not isinstance(node, dict):  # OmegaConf would read a string as YAML
+        raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
+    check_checkpoint_targets(node, part, trust)
+    return construct(node)
+
+
+def construct(node: dict[str, Any]) -> Any:
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **given)
+        return hydra.utils.instantiate(OmegaConf.create(node), _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError | OSError):
             raise error.__cause__ from None
         raise
 
 
+def place_of(node: DictConfig) -> str:
+    """The key of a node in its configuration, such as "train.optimizer"; "" for a whole configuration."""
+    return node._get_full_key(None)
+
+
 def plain_values(node: DictConfig) -> dict[str, Any]:
     """The configuration as a checkpoint may hold it: dicts, lists, strings and numbers."""
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, enum_to_str=True))
-
-
-def device_named(name: str) -> torch.device:
-    """The device of that name, whose products are exact: "cuda" is this process's GPU, and "auto" if there is one."""
-    device = meant(name)
-    precision.set_matmul_precision("float32", device)
-    return device
-
-
-def meant(name: str) -> torch.device:
-    """The device that the name means; ValueError if it cannot be used."""
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return own_gpu()
-    if name == "auto":
-        return torch.device("cpu")
-    if name.startswith("cuda:") and distributed.world_size() > 1:
-        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
-    return device
-
-
-def own_gpu() -> torch.device:
-    """The GPU of this process; ValueError if its machine has none for it."""
-    there, number = torch.cuda.device_count(), distributed.local_rank()
-    if not there:
-        raise ValueError("device=cuda cannot be used (there is no GPU that torch can see); device=cpu always can")
-    if number >= there:
-        raise ValueError(f"process {number} finds {there} GPUs here; start torchrun with --nproc_per_node={there}")
-    return torch.device("cuda", number)
 
 
 def model(
@@ -125,34 +98,39 @@ def reason(key: str, fact: Any, diffusion: Diffusion) -> str:
     return f"the data have {key.replace('in_', '')} {fact}"
 
 
+def images_of(node: DictConfig) -> Images:
+    """The images of a configuration of data, whose files and folders are made absolute in it."""
+    for key, path in absolute_paths(plain_values(node)).items():
+        if not OmegaConf.is_missing(node, key):
+            node[key] = path
+    return instantiate(node)
+
+
+def images_from(settings: dict[str, Any]) -> Images:
+    """The images that plain values describe, as the user named them."""
+    return instantiate(OmegaConf.create({"data": settings}).data)
+
+
+def conditions_of(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:
+    """What a configuration tells a network beside the time; a condition that is null tells nothing."""
+    return {str(name): instantiate(node) for name, node in nodes.items() if node is not None}
+
+
 def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     """The trainer and the run that a training configuration describes, kept in `folder`."""
-    naming.check_name(config.name)
-    if absent := [part for part in PARTS if OmegaConf.select(config, part) is None]:
-        raise ValueError(f"{absent[0]} is null, and nothing can be trained without it; leave {absent[0]}=null out")
-    device = device_named(config.device)
-    diffusion = instantiate(config.diffusion)
-    trainer = instantiate(config.train)
-    precision.check_precision(trainer.precision, device, setting="train.precision")
-    sampler, logger = instantiate(config.sampler), instantiate(config.logger)
-    trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now
-    naming.resolve_roots(config.data)
-    images = instantiate(config.data)
+    preflight.check_configuration(config)
+    device, diffusion, trainer = resolve_device(config.device), instantiate(config.diffusion), instantiate(config.train)
+    images = images_of(config.data)
     preflight.check_labels(diffusion.loss, images)
-    labelled = copy.copy(images)
+    told = available(conditions_of(config.conditions), images.classes)
     torch.manual_seed(config.seed)
-    num_classes = None if images.classes is None else len(images.classes)
+    num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
-    if config.model.get("num_classes") is None:
-        images.classes = None
-    batches(images, batch_size=trainer.batch_size, seed=config.seed).close()  # too few images are refused now
-    preflight.check_training(network, diffusion.loss, images, trainer.preview)
-    if trainer.preview.every:
-        # An impossible spacing is refused now, not at the first preview.
-        sampler.levels(diffusion.process)
+    classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
     values = plain_values(config)
-    facts = {"shape": list(images.shape), "classes": None if images.classes is None else list(images.classes)}
-    batch_size = trainer.microbatch or trainer.batch_size
+    subject = subject_in_training(
+        values["data"], images, read=images_from, batch_size=trainer.microbatch or trainer.batch_size, seed=config.seed
+    )
     run = Run(
         folder=folder,
         seed=config.seed,
@@ -160,81 +138,12 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         model=network,
         diffusion=diffusion,
         images=images,
-        sampler=sampler,
-        logger=logger,
-        config=redact_values({**values, **facts}),
-        subject=subject_in_training(values["data"], labelled, batch_size=batch_size, seed=config.seed),
+        conditions=available(told, classes),
+        sampler=instantiate(config.sampler),
+        logger=instantiate(config.logger),
+        config=redact_values({**values, "shape": list(images.shape), "classes": classes}),
+        subject=subject,
         objective=config.objective,
     )
-    check_evaluations(trainer, run)
+    preflight.check_run(trainer, run)
     return trainer, run
-
-
-def subject_in_training(
-    data: dict[str, Any], learned_from: Images, *, batch_size: int, seed: int
-) -> Callable[[Trained], Subject]:
-    """What gives a model beside the images to measure it on: the test split of the data, or those that it learned from.
-
-    The test split is read when it is first asked for.
-    """
-    others = with_split(data, "test")
-    held_out = others != data
-    unseen = cache(partial(instantiate, OmegaConf.create({"data": others}).data, (Images,)))
-
-    def subject(model: Trained) -> Subject:
-        images = copy.copy(unseen() if held_out else learned_from)
-        preflight.check_measurable(model, images)
-        if model.classes is None:
-            images.classes = None
-        return Subject(model, images, others, held_out, lambda: learned_from, data, batch_size, seed)
-
-    return subject
-
-
-def check_evaluations(trainer: Trainer, run: Run) -> None:
-    """Raise ValueError if what is trained cannot be measured as the trainer shall: at once, not after hours."""
-    if not trainer.evaluations or run.subject is None:
-        return
-    if run.diffusion.loss.classifies:
-        raise ValueError("a classifier draws nothing to measure; leave train/evaluations out")
-    model = Trained(
-        run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu")
-    )
-    for name, evaluation in trainer.evaluations.items():
-        try:
-            evaluation.check(run.subject(model))
-        except ValueError as error:
-            place = f"train.evaluations.{name}"
-            said = str(error).replace("evaluation.", f"{place}.")
-            raise ValueError(said.replace("evaluation/features", f"evaluation/features@{place}.features")) from None
-
-
-def subject(config: DictConfig, model: Trained) -> Subject:
-    """The model and the images to measure it on: those of training or of config.data, but their test split.
-
-    A command line that names a split gets that one.
-    """
-    if config.batch_size < 1:
-        raise ValueError(f"batch_size={config.batch_size} must be at least 1")
-    preflight.check_draws(model, config.checkpoint)
-    if model.step is None:  # A released file: its recipe stands in config.data, and may name another split.
-        learned_from = with_split(model.config["data"], "train")
-    else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
-        learned_from = without_download(model.config["data"])
-    data = learned_from if config.data is None else plain_values(config.data)
-    named = any(word.startswith(("data.split=", "data.images.split=")) for word in HydraConfig.get().overrides.task)
-    data = data if named else with_split(data, "test")
-    images = instantiate(OmegaConf.create({"data": data}).data, (Images,))
-    preflight.check_measurable(model, images)
-    if model.classes is None:
-        images.classes = None
-    return Subject(
-        model=model,
-        images=images,
-        data=data,
-        held_out=described(data) != described(learned_from),
-        training_images=cache(partial(instantiate, OmegaConf.create({"data": learned_from}).data, (Images,))),
-        training_data=learned_from,
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )

@@ -1,31 +1,93 @@
-"""Which images a configuration of data means, and how to mean others of the same set."""
+"""Which images a configuration of data means, read off what the class of the set says of its own arguments."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+import inspect
+import os
+from typing import Any, cast
 
-from diffusion.runs import naming
+from diffusion.config.signature import find_class
+from diffusion.config.trust import check_user_targets
+from diffusion.data.images import Images
+
+USUAL = tuple(f"data.{key}" for key in Images.incidental)
+"""The settings that make no other experiment, whatever the set."""
+
+
+def class_of(data: dict[str, Any]) -> type[Images]:
+    """The class of the set; ValueError unless it can be imported and is one of images."""
+    check_user_targets({"_target_": str(data["_target_"])}, "data")
+    return cast(type[Images], find_class(str(data["_target_"])))
+
+
+def settings_of(data: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the set's constructor, with the defaults of those that the configuration leaves out."""
+    parameters = inspect.signature(class_of(data)).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {**defaults, **{key: value for key, value in data.items() if key != "_target_"}}
 
 
 def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
-    """The configuration of data, with another split where it is one of train and test."""
-    if "images" in data:
-        return {**data, "images": with_split(data["images"], split)}
-    return {**data, "split": split} if data.get("split") in ("train", "test") else data
+    """The same set, but its part of that name where the configuration chooses one of its parts."""
+    kind = class_of(data)
+    return {**data, **kind.splits.get(split, {})} if kind.split_of(settings_of(data)) else data
 
 
-def without_download(data: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of data, where nothing is fetched and nothing is written but to the usual cache."""
-    if "images" in data:
-        return {**data, "images": without_download(data["images"])}
-    harmless = {"download": False, "cache": "auto"}
-    return {key: harmless.get(key, value) for key, value in data.items()}
+def split_keys(data: dict[str, Any]) -> set[str]:
+    """The arguments that choose a part of the set."""
+    return {key for choice in class_of(data).splits.values() for key in choice}
 
 
-def described(data: dict[str, Any]) -> dict[str, Any]:
-    """What decides which images these are: not how they are read, nor whether training mirrors them."""
-    data = copy.deepcopy(data)
-    naming.resolve_roots(data)
-    settings = naming.flatten({"data": data})
-    return {key: settings[key] for key in settings if not naming.same_experiment(key) and not key.endswith(".flip")}
+def from_checkpoint(data: dict[str, Any]) -> dict[str, Any]:
+    """The data that a checkpoint names, where nothing is fetched and nothing is written but to the usual cache."""
+    return {**data, **{key: value for key, value in class_of(data).from_checkpoint.items() if key in data}}
+
+
+def check_reads_no_code(data: dict[str, Any]) -> None:
+    """Raise ValueError if reading these images could run code that their files hold."""
+    if not class_of(data).reads_no_code(settings_of(data)):
+        raise ValueError(
+            f"the checkpoint names {title_of(data)}, whose files could run code when they are read; "
+            "if you trust them, name them yourself: data=..."
+        )
+
+
+def same_set(data: dict[str, Any], other: dict[str, Any]) -> bool:
+    """True if both configurations mean the same images, or parts of one set."""
+    return identity(with_split(data, "train")) == identity(with_split(other, "train"))
+
+
+def same_split(data: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The configuration `data`, but the part of it that `other` chooses."""
+    chosen = class_of(other).split_of(settings_of(other))
+    return with_split(data, chosen[0]) if chosen else data
+
+
+def absolute_paths(data: dict[str, Any]) -> dict[str, str]:
+    """The arguments that are files or folders, made absolute, so that they are found from anywhere."""
+    given = {key: data.get(key) for key in class_of(data).paths}
+    return {key: os.path.abspath(os.path.expanduser(path)) for key, path in given.items() if path is not None}
+
+
+def identity(data: dict[str, Any]) -> dict[str, Any]:
+    """What decides which images these are: not how they are read, nor how training shows them."""
+    kind = class_of(data)
+    settings = {**settings_of(data), **absolute_paths(data), "_target_": data["_target_"]}
+    return {key: value for key, value in settings.items() if key not in (*kind.incidental, *kind.training_only)}
+
+
+def title_of(data: dict[str, Any]) -> str:
+    """What people call the images."""
+    return class_of(data).title(settings_of(data))
+
+
+def incidental(data: dict[str, Any] | None) -> tuple[str, ...]:
+    """The settings, such as data.workers, that make no other experiment."""
+    if data is None:
+        return USUAL
+    return tuple(f"data.{key}" for key in class_of(data).incidental)
+
+
+def replaceable(data: dict[str, Any] | None) -> tuple[str, ...]:
+    """The settings that may differ between a run and its resumption: the incidental ones, and where the files lie."""
+    return incidental(data) + tuple(f"data.{key}" for key in (class_of(data).paths if data else ()))

@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import unet
 from diffusion.compute import distributed
-from diffusion.config import build, preflight
-from diffusion.denoiser.diffusion import Diffusion
+from diffusion.compute.device import resolve_device
+from diffusion.config import build, migrate, preflight
+from diffusion.config.data_choice import check_reads_no_code, class_of, replaceable, settings_of
+from diffusion.config.subjects import subject_of
+from diffusion.config.trust import check_checkpoint_targets, targets
+from diffusion.data.images import Images
 from diffusion.denoiser.guidance import Guidance
-from diffusion.denoiser.predictions import Prediction
-from diffusion.denoiser.variances import Variance
+from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
-from diffusion.losses.losses import Loss
-from diffusion.process.schedules import Schedule
 from diffusion.runs import checkpoints, naming
 from diffusion.runs.checkpoint_file import Foreign
 from diffusion.training.trainer import Run
@@ -33,58 +37,68 @@ log = logging.getLogger(__name__)
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
 
-def chosen(config: DictConfig, *, reads_data: bool = False) -> Trained:
+def load_choice(config: DictConfig, *, reads_data: bool = False) -> Trained:
     """The model that the command line of a script asks for (`ModelChoice`). `reads_data`: data=... has a use anyway."""
-    state = own_state(config.checkpoint)
+    state = read_own_state(config.checkpoint, trust=config.trust)
     if state is None:
-        return released(config.checkpoint, config, device=config.device)
+        return load_released(config.checkpoint, config, device=config.device)
     useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
+    useless += ["conditions"] if config.conditions else []
     if useless:
         raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")
-    return restored(state, ema=config.ema, device=config.device)
+    return restore_model(state, ema=config.ema, device=config.device, trust=config.trust)
 
 
-def trained(path: str, *, device: str) -> Trained:
+def load_model(path: str, *, device: str, trust: Iterable[str] = ()) -> Trained:
     """The model in a checkpoint or run folder, with the weights that it draws best with."""
-    return restored(checkpoints.load_checkpoint(Path(path)), ema=None, device=device)
+    return restore_model(read_state(path, trust=trust), ema=None, device=device, trust=trust)
 
 
-def guided(model: Trained, path: str, guidance: DictConfig) -> Trained:
+def add_guidance(model: Trained, path: str, guidance: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
     """The model from `path`, steered by the classifier that `guidance` names, if any."""
     preflight.check_draws(model, path)
     if guidance.classifier is None:
         if guidance.scale != 1:
             raise ValueError(f"guidance.scale={guidance.scale} scales nothing; add guidance.classifier=runs/NAME")
         return model
-    classifier = trained(guidance.classifier, device=str(model.device))
+    classifier = load_model(guidance.classifier, device=str(model.device), trust=trust)
     preflight.check_guides(classifier, model, guidance.classifier)
     name = f"{naming.run_folder_of(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
     return model._replace(guidance=Guidance(classifier=classifier._replace(name=name), scale=guidance.scale))
 
 
-def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
+def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
-        changes = naming.check_resumable(state["config"], run.config)
+        complete = completion(run.config)
+        changes = naming.check_resumable(
+            complete(state["config"]), complete(run.config), replaceable(run.config["data"])
+        )
         log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
     elif init_from is not None:
-        start_from(run.model, init_from, model=run.config["model"])
+        start_from(run.model, init_from, model=run.config["model"], trust=trust)
         log.info("Starting with the weights of %s", init_from)
     return state
 
 
-def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any]) -> None:
+def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What puts settings of before into today's words. Classes that the user's own `config` names may be looked up."""
+    return partial(migrate.complete, trust=[target for _, target in targets(config)])
+
+
+def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], trust: Iterable[str] = ()) -> None:
     """Give the network of configuration `model` the weights at `path`, a released file or our own.
 
     ValueError unless they fit exactly, and were trained in a network that computes the same.
     """
-    state = own_state(path)
-    if state is not None:
-        check_same_network(state["config"]["model"], model, path)
-    own = None if state is None else unet.export_released(restored(state, ema=None, device="cpu").network)
-    unet.load_released(network, own or path)
+    state = read_own_state(path, trust=trust)
+    if state is None:
+        unet.load_released(network, path)
+        return
+    check_same_network(state["config"]["model"], model, path)
+    unet.load_released(network, unet.export_released(restore_model(state, ema=None, device="cpu", trust=trust).network))
 
 
 def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:
@@ -95,48 +109,74 @@ def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> N
         raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
 
 
-def own_state(path: str) -> dict[str, Any] | None:
+def read_own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """What `train.py` saved at `path`; None if the file is of another program."""
     try:
-        return checkpoints.load_checkpoint(Path(path))
+        return read_state(path, trust=trust)
     except Foreign:
         return None
 
 
-def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> Trained:
+def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
+    """The state of a checkpoint or run folder, its settings in today's words."""
+    state = checkpoints.load_checkpoint(Path(path))
+    return {**state, "config": migrate.complete(state["config"], trust)}
+
+
+def restore_model(state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = ()) -> Trained:
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
     None takes the highest rate, or the weights themselves if no average was kept.
     """
-    place = build.device_named(device)
+    place = resolve_device(device)
     try:
-        model = described(state, ema)
+        model = model_of_state(state, ema, trust)
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"the checkpoint of step {state['step']} is not what its settings say ({reason})") from error
     return model._replace(network=model.network.to(place).eval(), device=place)
 
 
-def described(state: dict[str, Any], ema: float | str | None) -> Trained:
+def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str]) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
-    config = OmegaConf.create(state["config"])
-    diffusion = build.instantiate(config.diffusion, (Diffusion, Schedule, Prediction, Variance, Loss))
-    network = build.instantiate(config.model, (torch.nn.Module,))
-    rate = chosen_rate(ema, list(state["ema"]))
+    config = state["config"]
+    diffusion = build.restore(config["diffusion"], "diffusion", trust=trust)
+    network = build.restore(config["model"], "model", trust=trust)
+    told = config["conditions"] if config["classes"] is not None else {}
+    rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
     return Trained(
         network=network,
         diffusion=diffusion,
-        shape=tuple(config.shape),
-        classes=state["config"]["classes"],
-        config=state["config"],
+        shape=tuple(config["shape"]),
+        classes=config["classes"],
+        config=config,
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),
+        conditions={name: build.restore(node, f"conditions.{name}", trust=trust) for name, node in told.items()},
     )
 
 
-def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
+def subject(config: DictConfig, model: Trained) -> Subject:
+    """The model and the images to measure it on, as a command line of evaluate.py asks for them."""
+    if config.batch_size < 1:
+        raise ValueError(f"batch_size={config.batch_size} must be at least 1")
+    preflight.check_draws(model, config.checkpoint)
+
+    def restore(data: dict[str, Any]) -> Images:
+        check_reads_no_code(data)
+        return build.restore(data, "data", trust=config.trust)
+
+    if model.step is not None:
+        check_checkpoint_targets(model.config["data"], "data", config.trust)  # before anyone asks the class of the set
+    return subject_of(
+        model, None if config.data is None else build.plain_values(config.data), HydraConfig.get().overrides.task,
+        read=build.images_from, restore=restore, batch_size=config.batch_size, seed=config.seed,
+    )  # fmt: skip
+
+
+def average_rate(ema: float | str | None, rates: list[str]) -> str | None:
     """Which average to use; None for the weights themselves."""
     if ema is None:
         return max(rates, key=float, default=None)
@@ -148,9 +188,9 @@ def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
     return str(ema)
 
 
-def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
+def load_released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
-    place = build.device_named(device)
+    place = resolve_device(device)
     weights = unet.read_weights(path)
     if recipe.ema is not None:
         raise ValueError(f"{path} holds one set of weights; leave ema={recipe.ema} out")
@@ -164,8 +204,8 @@ def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     network = build.model(recipe.model, diffusion, shape=shape, num_classes=num_classes)
     unet.load_released(network, weights)
     classes = None if num_classes is None else [str(number) for number in range(num_classes)]
-    described = OmegaConf.masked_copy(recipe, ["model", "diffusion", "data"])
-    config = build.plain_values(described)
+    recipe.conditions = recipe.conditions or {"y": migrate.LABEL}
+    config = build.plain_values(OmegaConf.masked_copy(recipe, ["model", "diffusion", "data", "conditions"]))
     return Trained(
         network=network.to(place).eval(),
         diffusion=diffusion,
@@ -175,16 +215,15 @@ def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
         step=None,
         weights=Path(path).stem,
         device=place,
+        conditions=build.conditions_of(recipe.conditions),
     )
 
 
 def shape_of(recipe: DictConfig) -> tuple[int, int, int]:
     """(C, H, W) of a recipe's images, without looking at them; in colour unless the recipe says else."""
-    images = recipe.data.get("images", recipe.data)
-    if images.get("image_size") is None:
-        raise ValueError("the size of the images is not known; give data.image_size=...")
-    channels = images.get("channels") or recipe.model.get("in_channels") or 3
-    return channels, images.image_size, images.get("width") or images.image_size
+    data = build.plain_values(recipe.data)
+    channels, height, width = class_of(data).shape_from(settings_of(data))
+    return channels or recipe.model.get("in_channels") or 3, height, width
 
 
 def experiments() -> list[str]:

@@ -1,61 +1,137 @@
-"""Whether parts that were chosen one by one go together: one clear line if they do not."""
+"""All checks of a run, before it begins: each is one clear line that says what to type."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from diffusion.compute.precision import check_precision
+from diffusion.data.conditions import arguments
 from diffusion.data.images import Images
+from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
-from diffusion.denoiser.diffusion import TrainingLoss
-from diffusion.inference.labels import class_number
+from diffusion.denoiser.diffusion import Loss
+from diffusion.inference.labels import numbers_of
 from diffusion.inference.trained import Trained
-from diffusion.training.preview import Preview
+from diffusion.runs import naming
+from diffusion.training.trainer import Run, Trainer
+
+NEEDED = ("data", "model", "diffusion", "train", "sampler", "logger")
 
 
-def check_labels(loss: TrainingLoss, images: Images) -> None:
+def check_configuration(config: DictConfig) -> None:
+    """What can be said of a training configuration before anything is built of it."""
+    naming.check_name(config.name)
+    if absent := [part for part in NEEDED if config[part] is None]:
+        raise ValueError(f"{absent[0]} is null, and nothing can be trained without it; leave {absent[0]}=null out")
+
+
+def check_run(trainer: Trainer, run: Run) -> None:
+    """Raise ValueError with the first thing that keeps this run from being trained as it is described."""
+    for check in CHECKS:
+        check(trainer, run)
+
+
+def check_format(trainer: Trainer, run: Run) -> None:
+    check_precision(trainer.precision, run.device, setting="train.precision")
+
+
+def check_optimizer(trainer: Trainer, run: Run) -> None:
+    trainer.optimizer([nn.Parameter(torch.zeros(1))])
+
+
+def check_batches(trainer: Trainer, run: Run) -> None:
+    batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed).close()
+
+
+def check_purpose(trainer: Trainer, run: Run) -> None:
+    """Only what classifies is trained to classify, and it draws nothing."""
+    name, kind = type(run.model).__name__, type(run.diffusion.loss).__name__
+    classifies = getattr(run.model, "classifies", False)
+    if classifies and not run.diffusion.loss.classifies:
+        raise ValueError(
+            f"{name} classifies and {kind} trains what draws; set diffusion/loss=classification, or model=unet_tiny"
+        )
+    if run.diffusion.loss.classifies and not classifies:
+        raise ValueError(
+            f"{kind} trains classifiers and {name} draws; set model=classifier_tiny, or diffusion/loss=hybrid"
+        )
+    if classifies and trainer.preview.every:
+        raise ValueError(f"{name} draws nothing to preview; set train.preview.every=0")
+    if classifies and trainer.evaluations:
+        raise ValueError("a classifier draws nothing to measure; leave train/evaluations out")
+
+
+def check_conditions(trainer: Trainer, run: Run) -> None:
+    """Whatever is told of an image has someone who listens."""
+    takes, name = conditions_of(run.model), type(run.model).__name__
+    for key, condition in run.conditions.items():
+        if key not in takes and not condition.needs_classes:
+            raise ValueError(
+                f"the images come with {key} (conditions.{key}), which {name} is not shown; "
+                "set 'conditions=[label]', or another model"
+            )
+
+
+def check_shape(trainer: Trainer, run: Run) -> None:
+    """The network accepts an image of this shape, which it is shown without computing."""
+    weights = {name: weight.to("meta") for name, weight in run.model.state_dict().items()}
+    x, time = torch.zeros(1, *run.images.shape, device="meta"), torch.zeros(1, device="meta")
+    told, takes = arguments(run.conditions, x, time.long()), conditions_of(run.model)
+    given = {name: value for name, value in told.items() if name in takes}
+    with torch.no_grad():
+        try:
+            output = torch.func.functional_call(run.model, weights, (x, time), given)
+        except TypeError as error:
+            raise ValueError(
+                f"{type(run.model).__name__} cannot be called as forward(x, time{', '.join(['', *given])}): {error}"
+            ) from error
+    if not run.diffusion.loss.classifies:
+        run.diffusion.denoiser(run.model).split(output, run.images.shape[0])
+
+
+def check_steps(trainer: Trainer, run: Run) -> None:
+    """An impossible spacing is refused now, not at the first preview."""
+    if trainer.preview.every:
+        run.sampler.levels(run.diffusion.process)
+
+
+def check_evaluations(trainer: Trainer, run: Run) -> None:
+    """What is trained can be measured as the trainer shall: at once, not after hours."""
+    if not trainer.evaluations or run.subject is None:
+        return
+    model = Trained(
+        run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu"),
+        conditions=run.conditions,
+    )  # fmt: skip
+    for name, evaluation in trainer.evaluations.items():
+        try:
+            evaluation.check(run.subject(model))
+        except ValueError as error:
+            place = f"train.evaluations.{name}"
+            said = str(error).replace("evaluation.", f"{place}.")
+            raise ValueError(said.replace("evaluation/features", f"evaluation/features@{place}.features")) from None
+
+
+CHECKS: tuple[Callable[[Trainer, Run], None], ...] = (
+    check_format, check_optimizer, check_batches, check_purpose, check_conditions, check_shape, check_steps,
+    check_evaluations,
+)  # fmt: skip
+
+
+def check_labels(loss: Loss, images: Images) -> None:
     """Raise ValueError if the loss needs labels and the images have none."""
     if loss.classifies and images.classes is None:
         raise ValueError("a classifier learns nothing from data without labels; set data=digits, or data.labels=...")
 
 
-def check_training(network: nn.Module, loss: TrainingLoss, images: Images, preview: Preview) -> None:
-    """Raise ValueError unless this network can be trained with that loss on those images."""
-    name, told = type(network).__name__, conditions_of(network)
-    check_purpose(name, classifies=getattr(network, "classifies", False), loss=loss, preview=preview)
-    if images.low_res_size is None and "low_res" in told:
-        raise ValueError(f"{name} enlarges small images, the data have none; set data=upsampling, or model=unet_tiny")
-    if images.low_res_size is not None and "low_res" not in told:
-        raise ValueError(
-            f"the data come with small images (data.low_res_size={images.low_res_size}), which {name} is not shown; "
-            "set model=superres_tiny, or data=digits"
-        )
-    check_shape(network, images)
-
-
-def check_shape(network: nn.Module, images: Images) -> None:
-    """Raise ValueError unless the network accepts an image of this shape, which it is shown without computing."""
-    weights = {name: weight.to("meta") for name, weight in network.state_dict().items()}
-    x = torch.zeros(1, *images.shape, device="meta")
-    time = torch.zeros(1, device="meta")
-    told = conditions_of(network)
-    condition = images.condition(x, time.long())
-    with torch.no_grad():
-        given = {name: value for name, value in condition.items() if name in told}
-        torch.func.functional_call(network, weights, (x, time), given)
-
-
-def check_purpose(name: str, *, classifies: bool, loss: TrainingLoss, preview: Preview) -> None:
-    """Raise ValueError if only one of network and loss is made to classify, or if what classifies is asked to draw."""
-    kind = type(loss).__name__
-    if classifies != loss.classifies:
-        raise ValueError(
-            f"{name} classifies and {kind} trains what draws; set diffusion/loss=classification, or model=unet_tiny"
-            if classifies
-            else f"{kind} trains classifiers and {name} draws; set model=classifier_tiny, or diffusion/loss=hybrid"
-        )
-    if classifies and preview.every:
-        raise ValueError(f"{name} draws nothing to preview; set train.preview.every=0")
+def uses_classes(network: nn.Module, loss: Loss) -> bool:
+    """Whether anyone listens to the classes of the images: the network, or the loss of a classifier."""
+    return loss.classifies or "y" in conditions_of(network)
 
 
 def check_draws(model: Trained, place: str) -> None:
@@ -73,22 +149,21 @@ def check_guides(classifier: Trained, model: Trained, place: str) -> None:
         raise ValueError(f"{place} holds no classifier; train one: python train.py experiment=digits_classifier")
     if classifier.shape != model.shape:
         raise ValueError(
-            f"the classifier in {place} knows images of {spelled(classifier.shape)}, the model draws "
-            f"{spelled(model.shape)}; give one that was trained on the same data"
+            f"the classifier in {place} knows images of {shape_text(classifier.shape)}, the model draws "
+            f"{shape_text(model.shape)}; give one that was trained on the same data"
         )
     if model.classes is not None and classifier.classes != model.classes:
         raise ValueError(
-            f"the classifier in {place} knows the classes {few(classifier.classes)}, the model {few(model.classes)}; "
-            "give one that was trained on the same data"
+            f"the classifier in {place} knows the classes {first_names(classifier.classes)}, the model "
+            f"{first_names(model.classes)}; give one that was trained on the same data"
         )
-    theirs, ours = classifier.diffusion.process, model.diffusion.process
-    if theirs.bins != ours.bins or not torch.equal(told_at(theirs), told_at(ours)):
+    theirs, ours = times_of(classifier), times_of(model)
+    if not torch.equal(theirs, ours):
         raise ValueError(
-            f"the classifier in {place} was told other times ({spelled_times(classifier)}) than the model "
-            f"({spelled_times(model)}); train one with the model's diffusion.steps and diffusion.rescale_times"
+            f"the classifier in {place} was told other times ({times_text(theirs)}) than the model "
+            f"({times_text(ours)}); train one with the model's diffusion.steps and diffusion.rescale_times"
         )
-    every = torch.arange(ours.bins)
-    if not torch.equal(theirs.level(every).alpha, ours.level(every).alpha):
+    if not torch.equal(*(each.diffusion.process.level(every_t(each)).alpha for each in (classifier, model))):
         raise ValueError(
             f"the classifier in {place} saw other noise at each time than the model; "
             "train one with the model's diffusion.schedule"
@@ -99,48 +174,37 @@ def check_measurable(model: Trained, images: Images) -> None:
     """Raise ValueError unless these images, with all that is known of them, could have come from the model."""
     if images.shape != model.shape:
         raise ValueError(
-            f"the model draws images of {spelled(model.shape)}, the data have {spelled(images.shape)}; "
+            f"the model draws images of {shape_text(model.shape)}, the data have {shape_text(images.shape)}; "
             f"set data.image_size={min(model.shape[1:])}, or leave data out to take those of training"
-        )
-    if images.low_res_size != model.low_res_size:
-        wanted = model.low_res_size
-        hint = "data=digits or others without" if wanted is None else f"data=upsampling data.low_res_size={wanted}"
-        raise ValueError(
-            f"the model is shown small images of {wanted}, the data have {images.low_res_size}; set {hint}"
         )
     if model.classes is None:
         return
     if images.classes is None:
         raise ValueError(
-            f"the model is class-conditional ({few(model.classes)}) and the data have no labels; "
+            f"the model is class-conditional ({first_names(model.classes)}) and the data have no labels; "
             "give labelled ones: data=image_folder data.root=... data.labels=folder"
         )
     numbers_of(list(images.classes), model.classes)
 
 
-def numbers_of(classes: list[str], known: list[str]) -> list[int]:
-    """Which `known` class each of `classes` is: by name, or by place where the known ones only have numbers."""
-    numbered = known == [str(number) for number in range(len(known))]
-    if numbered and len(classes) == len(known) and not set(classes) <= set(known):
-        return list(range(len(known)))
-    return [class_number(name, known) for name in classes]
+def every_t(model: Trained) -> Tensor:
+    return model.diffusion.process.evenly(None)
 
 
-def told_at(process) -> Tensor:
-    """What a network is told at each t, (T,)."""
-    return process.level(torch.arange(process.bins)).time.float()
+def times_of(model: Trained) -> Tensor:
+    """What a network is told at each t, from noise on, (T,)."""
+    return model.diffusion.process.level(every_t(model)).time.float()
 
 
-def spelled(shape: tuple[int, int, int]) -> str:
+def times_text(times: Tensor) -> str:
+    return f"{len(times)} steps, {times[-1]:g} to {times[0]:g}"
+
+
+def shape_text(shape: tuple[int, int, int]) -> str:
     channels, height, width = shape
     return f"{channels}x{height}x{width}"
 
 
-def few(classes: list[str] | None) -> str:
+def first_names(classes: Any) -> str:
     names = classes or []
     return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''} ({len(names)})"
-
-
-def spelled_times(model: Trained) -> str:
-    times = told_at(model.diffusion.process)
-    return f"{len(times)} steps, 0 to {times[-1]:g}"

@@ -1,67 +1,98 @@
-"""Images beside small copies of themselves, from which a network learns to draw the details."""
+"""What a network is told of an image beside the time: one condition is one argument of the network.
+
+A condition is computed from the images that training shows anyway, so a set of images need not know of it. The
+configuration's `conditions` maps the name of the network's argument to its condition: {"y": Label(), ...}.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from diffusion.data.images import Images, LabelledPixels
-from diffusion.data.prompts import Prompts
-from diffusion.pictures.pixels import from_uint8
+
+class Condition(ABC):
+    """One argument of a network, given by the images and their labels."""
+
+    needs_classes: ClassVar[bool] = False
+    """Whether it has nothing to tell of images without classes."""
+
+    @abstractmethod
+    def __call__(self, x_0: Tensor, labels: Tensor) -> Tensor:
+        """The argument (N, ...) for images x_0 (N, C, H, W) in [-1, 1] of classes `labels`, int64 (N,)."""
+
+    def image_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
+        """(C, h, w) of what is told of images of `shape` (C, H, W), if it is an image in [-1, 1]; else None."""
+        return None
+
+    def in_turn(self, num_classes: int | None) -> Tensor | None:
+        """The arguments (M, ...) to ask for one after the other; None if it takes an image to tell one."""
+        return None
 
 
-class Upsampling(Images):
-    """The same images, where the network is also shown each one shrunk until its shorter side is `low_res_size`."""
+class Label(Condition):
+    """The class of each image, int64 (N,)."""
 
-    def __init__(self, *, images: Images, low_res_size: int) -> None:
-        self.images = images
-        self.shape, self.classes, self.flip, self.workers = images.shape, images.classes, images.flip, images.workers
-        self.low_res_size: int = low_res_size
-        low_res_shape(self.shape, low_res_size)
+    needs_classes = True
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def __call__(self, x_0: Tensor, labels: Tensor) -> Tensor:
+        return labels
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index]
-
-    def prepare(self) -> None:
-        self.images.prepare()
-        self.workers = self.images.workers
-
-    def read(self, indices: Sequence[int]) -> LabelledPixels:
-        return self.images.read(indices)
-
-    def condition(self, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {**super().condition(x_0, labels), "low_res": downsampled(x_0, self.low_res_size)}
-
-    def prompts(self, count: int) -> Prompts:
-        """The first `count` images, to be drawn anew from their small copies."""
-        pixels, labels = self.read(range(min(count, len(self))))
-        true = from_uint8(pixels)
-        chosen = None if self.classes is None else labels.tolist()
-        return Prompts(chosen, low_res=downsampled(true, self.low_res_size), true=true)
+    def in_turn(self, num_classes: int | None) -> Tensor:
+        """Every class."""
+        return torch.arange(num_classes or 0)
 
 
-def downsampled(x: Tensor, low_res_size: int) -> Tensor:
-    """x (N, C, H, W) shrunk until the shorter side is `low_res_size`: each pixel the mean of the area it stands for."""
-    return interpolate(x, low_res_shape(tuple(x.shape[1:]), low_res_size)[1:], mode="area")
+class SmallImage(Condition):
+    """Each image shrunk until its shorter side is `size`: the network learns to draw the details (super-resolution)."""
+
+    def __init__(self, *, size: int) -> None:
+        self.size = size
+
+    def __call__(self, x_0: Tensor, labels: Tensor) -> Tensor:
+        return downsampled(x_0, self.size)
+
+    def image_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        return low_res_shape(shape, self.size)
 
 
-def low_res_shape(shape: tuple[int, ...], low_res_size: int) -> tuple[int, int, int]:
-    """(C, h, w): images of `shape` (C, H, W) in their proportions, the shorter side being `low_res_size`."""
+Conditions = Mapping[str, Condition]
+"""The conditions of a network by the names of its arguments."""
+BY_LABEL: Conditions = MappingProxyType({"y": Label()})
+
+
+def available(conditions: Conditions, classes: object) -> dict[str, Condition]:
+    """Those that have something to tell of images with these classes; None: without any."""
+    return {name: told for name, told in conditions.items() if classes is not None or not told.needs_classes}
+
+
+def arguments(conditions: Conditions, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What the network is told of images x_0 (N, C, H, W) and their labels (N,), by the names of its arguments."""
+    return {name: condition(x_0, labels) for name, condition in conditions.items()}
+
+
+def downsampled(x: Tensor, size: int) -> Tensor:
+    """x (N, C, H, W) shrunk until the shorter side is `size`: each pixel the mean of the area it stands for."""
+    return interpolate(x, low_res_shape(tuple(x.shape[1:]), size)[1:], mode="area")
+
+
+def low_res_shape(shape: tuple[int, ...], size: int) -> tuple[int, int, int]:
+    """(C, h, w): images of `shape` (C, H, W) in their proportions, the shorter side being `size`."""
     channels, height, width = shape
     short = min(height, width)
-    if not 0 < low_res_size < short:
+    if not 0 < size < short:
         raise ValueError(
-            f"low_res_size={low_res_size} does not shrink images of {height}x{width}; "
-            f"set data.low_res_size from 1 to {short - 1}"
+            f"a small image of {size} pixels does not shrink images of {height}x{width}; "
+            f"set conditions.low_res.size from 1 to {short - 1}"
         )
-    if (height * low_res_size) % short or (width * low_res_size) % short:
+    if (height * size) % short or (width * size) % short:
         raise ValueError(
-            f"images of {height}x{width} keep no whole sides at low_res_size={low_res_size}; "
-            f"set data.low_res_size={max(short // 2, 1)}, or give square images"
+            f"images of {height}x{width} keep no whole sides when the shorter one is shrunk to {size}; "
+            f"set conditions.low_res.size={max(short // 2, 1)}, or give square images"
         )
-    return channels, height * low_res_size // short, width * low_res_size // short
+    return channels, height * size // short, width * size // short

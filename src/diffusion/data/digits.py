@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ class Digits(Resident):
     They are 8x8 with 17 levels; larger ones are smooth (bicubic) enlargements.
     """
 
+    splits: ClassVar[Mapping[str, Mapping[str, Any]]] = {split: {"split": split} for split in SPLITS}
+
     def __init__(self, *, split: str = "train", image_size: int = 16, flip: bool = False) -> None:
         if split not in SPLITS:
             raise ValueError(f"the digits have no split {split!r}; set data.split=train or data.split=test")
@@ -36,6 +40,14 @@ class Digits(Resident):
         super().__init__(
             pixels, torch.from_numpy(labels[chosen].astype(np.int64)), classes=tuple("0123456789"), flip=flip
         )
+
+    @classmethod
+    def shape_from(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
+        return 1, settings["image_size"], settings["image_size"]
+
+    @classmethod
+    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
+        return True
 
 
 def is_test(labels: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,10 @@ class ImageFolder(Images):
         self.labels = torch.tensor([number.get(name, UNLABELLED) for name in names])
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
+
+    @classmethod
+    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
+        return True
 
     def __len__(self) -> int:
         return len(self.files)
@@ -126,10 +131,7 @@ class ImageFolder(Images):
 
 def unreadable_message(path: str, reason: str) -> str:
     """What to say of an image that cannot be read."""
-    return (
-        f"cannot read {path} ({reason}); set data.on_error=skip to go on without it "
-        "(data.images.on_error=skip with data=upsampling)"
-    )
+    return f"cannot read {path} ({reason}); set data.on_error=skip to go on without it"
 
 
 def abbreviate(files: list[str]) -> str:

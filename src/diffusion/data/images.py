@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-
-from diffusion.data.prompts import Prompts
 
 UNLABELLED = -1
 
@@ -25,7 +24,22 @@ class LabelledPixels(NamedTuple):
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """A fixed number of images of one shape: `images[i]` is a uint8 (C, H, W) and its label, -1 when unconditional."""
+    """A fixed number of images of one shape: `images[i]` is a uint8 (C, H, W) and its label, -1 when unconditional.
+
+    Beside its images, a set says at class level what its constructor's arguments mean to a run: `settings` are those
+    arguments by name, as a configuration holds them.
+    """
+
+    splits: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """The arguments that choose each part, such as {"train": {"split": "train"}, ...}; {}: the set is not divided."""
+    paths: ClassVar[tuple[str, ...]] = ("root",)
+    """The arguments that are files or folders: a run keeps them absolute, and finds the same images after a move."""
+    incidental: ClassVar[tuple[str, ...]] = ("workers", "cache", "download", "on_error")
+    """The arguments that say how images are read, not which: they make no other experiment."""
+    training_only: ClassVar[tuple[str, ...]] = ("flip",)
+    """The arguments that say how training shows the images, not which they are."""
+    from_checkpoint: ClassVar[Mapping[str, Any]] = {"download": False, "cache": "auto"}
+    """Takes the place of what a checkpoint says of these arguments, which must not fetch files, nor write them."""
 
     shape: tuple[int, int, int]
     """(C, H, W)"""
@@ -35,8 +49,6 @@ class Images(Dataset[tuple[Tensor, int]]):
     """Whether half of the images, drawn by chance, are shown to the network as in a mirror."""
     workers: int = 0
     """How many processes read the images; 0 when they are in memory."""
-    low_res_size: int | None = None
-    """The shorter side of the small images that the network is shown too; None when it is shown none."""
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -52,13 +64,30 @@ class Images(Dataset[tuple[Tensor, int]]):
         pixels, labels = zip(*(self[index] for index in indices), strict=True)
         return LabelledPixels(torch.stack(pixels), torch.tensor(labels))
 
-    def condition(self, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What the network is told of images x_0 (N, C, H, W) in [-1, 1] and their labels (N,), beside the time."""
-        return {} if self.classes is None else {"y": labels}
+    @classmethod
+    def title(cls, settings: Mapping[str, Any]) -> str:
+        """What people call the images: "digits test", or the name of their folder."""
+        folders = [os.path.basename(os.path.abspath(settings[path])) for path in cls.paths if settings.get(path)]
+        return " ".join([*(folders or [cls.__name__.lower()]), *cls.split_of(settings)])
 
-    def prompts(self, count: int) -> Prompts:
-        """What to ask of a network that learned from these images, to see `count` of its own: each class in turn."""
-        return Prompts(None if self.classes is None else list(range(len(self.classes))))
+    @classmethod
+    def split_of(cls, settings: Mapping[str, Any]) -> list[str]:
+        """The name of the part that the settings choose; [] if they choose none of the `splits`."""
+        chosen = (name for name, choice in cls.splits.items() if choice.items() <= settings.items())
+        return [*chosen][:1]
+
+    @classmethod
+    def shape_from(cls, settings: Mapping[str, Any]) -> tuple[int | None, int, int]:
+        """(C, H, W) by the settings alone, C None where they do not tell; ValueError if they do not tell the size."""
+        size = settings.get("image_size")
+        if size is None:
+            raise ValueError("the size of the images is not known; give data.image_size=...")
+        return settings.get("channels"), size, settings.get("width") or size
+
+    @classmethod
+    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether reading these images can run no code, whatever the files hold: only then a checkpoint may ask it."""
+        return False
 
 
 class Resident(Images):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from diffusion.compute.memory_layout import to_device
-from diffusion.data import reading, stream
+from diffusion.data import readers, stream
+from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
 from diffusion.data.images import Images
 from diffusion.pictures.pixels import from_uint8
 
@@ -22,13 +23,14 @@ class Batch(NamedTuple):
     x_0: Tensor
     """(N, C, H, W) in [-1, 1]"""
     condition: dict[str, Tensor]
-    """What the network is told beside the time: "y" int64 (N,) with classes, "low_res" (N, C, h, w) to super-resolve"""
+    """What the network is told beside the time, by the names of its arguments, each (N, ...)"""
     positions: Tensor
     """int64 (N,), on the CPU: the images' running numbers since training began"""
 
 
 def batches(
     images: Images,
+    conditions: Conditions = BY_LABEL,
     *,
     batch_size: int,
     seed: int,
@@ -39,8 +41,9 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """The batches of the steps start, start + 1, ... without end; `close()` ends the processes that read.
 
-    `batch_size` counts the images of all `world` processes; the one of number `rank` gets its slice of them. A batch
-    depends on `seed` and its step alone. ValueError when the images do not fill a batch, or `world` does not divide it.
+    Beside the images they hold what the `conditions` tell of them. `batch_size` counts the images of all `world`
+    processes; the one of number `rank` gets its slice of them. A batch depends on `seed` and its step alone.
+    ValueError when the images do not fill a batch, or `world` does not divide it.
     """
     if batch_size < 1 or batch_size % world:
         fitting = max(batch_size // world, 1) * world
@@ -49,11 +52,19 @@ def batches(
         raise ValueError(
             f"{len(images)} images do not fill a batch of {batch_size}; set train.batch_size={len(images)} or less"
         )
-    return _batches(images, batch_size, seed, start, rank, world, torch.device(device))
+    told = available(conditions, images.classes)
+    return _batches(images, told, batch_size, seed, start, rank, world, torch.device(device))
 
 
 def _batches(
-    images: Images, batch_size: int, seed: int, start: int, rank: int, world: int, device: torch.device
+    images: Images,
+    conditions: Conditions,
+    batch_size: int,
+    seed: int,
+    start: int,
+    rank: int,
+    world: int,
+    device: torch.device,
 ) -> Generator[Batch, None, None]:
     def positions(step: int) -> range:
         first = step * batch_size + rank * (batch_size // world)
@@ -61,7 +72,7 @@ def _batches(
 
     wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
     images.prepare()
-    with closing(reading.in_order(images, wanted, device=device)) as reads:
+    with closing(readers.in_order(images, wanted, device=device)) as reads:
         for step, (pixels, labels) in enumerate(reads, start):
             where = positions(step)
             pixels = pixels.to(device, non_blocking=True)
@@ -69,5 +80,5 @@ def _batches(
                 mirrored = to_device(stream.mirrored(where, length=len(images), seed=seed), device)
                 pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
             x_0 = from_uint8(pixels)
-            condition = images.condition(x_0, labels.to(device, non_blocking=True))
+            condition = arguments(conditions, x_0, labels.to(device, non_blocking=True))
             yield Batch(x_0, condition, torch.arange(where.start, where.stop))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data import reading
+from diffusion.data import readers
 from diffusion.data.images import Images
 from diffusion.runs.files import atomic_write
 
@@ -71,7 +71,7 @@ def write_packed(
     """
     ranges = chunks((len(images), *images.shape))
     checksums = []
-    reads = reading.in_order(images, (list(piece) for piece in ranges), workers=workers)
+    reads = readers.in_order(images, (list(piece) for piece in ranges), workers=workers)
     with closing(reads), atomic_write(path) as partial, open(partial, "wb") as file:
         for pixels, _ in reads:
             content = pixels.contiguous().numpy().data

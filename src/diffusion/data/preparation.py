@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,15 +12,26 @@ from PIL import Image
 from torch import Tensor
 
 MODES = {1: "L", 3: "RGB"}
-# Pillow refuses what has more pixels, 0.7 GB once decoded, and warns from half of it on, which is of no use here.
+# Pillow refuses what has more pixels, 0.7 GB once decoded.
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: str, *, channels: int, height: int, width: int) -> Tensor:
     """The image in the file `path`, fitted: uint8 (C, H, W). Of an animation it is the first frame."""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         return fitted(image, channels=channels, height=height, width=width)
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """The image in the file `path`, not decoded yet."""
+    ignore_size_warning()
+    return Image.open(path)
+
+
+@cache
+def ignore_size_warning() -> None:
+    """Pillow warns from half of what it refuses on, which is of no use here."""
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def fitted(image: Image.Image, *, channels: int, height: int, width: int) -> Tensor:

@@ -1,14 +1,17 @@
-"""Processes that read images ahead of their use, and that replace each other when one dies."""
+"""Reads images ahead of their use: in a thread, and in processes that replace each other when one dies."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import multiprocessing
 import signal
 import sys
 import traceback
+import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from threading import Lock
@@ -19,10 +22,68 @@ from diffusion.data.images import Images, LabelledPixels
 
 log = logging.getLogger(__name__)
 
+AHEAD = 2  # lists that the thread reads before they are asked for
 LISTS_EACH = 2  # one that a process reads and one that waits for it
 MOST_DEATHS = 3
 # A forked process has the images at once; elsewhere than on Linux, libraries do not bear a fork.
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+
+
+_open: weakref.WeakSet[Generator[LabelledPixels, None, None]] = weakref.WeakSet()
+
+
+def in_order(
+    images: Images,
+    wanted: Iterable[list[int]],
+    *,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+) -> Generator[LabelledPixels, None, None]:
+    """The images at each list of indices, one list after the other; `close()` ends what reads them.
+
+    For a GPU they come in memory from which it copies without waiting. `workers` processes read them, by default as
+    many as the images ask for.
+    """
+    reads = _reads(images, iter(wanted), torch.device(device), images.workers if workers is None else workers)
+    close_at_exit(reads)
+    return reads
+
+
+def _reads(
+    images: Images, wanted: Iterator[list[int]], device: torch.device, workers: int
+) -> Generator[LabelledPixels, None, None]:
+    readers = Readers(images, wanted, workers) if workers else None
+    source = readers or map(images.read, wanted)
+    thread = ThreadPoolExecutor(1)
+    try:
+        ahead = deque(thread.submit(_next, source, device) for _ in range(AHEAD))
+        while (read := ahead.popleft().result()) is not None:
+            ahead.append(thread.submit(_next, source, device))
+            yield read
+    finally:
+        if readers:
+            readers.close()
+        thread.shutdown(cancel_futures=True)
+
+
+def _next(source: Iterator[LabelledPixels], device: torch.device) -> LabelledPixels | None:
+    read = next(source, None)
+    if read is None or device.type != "cuda":
+        return read
+    with torch.cuda.device(device):  # a thread begins with GPU 0
+        return LabelledPixels(read.pixels.pin_memory(), read.labels.pin_memory())
+
+
+def close_at_exit(reads: Generator[LabelledPixels, None, None]) -> None:
+    """End the processes of `reads` when Python ends, which else would send them SIGTERM and wait for ever."""
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+    _open.add(reads)
+
+
+def _close_all() -> None:
+    for reads in list(_open):
+        reads.close()
 
 
 class Readers(Iterator[LabelledPixels]):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image, ImageOps
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from diffusion.data.images import UNLABELLED, Resident
 from diffusion.data.preparation import fitted
+
+# torchvision compares every file of the first two with its hash before it unpickles it, and unpickles nothing else.
+READ_NO_CODE = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "EMNIST", "QMNIST")
 
 
 class TorchvisionImages(Resident):
@@ -23,6 +27,8 @@ class TorchvisionImages(Resident):
     of so many pixels around each image (2 makes MNIST 32x32); then `image_size`, if given, scales and crops it square.
     For a set beyond memory, unpack it and use `ImageFolder`.
     """
+
+    splits: ClassVar[Mapping[str, Mapping[str, Any]]] = {split: {"split": split} for split in ("train", "test")}
 
     def __init__(
         self,
@@ -38,6 +44,14 @@ class TorchvisionImages(Resident):
         source = open_dataset(dataset, root=root, split=split, download=download)
         pixels, labels = load_into_memory(source, dataset, padding=padding, image_size=image_size)
         super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)
+
+    @classmethod
+    def title(cls, settings: Mapping[str, Any]) -> str:
+        return f"{settings['dataset']} {settings['split']}"
+
+    @classmethod
+    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
+        return settings.get("dataset") in READ_NO_CODE
 
 
 def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:

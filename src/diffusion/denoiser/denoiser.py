@@ -18,7 +18,7 @@ Network = Callable[..., Tensor]
 Transform = Callable[[Tensor], Tensor]
 
 
-class Gaussian(NamedTuple):
+class ReverseGaussian(NamedTuple):
     """p(x_s | x_t) = N(mean, variance), each (N, C, ...)."""
 
     mean: Tensor
@@ -30,9 +30,9 @@ class Denoised(NamedTuple):
     """The expected image x_0 (N, C, ...), and (move, x_0) -> p(x_s | x_t) if the image were x_0."""
 
     x_0: Tensor
-    gaussian: Callable[[Move, Tensor], Gaussian]
+    gaussian: Callable[[Move, Tensor], ReverseGaussian]
 
-    def reverse(self, move: Move) -> Gaussian:
+    def reverse(self, move: Move) -> ReverseGaussian:
         """p(x_s | x_t) of a move from x_t's level."""
         return self.gaussian(move, self.x_0)
 
@@ -77,9 +77,9 @@ class Denoiser:
         predicted, raw = self.split(output, x.shape[1])
         return Denoised(self.prediction.x_0(level, predicted, x), partial(self._gaussian, x, predicted, raw))
 
-    def _gaussian(self, x: Tensor, predicted: Tensor, raw: Tensor, move: Move, x_0: Tensor) -> Gaussian:
+    def _gaussian(self, x: Tensor, predicted: Tensor, raw: Tensor, move: Move, x_0: Tensor) -> ReverseGaussian:
         mean = self.prediction.mean(predicted)
-        return Gaussian(
+        return ReverseGaussian(
             move.mean(x, x_0) if mean is None else mean,
             self.variance.variance(move, raw, x),
             self.variance.log_variance(move, raw, x),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,13 +14,13 @@ from diffusion.denoiser.denoiser import Denoiser, Network
 from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import FixedSmall, Variance
 from diffusion.process.chain import Chain
-from diffusion.process.continuum import Continuum
-from diffusion.process.continuum import Path as NoisePath
+from diffusion.process.continuum import Continuum, NoisePath
 from diffusion.process.log_snr import LogSNRSchedule
 from diffusion.process.process import Process
 from diffusion.process.schedules import Schedule
 
 
+@runtime_checkable
 class Weighting(Protocol):
     """How much an error counts at each level (see `losses.weightings`)."""
 
@@ -27,17 +28,18 @@ class Weighting(Protocol):
         """The weight of the squared error of v, float64 (N,), where log_snr (N,) may be infinite."""
 
 
-class TrainingLoss(Protocol):
-    """What a diffusion is trained on (see `losses.losses`)."""
+class Loss(ABC):
+    """What a diffusion is trained on: {"loss": (N,), ...}, the total and the terms that it is made of."""
 
-    classifies: ClassVar[bool]
+    classifies: ClassVar[bool] = False
+    """Whether it trains what names the class of an image, and needs its labels, instead of what draws"""
 
     def check(self, diffusion: Diffusion) -> None:
         """Raise ValueError if this loss cannot train with that process, variance or weighting."""
 
+    @abstractmethod
     def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Any) -> dict[str, Tensor]:
-        """{"loss": (N,), ...}: the total, and the terms it is made of."""
-        ...
+        """The terms of an example (see `losses.losses`)."""
 
 
 class Diffusion:
@@ -46,7 +48,7 @@ class Diffusion:
     process: Process
 
     def __init__(
-        self, process: Process, /, *, prediction: Prediction, variance: Variance, loss: TrainingLoss,
+        self, process: Process, /, *, prediction: Prediction, variance: Variance, loss: Loss,
         weighting: Weighting | None = None,
     ) -> None:  # fmt: skip
         self.process, self.prediction, self.variance = process, prediction, variance
@@ -73,7 +75,7 @@ class GaussianDiffusion(Diffusion):
     process: Chain
 
     def __init__(
-        self, *, steps: int, schedule: Schedule, prediction: Prediction, variance: Variance, loss: TrainingLoss,
+        self, *, steps: int, schedule: Schedule, prediction: Prediction, variance: Variance, loss: Loss,
         weighting: Weighting | None = None, rescale_times: bool = True,
     ) -> None:  # fmt: skip
         if steps < 2:
@@ -98,7 +100,7 @@ class ContinuousDiffusion(Diffusion):
     process: Continuum
 
     def __init__(
-        self, *, schedule: LogSNRSchedule, path: NoisePath, prediction: Prediction, loss: TrainingLoss,
+        self, *, schedule: LogSNRSchedule, path: NoisePath, prediction: Prediction, loss: Loss,
         variance: Variance | None = None, weighting: Weighting | None = None,
     ) -> None:  # fmt: skip
         process, variance = Continuum(schedule, path), variance or FixedSmall()

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from diffusion.denoiser.denoiser import Denoise, Denoised, Denoiser, Gaussian, Transform, transformed
+from diffusion.denoiser.denoiser import Denoise, Denoised, Denoiser, ReverseGaussian, Transform, transformed
 from diffusion.process.level import Level, Move, as_factor
 
 
@@ -53,14 +53,14 @@ class Guidance:
 
     def __call__(self, denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
         """The denoiser of a model whose network is told its part of `condition`, guided, its x_0 kept by `clip`."""
-        denoise = bound(denoiser, condition, clip)
+        denoise = bind(denoiser, condition, clip)
         if self.classifier is None:
             return denoise
         guided = by_classifier(denoise, log_probability(self.classifier.denoiser, condition["y"]), self.scale)
         return guided if clip is None or not self.clip_guided else transformed(guided, clip)
 
 
-def bound(denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
+def bind(denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
     """The denoiser told what its network takes of `condition`, its x_0 kept by `clip`."""
     denoise = denoiser.given(condition)
     return denoise if clip is None else transformed(denoise, clip)
@@ -90,7 +90,7 @@ def by_classifier(denoise: Denoise, log_p, scale: float = 1.0) -> Denoise:
             gradient = scale * torch.autograd.grad(log_p(leaf, level).sum(), leaf)[0]
         reach = torch.where(level.alpha > 0, level.sigma**2 / level.alpha, 0)  # pure noise says nothing of the class
 
-        def moved(move: Move, _: Tensor) -> Gaussian:
+        def moved(move: Move, _: Tensor) -> ReverseGaussian:
             reverse = said.reverse(move)
             return reverse._replace(mean=reverse.mean + reverse.variance * gradient)
 

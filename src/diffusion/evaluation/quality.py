@@ -11,7 +11,6 @@ from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
-from diffusion.data.prompts import Prompts
 from diffusion.evaluation import reference, result_cache, samples
 from diffusion.evaluation.comparison import comparison, format_values, metric_names
 from diffusion.evaluation.features import Extracted, Extractor, Features
@@ -27,6 +26,7 @@ from diffusion.evaluation.subject import (
     write_result,
 )
 from diffusion.inference.image_files import sampler_name
+from diffusion.inference.prompts import Prompts
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.sampler import Sampler

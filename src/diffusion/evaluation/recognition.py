@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.data.prompts import Prompts
 from diffusion.evaluation import samples
 from diffusion.evaluation.neighbours import flat_pixels, variety
 from diffusion.evaluation.novelty import Novelty, closest_to_farthest, novelty, pairs
@@ -17,6 +16,7 @@ from diffusion.evaluation.plots import plot_novelty
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.inference.image_files import sampler_name
+from diffusion.inference.prompts import Prompts, needing_images
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.samplers.sampler import Sampler
@@ -62,7 +62,7 @@ class Recognition(Evaluation):
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         judge = self.judge(subject) if distributed.is_leader() else None  # before all is drawn, as it may be too poor
         classes = subject.model.classes or []
-        prompts = Prompts(list(range(len(classes))))
+        prompts = Prompts({"y": torch.arange(len(classes))})
         pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
         if judge is None:
             return NOTHING
@@ -97,8 +97,10 @@ class Recognition(Evaluation):
                 f"{self.num_images} images are fewer than two of each class; "
                 f"set evaluation.num_images={2 * len(classes)}"
             )
-        if subject.model.low_res_size is not None:
-            raise ValueError("the model enlarges images, whose class shows already; take evaluation=likelihood")
+        if needed := needing_images(subject.model.conditions):
+            raise ValueError(
+                f"the model is told {needed[0]} of images, whose class shows already; take evaluation=likelihood"
+            )
         if not subject.held_out:
             raise ValueError(
                 f"all images of {subject.title} were seen in training, and the classifier is tested on others; "

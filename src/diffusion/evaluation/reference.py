@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
-from diffusion.data.reading import in_order
+from diffusion.data.readers import in_order
 from diffusion.evaluation import result_cache
 from diffusion.evaluation.features import Extractor, Features, dataset_fingerprint
 from diffusion.evaluation.subject import slug

@@ -10,9 +10,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.compute import distributed
-from diffusion.data.prompts import Prompts
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.image_files import Request, check_finite, draw_batches
+from diffusion.inference.prompts import Prompts
 from diffusion.pictures.pixels import to_uint8
 from diffusion.samplers.sampler import Sampler
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.config.preflight import numbers_of
+from diffusion.data.conditions import arguments, available
 from diffusion.data.images import Images
-from diffusion.data.prompts import Prompts
+from diffusion.inference.labels import numbers_of
+from diffusion.inference.prompts import Prompts, prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 from diffusion.runs.files import atomic_write_text
@@ -30,45 +31,37 @@ class Examples(NamedTuple):
 class Subject(NamedTuple):
     """A model and images that fit it, read `batch_size` at a time; what chance decides depends on `seed`.
 
-    `data` is the configuration of `images`; they are `held_out` unless the model learned from them. Those that it
-    learned from are `training_images()`, with whatever labels they have, and `training_data` their configuration.
+    `data` is the configuration of `images`, `title` what people call them; they are `held_out` unless the model learned
+    from them. Those that it learned from are `training_images()`, called `training_title`.
     """
 
     model: Trained
     images: Images
     data: dict[str, Any]
+    title: str
     held_out: bool
     training_images: Callable[[], Images]
-    training_data: dict[str, Any]
+    training_title: str
     batch_size: int
     seed: int
 
     def examples(self, numbers: Sequence[int]) -> Examples:
         """The images of these numbers; their classes are numbered as the model knows them."""
         pixels, labels = self.images.read(numbers)
-        if self.images.classes is not None:
-            labels = torch.tensor(numbers_of(list(self.images.classes), self.model.classes or []))[labels]
         x_0 = from_uint8(pixels.to(self.model.device))
-        return Examples(x_0, self.images.condition(x_0, labels.to(self.model.device)))
+        told = available(self.model.conditions, self.model.classes)
+        return Examples(x_0, arguments(told, x_0, self.numbered(labels).to(self.model.device)))
 
     def prompts(self, count: int) -> Prompts:
         """What to ask the model for, to have `count` images: each class in turn, or the images anew from small ones."""
-        classes = self.model.classes
-        prompts = self.images.prompts(count)
-        if self.model.low_res_size is None:
-            return Prompts(None if classes is None else list(range(len(classes))))
-        if classes is None or prompts.labels is None:
-            return prompts._replace(labels=None)
-        known = numbers_of(list(self.images.classes or ()), classes)
-        return prompts._replace(labels=[known[label] for label in prompts.labels])
+        model = self.model
+        return prompts_from(model.conditions, self.images, count, classes=model.classes, numbered=self.numbered)
 
-    @property
-    def title(self) -> str:
-        return title_of(self.data)
-
-    @property
-    def training_title(self) -> str:
-        return title_of(self.training_data)
+    def numbered(self, labels: Tensor) -> Tensor:
+        """Labels of the images, int64 (N,), as the model numbers these classes."""
+        if self.images.classes is None or self.model.classes is None:
+            return labels
+        return torch.tensor(numbers_of(list(self.images.classes), self.model.classes))[labels]
 
     @property
     def training_slug(self) -> str:
@@ -110,14 +103,6 @@ class Evaluation(ABC):
     @abstractmethod
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         """Measures, and writes what it found into `folder`. All processes must call it; the one that leads finds."""
-
-
-def title_of(data: dict[str, Any]) -> str:
-    """What people call the images: "digits test", "CIFAR10 train", or the name of their folder."""
-    node = data.get("images", data)
-    kind = node["_target_"].rpartition(".")[2].lower()
-    name = node.get("dataset") or (Path(node["root"]).name if "root" in node else kind)
-    return f"{name} {node['split']}" if "split" in node else name
 
 
 def slug(title: str) -> str:

@@ -17,9 +17,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.compute import distributed
-from diffusion.data.prompts import Prompts
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.labels import Labels
+from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
@@ -119,7 +119,7 @@ def write_images(folder: Path, numbers: Iterable[int], images: Iterable[np.ndarr
 
 def write_grid_and_npz(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
     """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
-    labels = [] if prompts.labels is None else [np.array(prompts.labels_of(range(len(pixels))))]
+    labels = [labels.numpy()] if (labels := prompts.condition(range(len(pixels))).get("y")) is not None else []
     with atomic_write(folder / "samples.npz") as path:
         np.savez(path, pixels, *labels)
     with atomic_write(folder / "grid.png") as path:

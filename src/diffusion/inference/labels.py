@@ -36,3 +36,11 @@ def class_number(label: object, classes: Sequence[str]) -> int:
         return label
     known = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
     raise ValueError(f"the model has no class {label!r}; it has {len(classes)}: {known}")
+
+
+def numbers_of(classes: list[str], known: list[str]) -> list[int]:
+    """Which `known` class each of `classes` is: by name, or by place where the known ones only have numbers."""
+    numbered = known == [str(number) for number in range(len(known))]
+    if numbered and len(classes) == len(known) and not set(classes) <= set(known):
+        return list(range(len(known)))
+    return [class_number(name, known) for name in classes]

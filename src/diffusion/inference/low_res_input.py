@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from diffusion.data.conditions import downsampled, low_res_shape
+from diffusion.data.conditions import Conditions, arguments
 from diffusion.data.folder import image_files
-from diffusion.data.preparation import fitted
-from diffusion.data.prompts import Prompts
+from diffusion.data.images import UNLABELLED
+from diffusion.data.preparation import fitted, open_image
 from diffusion.inference.labels import Labels, chosen_labels
+from diffusion.inference.prompts import Prompts, image_names, needing_images
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 
@@ -34,29 +35,49 @@ class LowResImages(NamedTuple):
 def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
     """What `model` is asked to draw: the chosen classes, or the images at `low_res`, a folder or an npz, enlarged.
 
-    Images of the large size are shrunk first, and kept to compare with.
+    Images of the large size are shrunk first, and kept to compare with. A model with other conditions that take an
+    image is told of them what training would have told it.
     """
-    if model.low_res_size is None:
+    needed = {name: model.conditions[name] for name in needing_images(model.conditions)}
+    if not needed:
         if low_res is not None:
             raise ValueError(f"low_res={low_res} was given, but the model enlarges no images; leave low_res out")
-        return Prompts(chosen_labels(labels, model.classes_to_ask))
-    channels, height, width = low_res_shape(model.shape, model.low_res_size)
+        return Prompts(by_label(chosen_labels(labels, model.classes_to_ask)))
+    accepted = direct_sizes(needed, model.shape)
     if low_res is None:
-        raise ValueError(
-            f"the model enlarges images of {height}x{width}; give it some: low_res=FOLDER, or low_res=samples.npz"
-        )
+        what = f"enlarges images of {sizes(accepted)}" if accepted else f"is told {', '.join(needed)} of an image"
+        raise ValueError(f"the model {what}; give it some: low_res=FOLDER, or low_res=samples.npz")
+    channels = model.shape[0]
     given = from_npz(Path(low_res), channels) if low_res.endswith(".npz") else from_folder(low_res, channels)
-    classes = labels_of(given, labels, model.classes_to_ask, low_res)
+    classes = by_label(labels_of(given, labels, model.classes_to_ask, low_res))
     x, size = from_uint8(given.pixels), tuple(given.pixels.shape[2:])
-    if size == (height, width):
-        return Prompts(classes, low_res=x)
+    shown = image_names(needed, model.shape)
+    if size in accepted:
+        return Prompts({**classes, **dict.fromkeys(needed, x)}, shown=shown)
     if size == model.shape[1:]:
-        return Prompts(classes, low_res=downsampled(x, model.low_res_size), true=x)
-    large = "x".join(map(str, model.shape[1:]))
+        y = classes.get("y", torch.tensor([UNLABELLED]))
+        return Prompts({**classes, **arguments(needed, x, y[torch.arange(len(x)) % len(y)])}, shown=shown, true=x)
     raise ValueError(
-        f"the images in {low_res} are {size[0]}x{size[1]}; give {height}x{width} to enlarge, "
-        f"or {large} to shrink and compare with"
+        f"the images in {low_res} are {sizes([size])}; give "
+        + (f"{sizes(accepted)} to enlarge, or " if accepted else "")
+        + f"{sizes([model.shape[1:]])} to shrink and compare with"
     )
+
+
+def direct_sizes(needed: Conditions, shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
+    """The height and width of images that are themselves what the network is told; [] if there is no one such size."""
+    shapes = [told.image_shape(shape) for told in needed.values()]
+    return [small[1:] for small in shapes if small is not None and len(shapes) == 1]
+
+
+def by_label(labels: list[int] | None) -> dict[str, Tensor]:
+    """The network's argument for these classes in turn; nothing where no class can be asked for."""
+    return {} if labels is None else {"y": torch.tensor(labels)}
+
+
+def sizes(shapes: Sequence[tuple[int, ...]]) -> str:
+    """Heights and widths in words: "8x8"."""
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
 def labels_of(given: LowResImages, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
@@ -108,7 +129,7 @@ def from_folder(root: str, channels: int) -> LowResImages:
 def read_at_own_size(path: Path, channels: int) -> Tensor:
     """One image in its own size, uint8 (C, H, W)."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return fitted(image, channels=channels, height=image.height, width=image.width)
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
         raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); take it out of the folder") from None

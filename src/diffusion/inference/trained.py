@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.denoiser.denoiser import Denoiser, conditions_of
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
@@ -16,7 +17,7 @@ class Trained(NamedTuple):
 
     `shape` is (C, H, W), `weights` says which weights these are ("ema_0.9999", "raw"), `step` how long they learned,
     None if their file does not tell. `guidance` steers what is drawn; `precision` is the number format that the network
-    computes in; `name` tells one model from another.
+    computes in; `name` tells one model from another. `conditions` are what the network is told beside the time.
     """
 
     network: torch.nn.Module
@@ -30,6 +31,7 @@ class Trained(NamedTuple):
     guidance: Guidance = Guidance()
     precision: str = "float32"
     name: str = "model"
+    conditions: Conditions = BY_LABEL
 
     @property
     def denoiser(self) -> Denoiser:
@@ -41,11 +43,6 @@ class Trained(NamedTuple):
         """Which weights these are and in what they compute, as a part of a file's name."""
         precision = "" if self.precision == "float32" else f"_{self.precision}"
         return self.weights + precision + ("" if self.step is None else f"_step_{self.step}")
-
-    @property
-    def low_res_size(self) -> int | None:
-        """The shorter side of the small images that the network learned to enlarge; None if it enlarges none."""
-        return self.config["data"].get("low_res_size")
 
     @property
     def classes_to_ask(self) -> list[str] | None:

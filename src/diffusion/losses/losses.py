@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from diffusion.denoiser.denoiser import Denoiser
-from diffusion.denoiser.diffusion import Diffusion, Weighting
+from diffusion.denoiser.diffusion import Diffusion, Loss, Weighting
 from diffusion.denoiser.predictions import Prediction
 from diffusion.losses.bound import bound_term
 from diffusion.process.level import Level
@@ -34,19 +33,6 @@ def noised(process: Process, x_0: Tensor, t: Tensor, eps: Tensor, y: Tensor | No
     """The example that x_0 becomes at t by the noise eps."""
     level = process.level(t)
     return Example(x_0, t, eps, level, level.x(x_0, eps), y)
-
-
-class Loss(ABC):
-    """Gives {"loss": (N,), ...}: the total and the terms it is made of."""
-
-    classifies: ClassVar[bool] = False
-    """Whether it trains what names the class of an image, and needs its labels, instead of what draws"""
-
-    def check(self, diffusion: Diffusion) -> None:
-        """Raise ValueError if this loss cannot train with that process, variance or weighting."""
-
-    @abstractmethod
-    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms: ...
 
 
 def weights(weighting: Weighting, prediction: Prediction, level: Level) -> Tensor:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 
-class Constant:
+class ConstantWeighting:
     """Every error of v alike; the weight of EDM (Karras et al. 2022), and of the bound where log sigma is uniform."""
 
     def __call__(self, log_snr: Tensor) -> Tensor:
         return torch.ones_like(log_snr)
 
 
-class MinSNR:
+class MinSNRWeighting:
     """min(SNR, gamma) for the error of x_0 (Hang et al. 2023)."""
 
     def __init__(self, *, gamma: float = 5.0) -> None:
@@ -31,7 +31,7 @@ class MinSNR:
         return log_snr.exp().clamp(max=self.gamma) * (-log_snr).sigmoid()
 
 
-class Sigmoid:
+class SigmoidWeighting:
     """sigmoid(bias - log-SNR) for the error of eps (Kingma & Gao 2023): a soft min-SNR with gamma = e^bias."""
 
     def __init__(self, *, bias: float = math.log(5)) -> None:

@@ -15,7 +15,7 @@ from diffusion.process.process import Process
 STEPS = 50
 
 
-class Path(ABC):
+class NoisePath(ABC):
     """Which of all alpha and sigma of one log-SNR: log-SNR = log(alpha^2 / sigma^2)."""
 
     @abstractmethod
@@ -23,14 +23,14 @@ class Path(ABC):
         """alpha and sigma, each float64 (N,)."""
 
 
-class VariancePreserving(Path):
+class VariancePreserving(NoisePath):
     """alpha^2 + sigma^2 = 1 (Kingma et al. 2021)."""
 
     def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
 
 
-class Straight(Path):
+class Straight(NoisePath):
     """alpha + sigma = 1: flow matching, rectified flow (Lipman et al. 2023; Liu et al. 2023)."""
 
     def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ class Continuum(Process):
 
     bins = 100
 
-    def __init__(self, schedule: LogSNRSchedule, path: Path) -> None:
+    def __init__(self, schedule: LogSNRSchedule, path: NoisePath) -> None:
         self.schedule, self.path = schedule, path
 
     def level(self, t: Tensor) -> Level:

@@ -13,6 +13,8 @@ from diffusion.runs.naming import flatten, same_experiment
 DERIVED = (
     "shape", "classes", "model.image_size", "model.in_channels", "model.out_channels", "train.schedule_sampler.steps",
 )  # fmt: skip
+# How the usual sets are read, which tells no runs apart.
+READING = ("data.workers", "data.cache", "data.download", "data.on_error")
 NONE = "–"
 TAKEN = ("run", "state", "steps", "loss", "time")
 
@@ -69,7 +71,7 @@ def unlike(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def is_telling(key: str) -> bool:
-    return key not in DERIVED and (key == "train.max_steps" or not same_experiment(key))
+    return key not in DERIVED and (key == "train.max_steps" or not same_experiment(key, READING))
 
 
 def short(keys: Sequence[str]) -> dict[str, str]:

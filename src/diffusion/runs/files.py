@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 
@@ -46,13 +47,17 @@ def _let_go() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go)
+@cache
+def release_in_children() -> None:
+    """Have processes that are forked from now on let go of the folders."""
+    os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Keeps a folder to this process, even past `kill -9` no longer than it lives. ValueError if another has it."""
     folder.mkdir(parents=True, exist_ok=True)
+    release_in_children()
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

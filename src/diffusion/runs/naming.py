@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,31 @@ SAME_EXPERIMENT = (
     "train.max_steps", "train.log_every", "train.save_every", "train.keep", "train.keep_every", "train.preview",
     "train.evaluations", "train.evaluate_every", "train.microbatch", "train.parallel", "train.compile",
     "train.detect_anomaly", "model.checkpoint", "sampler", "logger", "device", "runs", "name", "objective",
-    "data.workers", "data.download", "data.on_error", "data.cache", "data.images.workers", "data.images.download",
-    "data.images.on_error", "data.images.cache", "hydra",
+    "hydra", "trust",
 )  # fmt: skip
 # Settings that make another experiment, but that a run may also change half-way if it is told so under its old name.
-HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm", "data.root", "data.images.root")
+HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm")
 LONGEST = 100
 
 
-def same_experiment(key: str) -> bool:
-    """True if `key`, or the group of that name, does not belong in a run's name."""
+def same_experiment(key: str, also: Collection[str] = ()) -> bool:
+    """True if `key`, or the group of that name, does not belong in a run's name; `also` adds settings of that kind."""
     dotted = key.replace("/", ".")
-    return any(dotted == kept or dotted.startswith(f"{kept}.") for kept in SAME_EXPERIMENT)
+    return any(dotted == kept or dotted.startswith(f"{kept}.") for kept in (*SAME_EXPERIMENT, *also))
 
 
-def may_change(key: str) -> bool:
-    """True if `key` may differ between a run and its resumption."""
-    return same_experiment(key) or key in HALF_WAY
+def may_change(key: str, also: Collection[str] = ()) -> bool:
+    """True if `key` may differ between a run and its resumption; `also` adds settings of that kind."""
+    return same_experiment(key, also) or key in HALF_WAY
 
 
-def run_name(overrides: Iterable[str]) -> str:
+def run_name(overrides: Iterable[str], also: Collection[str] = ()) -> str:
     """A folder name made of the overrides that make the experiment; "default" when there are none.
 
     model.heads=2 and data.root=/a/b become data.root-a-b-9f02cbd2+model.heads-2, which Hydra takes unquoted in
-    checkpoint=...
+    checkpoint=... `also` adds settings that make no other experiment.
     """
-    chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0]))
+    chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0], also))
     return shorten("+".join(slugify(o) for o in chosen)) or "default"
 
 
@@ -73,10 +71,11 @@ def check_name(name: str) -> None:
         )
 
 
-def sweep_name(command: Iterable[str]) -> str:
-    """The name that the runs of one sweep share, made of what makes the experiments."""
+def sweep_name(command: Iterable[str], also: Collection[str] = ()) -> str:
+    """The name that the runs of one sweep share, made of what makes the experiments, as for `run_name`."""
     words = [word.lstrip("+~") for word in command if "=" in word and not word.startswith("-")]
-    return shorten("+".join(["sweep", *(slugify(word) for word in words if not same_experiment(word.split("=")[0]))]))
+    chosen = [slugify(word) for word in words if not same_experiment(word.split("=")[0], also)]
+    return shorten("+".join(["sweep", *chosen]))
 
 
 def run_folder_of(checkpoint: Path) -> Path:
@@ -95,18 +94,14 @@ def shell_override(key: str, value: object) -> str:
     return shlex.quote(f"{key}='{escaped}'")
 
 
-def resolve_roots(data: Any) -> None:
-    """Make the folders in a configuration of data absolute, so that they are found from anywhere."""
-    for node in (data, data.get("images")):
-        if node is not None and node.get("root") is not None:
-            node["root"] = os.path.abspath(os.path.expanduser(node["root"]))
+def check_resumable(old: dict[str, Any], new: dict[str, Any], also: Collection[str] = ()) -> list[str]:
+    """What changed, as `list_changes` tells it; ValueError if a setting among it makes it another experiment.
 
-
-def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What changed, as `changes` tells it; ValueError if a setting among it makes it another experiment."""
+    `also` adds settings that may change.
+    """
     before, after = flatten(old), flatten(new)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    refused = [key for key in changed if not may_change(key)]
+    refused = [key for key in changed if not may_change(key, also)]
     if refused:
         raise ValueError(
             "this run folder holds another experiment ("

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +72,17 @@ def read_status(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def is_finished(folder: Path, config: dict[str, Any]) -> bool:
+def is_finished(
+    folder: Path,
+    config: dict[str, Any],
+    also: Collection[str] = (),
+    complete: Callable[[Any], Any] = lambda settings: settings,
+) -> bool:
     """True if the run in `folder` is the one that `config` describes and has all its steps.
 
     A run whose max_steps was raised is not finished, and one under whose name there is now another experiment is not
-    this one.
+    this one. `also` adds settings that may differ; `complete` puts the settings of an earlier version in the words of
+    this one, before they are compared.
     """
     told, steps = read_status(folder), config["train"]["max_steps"]
     weights = folder / "checkpoints" / f"step_{steps or 0:08d}.pt"
@@ -84,21 +90,23 @@ def is_finished(folder: Path, config: dict[str, Any]) -> bool:
         told.get("state") == "finished"
         and told.get("step") == steps
         and weights.exists()
-        and is_same_experiment(folder, config)
+        and is_same_experiment(folder, config, also, complete)
     )
 
 
-def is_same_experiment(folder: Path, config: dict[str, Any]) -> bool:
+def is_same_experiment(
+    folder: Path, config: dict[str, Any], also: Collection[str], complete: Callable[[Any], Any]
+) -> bool:
     """True if `config` describes the run in `folder`; what it leaves to the data ("???") may be anything."""
     try:
-        old = flatten(yaml.safe_load((folder / "config.yaml").read_text()))
+        old = flatten(complete(yaml.safe_load((folder / "config.yaml").read_text())))
     except (OSError, ValueError, yaml.YAMLError):
         return False
-    for key, value in flatten(config).items():
+    for key, value in flatten(complete(config)).items():
         # What is to be measured must have been: it was kept with the settings of the run that measured it.
         measures = key.startswith("train.evaluations.")
         unlike = old.get(key, None if measures else value) != value
-        if unlike and value != "???" and (measures or not may_change(key)):
+        if unlike and value != "???" and (measures or not may_change(key, also)):
             return False
     return True
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from diffusion.denoiser.denoiser import Denoise
 from diffusion.process.level import Level, as_factor
 from diffusion.process.process import Process
-from diffusion.samplers.spacing import Even, Spacing
+from diffusion.samplers.spacing import EvenSpacing, Spacing
 
 Noise = Callable[[], Tensor]
 
@@ -31,7 +31,7 @@ class Sampler(ABC):
     [-1, 1]."""
 
     def __init__(self, *, steps: int | str | None = None, spacing: Spacing | None = None, clip: bool = True) -> None:
-        self.steps, self.spacing, self.clip = steps, spacing or Even(), clip
+        self.steps, self.spacing, self.clip = steps, spacing or EvenSpacing(), clip
 
     @property
     def settings(self) -> dict[str, Any]:

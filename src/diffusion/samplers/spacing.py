@@ -19,14 +19,14 @@ class Spacing(ABC):
     @property
     def name(self) -> str:
         """A part of the name of what was drawn with it."""
-        return type(self).__name__.lower()
+        return type(self).__name__.removesuffix("Spacing").lower()
 
     @abstractmethod
     def t(self, process: Process, steps: Steps) -> Tensor:
         """The t of the levels, from noise on, (K,). ValueError for steps that the process does not have."""
 
 
-class Even(Spacing):
+class EvenSpacing(Spacing):
     """Evenly in t, the first and the last step among them.
 
     On a chain also several counts, one for each of so many equal sections ("10,15,20"), or the one integer stride that
@@ -39,7 +39,7 @@ class Even(Spacing):
         return process.evenly(steps)
 
 
-class Trailing(Spacing):
+class TrailingSpacing(Spacing):
     """Evenly in t, counted from pure noise: the last step always, the first only if all are taken (Lin et al. 2024)."""
 
     def t(self, process: Process, steps: Steps) -> Tensor:
@@ -47,7 +47,7 @@ class Trailing(Spacing):
         return process.t((1 - torch.arange(count, dtype=torch.float64) / count - 1e-9).clamp(min=0))
 
 
-class EvenLogSNR(Spacing):
+class LogSNRSpacing(Spacing):
     """Evenly in log-SNR between the process's first and last level (Lu et al. 2022).
 
     On a chain it takes the nearest steps: one that is nearest to two of them counts once.

@@ -14,6 +14,7 @@ from torch import nn
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
+from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, objective
@@ -43,7 +44,7 @@ class Loop:
         self.trainer, self.run, self.learner = trainer, run, learner
         self.leads = distributed.is_leader()
         self.saved = self.logged = learner.steps_done
-        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision)
+        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision, run.conditions)
 
     def __enter__(self) -> Loop:
         with ExitStack() as opened:
@@ -61,7 +62,7 @@ class Loop:
         if self.leads:
             self.begin_writing(opened, start)
         stream = batches(
-            run.images, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
+            run.images, run.conditions, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
             rank=distributed.rank(), world=distributed.world_size(), device=run.device,
         )  # fmt: skip
         self.stream = opened.enter_context(closing(stream))
@@ -149,7 +150,8 @@ class Loop:
         if not self.leads:
             return
         try:
-            model, prompts = self.model(self.learner.parallel.plain(), "raw"), run.images.prompts(preview.images)
+            model = self.model(self.learner.parallel.plain(), "raw")
+            prompts = prompts_from(run.conditions, run.images, preview.images, classes=run.images.classes)
             for name, grid in preview.pictures(model, weights, run.sampler, prompts, self.learner.schedule_sampler):
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
@@ -215,6 +217,7 @@ class Loop:
         return Trained(
             network=network, diffusion=run.diffusion, shape=run.images.shape, classes=run.config["classes"],
             config=run.config, step=self.learner.steps_done, weights=weights, device=run.device, guidance=run.guidance,
+            conditions=run.conditions,
         )  # fmt: skip
 
     def save(self) -> None:

@@ -8,20 +8,22 @@ import torch
 from torch import nn
 
 
-def adamw(
-    parameters: Iterable[nn.Parameter],
-    *,
-    lr: float = 1e-4,
-    betas: tuple[float, ...] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
+class AdamW(torch.optim.AdamW):
     """AdamW with decoupled weight decay (Loshchilov & Hutter 2019), fused into one pass over the weights."""
-    if len(betas) != 2:
-        raise ValueError(f"AdamW has two betas, got {list(betas)}; set 'train.optimizer.betas=[0.9,0.999]'")
-    return torch.optim.AdamW(
-        parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True
-    )
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        /,
+        *,
+        lr: float = 1e-4,
+        betas: tuple[float, ...] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if len(betas) != 2:
+            raise ValueError(f"AdamW has two betas, got {list(betas)}; set 'train.optimizer.betas=[0.9,0.999]'")
+        super().__init__(parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def rate_factor(step: int, *, warmup_steps: int, anneal_steps: int | None) -> float:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from diffusion.data.prompts import Prompts
 from diffusion.inference.draw import draw_steps
+from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.pictures import weights_over_t

@@ -14,6 +14,7 @@ from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import matmul_speed, training_flops
+from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
 from diffusion.data.images import Images
 from diffusion.training.precision import Precision
 
@@ -21,8 +22,10 @@ from diffusion.training.precision import Precision
 class Throughput:
     """Counts images from its beginning, or from the last reading, to the next."""
 
-    def __init__(self, network: nn.Module, images: Images, precision: Precision) -> None:
-        self.network, self.images, self.precision = network, images, precision
+    def __init__(
+        self, network: nn.Module, images: Images, precision: Precision, conditions: Conditions = BY_LABEL
+    ) -> None:
+        self.network, self.images, self.precision, self.conditions = network, images, precision, conditions
         self._since = time.perf_counter()
         self._flops = self._most = 0.0
 
@@ -58,7 +61,8 @@ class Throughput:
         """What one image costs, forward and backward."""
         x = torch.zeros(1, *self.images.shape, device="meta")
         told = inspect.signature(self.network.forward).parameters
-        condition = self.images.condition(x, torch.zeros(1, device="meta", dtype=torch.long))
+        labels = torch.zeros(1, device="meta", dtype=torch.long)
+        condition = arguments(available(self.conditions, self.images.classes), x, labels)
         condition = {name: value for name, value in condition.items() if name in told}
         return training_flops(self.network, x, torch.zeros(1), condition)
 

@@ -12,9 +12,11 @@ from torch import nn
 
 from diffusion.compute import distributed, precision
 from diffusion.compute.compilation import compile_network
+from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
+from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.naming import shell_override
@@ -32,7 +34,8 @@ from diffusion.training.preview import Preview
 class Run:
     """What is trained, on what, and where it is kept. `config` is plain values, as a checkpoint stores it.
 
-    `subject` is a trained model beside the images to measure it on; `objective` the name of the number that counts.
+    `conditions` are what the network is told of the images; `subject` is a trained model beside the images to measure
+    it on; `objective` the name of the number that counts.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class Run:
     subject: Callable[[Trained], Any] | None = None
     guidance: Guidance = field(default_factory=Guidance)
     objective: str | None = None
+    conditions: Conditions = field(default_factory=lambda: BY_LABEL)
 
     @property
     def checkpoints(self) -> Path:
@@ -57,7 +61,7 @@ class Run:
         """What to type to draw images with what was trained: by it, or by another model that it guides."""
         if self.diffusion.loss.classifies:
             return f"python sample.py checkpoint=runs/NAME {shell_override('guidance.classifier', self.folder)}"
-        small = "" if self.images.low_res_size is None else " low_res=FOLDER"
+        small = " low_res=FOLDER" if needing_images(self.conditions) else ""
         return f"python sample.py {shell_override('checkpoint', self.folder)}{small}"
 
 

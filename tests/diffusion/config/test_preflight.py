@@ -16,7 +16,7 @@ from diffusion import (
     Uniform,
 )
 from diffusion.config.preflight import check_draws, check_guides, check_labels, check_shape, check_times, check_training
-from diffusion.data.conditions import Upsampling
+from diffusion.data.conditions import Label, SmallImage
 from diffusion.data.synthetic import Synthetic
 from diffusion.inference.trained import Trained
 from diffusion.training.preview import Preview
@@ -28,7 +28,7 @@ UNET = UNet(out_channels=1, num_classes=2, **SMALL, **BLOCKS)
 SUPERRES = SuperResolutionUNet(out_channels=1, num_classes=2, **SMALL, **BLOCKS)
 CLASSIFIER = Classifier(num_classes=2, **SMALL, **BLOCKS)
 PLAIN = Synthetic(image_size=8, channels=1, num_classes=2, num_images=4)
-WITH_SMALL = Upsampling(images=PLAIN, low_res_size=4)
+ALONE, WITH_SMALL = {"y": Label()}, {"y": Label(), "low_res": SmallImage(size=4)}
 OFF, ON = Preview(every=0), Preview(every=5)
 
 
@@ -43,27 +43,27 @@ def trained(**changes) -> Trained:
 
 
 @pytest.mark.parametrize(
-    ("network", "loss", "images", "preview"),
-    [(UNET, Hybrid(), PLAIN, ON), (SUPERRES, Simple(), WITH_SMALL, ON), (CLASSIFIER, Classification(), PLAIN, OFF)],
+    ("network", "loss", "conditions", "preview"),
+    [(UNET, Hybrid(), ALONE, ON), (SUPERRES, Simple(), WITH_SMALL, ON), (CLASSIFIER, Classification(), ALONE, OFF)],
 )
-def test_what_goes_together_passes(network, loss, images, preview):
-    check_training(network, loss, images, preview)
+def test_what_goes_together_passes(network, loss, conditions, preview):
+    check_training(network, loss, PLAIN, preview, conditions)
 
 
 @pytest.mark.parametrize(
-    ("network", "loss", "images", "preview", "message"),
+    ("network", "loss", "conditions", "preview", "message"),
     [
-        (UNET, Hybrid(), WITH_SMALL, ON, r"which UNet is not shown; set model=superres_tiny"),
-        (SUPERRES, Hybrid(), PLAIN, ON, r"SuperResolutionUNet enlarges small images.*set data=upsampling"),
-        (CLASSIFIER, Hybrid(), PLAIN, OFF, r"set diffusion/loss=classification"),
-        (UNET, Classification(), PLAIN, OFF, r"UNet draws; set model=classifier_tiny"),
-        (CLASSIFIER, Classification(), PLAIN, ON, r"set train\.preview\.every=0"),
+        (UNET, Hybrid(), WITH_SMALL, ON, r"which UNet is not shown; set 'conditions=\[label\]'"),
+        (SUPERRES, Hybrid(), ALONE, ON, r"got no small image.*'conditions=\[label,small_image\]'"),
+        (CLASSIFIER, Hybrid(), ALONE, OFF, r"set diffusion/loss=classification"),
+        (UNET, Classification(), ALONE, OFF, r"UNet draws; set model=classifier_tiny"),
+        (CLASSIFIER, Classification(), ALONE, ON, r"set train\.preview\.every=0"),
         (CLASSIFIER, Classification(), WITH_SMALL, OFF, r"which Classifier is not shown"),
     ],
 )
-def test_what_does_not_says_what_to_type(network, loss, images, preview, message):
+def test_what_does_not_says_what_to_type(network, loss, conditions, preview, message):
     with pytest.raises(ValueError, match=message):
-        check_training(network, loss, images, preview)
+        check_training(network, loss, PLAIN, preview, conditions)
 
 
 def test_images_of_a_shape_that_the_network_cannot_take_are_refused_before_it_is_trained():

@@ -1,49 +1,139 @@
-"""Which classes a configuration may name."""
+"""Which classes settings may name: the user's any of the right kind, a checkpoint's only those that are trusted."""
+
+import sys
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from diffusion.cli.user_errors import check_schemas
 from diffusion.config import build, load
-from diffusion.config.trust import check_targets
-from diffusion.data.images import Images
+from diffusion.config.schema_source import schema
+from diffusion.config.signature import find_class
+from diffusion.config.trust import KINDS, check_checkpoint_targets, check_user_targets
 from diffusion.data.torchvision_images import TorchvisionImages
 
 NETWORK = {
-    "_target_": "unet.unet.UNet", "image_size": 8, "in_channels": 1, "out_channels": 1, "base_channels": 8,
+    "_target_": "unet.UNet", "image_size": 8, "in_channels": 1, "out_channels": 1, "base_channels": 8,
     "channel_mult": [1], "attention_resolutions": [], "norm_groups": 4,
 }  # fmt: skip
+DIFFUSION = {
+    "_target_": "diffusion.GaussianDiffusion", "steps": 20,
+    "schedule": {"_target_": "diffusion.Cosine"}, "prediction": {"_target_": "diffusion.Epsilon"},
+    "variance": {"_target_": "diffusion.FixedSmall"}, "loss": {"_target_": "diffusion.Simple"},
+}  # fmt: skip
+STRANGER = "import torch\nclass Net(torch.nn.Module):\n    def __init__(self, *, width: int = 1): super().__init__()\n"
+FOREIGN = [
+    "os.mkdir",
+    "builtins.eval",
+    "subprocess.Popen",
+    "os",
+    "diffusionist.Linear",
+    "diffusion.config.build.hydra.utils.instantiate",
+    "diffusion.config.build.instantiate",
+    "diffusion.runs.checkpoint_file.os.mkdir",
+    "diffusion.runs.checkpoints.Path",
+    "diffusion.runs.checkpoint_file.zipfile.ZipFile",
+    "diffusion.process.schedules.Cosine",  # not by its public name
+    "unet.unet.torch.load",
+    "unet.load_released",
+    "torch.optim.Optimizer.load_state_dict",
+    "torch.load",
+    "torch.nn.Linear",
+    "diffusion",
+    "diffusion.Nowhere",
+    "diffusion.report",
+    "diffusion.schedules:Cosine",
+    "",
+    "5",
+]
 
 
-@pytest.mark.parametrize("target", ["os.system", "diffusion.config.build.os", "torch.load", "unet"])
-def test_only_classes_of_this_program_may_be_named_at_any_depth(target):
-    with pytest.raises(ValueError, match=r"_target_=.* (is refused|does not exist)"):
-        check_targets({"model": [{"channel_mult": {"_target_": target}}]})
-    check_targets({"model": [NETWORK]})
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """A package that a user may trust."""
+    (tmp_path / "stranger.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "stranger"
+    sys.modules.pop("stranger", None)
+
+
+@pytest.mark.parametrize("where", ["schedule", "loss.extra", "list"])
+@pytest.mark.parametrize("target", FOREIGN)
+def test_what_a_checkpoint_may_not_name_is_refused_and_does_not_run(tmp_path, target, where):
+    ran = tmp_path / "ran"
+    foreign = {"_target_": target, "_args_": [str(ran)]}
+    node = {
+        "schedule": {**DIFFUSION, "schedule": foreign},
+        "loss.extra": {**DIFFUSION, "loss": {"_target_": "diffusion.Simple", "extra": foreign}},
+        "list": {**DIFFUSION, "schedule": {"_target_": "diffusion.Cosine", "more": [[foreign]]}},
+    }[where]
+    with pytest.raises(ValueError, match=r"is refused|does not exist") as caught:
+        build.restore(node, "diffusion")
+    assert not ran.exists() and "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_names_a_package_only_if_the_user_trusts_it(stranger):
+    node = {"_target_": "stranger.Net", "width": 3}
+    with pytest.raises(ValueError, match=r"stranger\.Net.*if you trust it, type 'trust=\[stranger\]'"):
+        build.restore(node, "model")
+    assert stranger not in sys.modules
+    assert type(build.restore(node, "model", trust=[stranger])).__name__ == "Net"
+    with pytest.raises(ValueError, match=r"sampler needs a diffusion.Sampler, and stranger.Net is none"):
+        build.restore(node, "sampler", trust=[stranger])
+
+
+def test_what_the_user_names_may_be_any_class_of_the_right_kind(stranger):
+    network = build.instantiate(OmegaConf.create({"model": {"_target_": "stranger.Net"}}).model)
+    assert isinstance(network, torch.nn.Module)
+    for part, target, message in [
+        ("data", "stranger.Net", "data needs a diffusion.Images, and stranger.Net is none; .* one of conf/data"),
+        (
+            "train.optimizer",
+            "diffusion.Cosine",
+            "needs a torch.optim.Optimizer, .*conf/train/optimizer",
+        ),
+        ("model", "os.mkdir", "model._target_=os.mkdir is a function; name a class"),
+        ("model", "stranger.Nothing", "stranger.Nothing does not exist"),
+        ("model", "strange.Net", "there is no module strange; put its folder on PYTHONPATH, or pip install it"),
+        ("train.evaluations.fid", "diffusion.Digits", "train.evaluations.fid needs a diffusion.Evaluation"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_user_targets({"_target_": target}, part)
+    check_user_targets({"_target_": "torch.optim.SGD"}, "train.optimizer")
 
 
 def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypatch):
     monkeypatch.setattr(TorchvisionImages, "__init__", lambda self, **settings: pytest.fail("it was built"))
-    images = {"_target_": "diffusion.data.TorchvisionImages", "dataset": "CIFAR10", "root": "/", "download": True}
+    images = {"_target_": "diffusion.TorchvisionImages", "dataset": "CIFAR10", "root": "/", "download": True}
     for model in (images, {**NETWORK, "channel_mult": images}):
-        with pytest.raises(ValueError, match="TorchvisionImages is refused: it does not belong there"):
-            build.instantiate(OmegaConf.create(model), (torch.nn.Module,))
-        state = {"step": 1, "config": {"model": model, "diffusion": {"_target_": "unet.unet.UNet"}}}
-        with pytest.raises(ValueError, match="does not belong there"):
-            load.restored(state, ema=None, device="cpu")
-    with pytest.raises(ValueError, match="does not belong there"):
-        check_targets({"_target_": "diffusion.data.readers.Readers", "count": 9}, (Images,))
+        state = {"step": 1, "ema": {}, "config": {"model": model, "diffusion": DIFFUSION}}
+        with pytest.raises(ValueError, match=r"needs a torch.nn.Module|does not belong there"):
+            load.restore_model(state, ema=None, device="cpu")
+    with pytest.raises(ValueError, match=r"data needs a diffusion.Images"):
+        check_checkpoint_targets({"_target_": "diffusion.Readers", "count": 9}, "data")
 
 
-def test_each_process_has_a_gpu_of_its_own_or_says_that_there_is_none(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    for rank in range(2):
-        monkeypatch.setenv("LOCAL_RANK", str(rank))
-        assert build.device_named("auto") == build.device_named("cuda") == torch.device("cuda", rank)
-    with pytest.raises(ValueError, match="device=cuda:0 would be the GPU of all 3 processes; leave it out"):
-        build.device_named("cuda:0")
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ValueError, match="process 2 finds 2 GPUs here; start torchrun with --nproc_per_node=2"):
-        build.device_named("auto")
+@pytest.mark.parametrize("node", ["_target_: os.mkdir", "{_target_: os.mkdir}", None, 3, ["_target_", "os.mkdir"]])
+def test_what_is_no_mapping_is_not_read_as_one(node):
+    with pytest.raises(ValueError, match=r"model=.* in the checkpoint is refused: it describes no object"):
+        build.restore(node, "model")
+
+
+@pytest.mark.parametrize("part", ["image_size", "channel_mult", "${oc.env:HOME}"])
+def test_no_interpolation_of_a_checkpoint_is_resolved(part):
+    for value in ("${oc.env:HOME}", ["${x}"]):
+        with pytest.raises(ValueError, match=r"model.* in the checkpoint is refused: it holds an interpolation"):
+            build.restore({**NETWORK, part: value}, "model")
+
+
+def test_a_class_without_its_schema_is_refused_with_the_line_to_write_first():
+    bare = OmegaConf.create({"model": {"_target_": "mine.DiT", "depth": 3}, "seed": 0})
+    with pytest.raises(ValueError, match=r"model names .*begin.*defaults: \[/schema/mine\.DiT@_here_, _self_\]$"):
+        check_schemas(bare)
+    check_schemas(OmegaConf.create({"model": OmegaConf.structured(schema("unet.UNet")), "data": None}))
+
+
+@pytest.mark.parametrize("part", KINDS)
+def test_each_kind_is_a_class(part):
+    assert isinstance(find_class(KINDS[part]), type)

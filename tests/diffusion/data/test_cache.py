@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from diffusion.data import cache, packing
-from diffusion.data.conditions import Upsampling
 from diffusion.data.folder import ImageFolder
 from diffusion.data.loader import batches
 
@@ -151,7 +150,7 @@ def test_without_a_place_images_are_decoded(root, caplog, monkeypatch, trouble):
     if trouble == "a file in its place":
         (root.parent / "cache").write_text("")
     elif trouble == "a full disk":
-        monkeypatch.setattr(packing, "flush", lambda file: full())
+        monkeypatch.setattr(packing, "fsync", lambda file: full())
     else:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 100))
     images = prepared(root)
@@ -167,7 +166,7 @@ def full():
 
 def test_a_filled_cache_serves_those_who_may_not_write(root, monkeypatch):
     prepared(root)
-    monkeypatch.setattr(cache, "locked", lambda path: full())
+    monkeypatch.setattr(cache, "exclusive_lock", lambda path: full())
     assert prepared(root).pixels is not None
 
 
@@ -186,12 +185,6 @@ def test_others_wait_for_the_one_that_packs(root, caplog):
         cache.pack(path, folder(root), cache.content_key(images))
     ready.result()
     assert images.pixels is not None and caplog.text.count("Packed in") == 1
-
-
-def test_what_is_upsampled_is_packed_too(root):
-    images = Upsampling(images=folder(root, workers=2), low_res_size=4)
-    images.prepare()
-    assert images.workers == 0 and images.images.pixels is not None
 
 
 @pytest.mark.parametrize("word", ["", "False", "true", "None"])

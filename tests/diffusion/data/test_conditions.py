@@ -1,4 +1,4 @@
-"""Images beside small copies of themselves."""
+"""What a network is told of an image beside the time."""
 
 from itertools import islice
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from diffusion.data.conditions import Upsampling, downsampled, low_res_shape
+from diffusion.data.conditions import Condition, Label, SmallImage, arguments, available, downsampled, low_res_shape
 from diffusion.data.loader import batches
 from diffusion.data.synthetic import Synthetic
 
 
-def first(images, count):
-    stream = batches(images, batch_size=4, seed=0)
+def first(images, count, **conditions):
+    stream = batches(images, {"y": Label(), **conditions}, batch_size=4, seed=0)
     taken = list(islice(stream, count))
     stream.close()
     return taken
@@ -29,34 +29,35 @@ def test_a_small_pixel_is_the_mean_of_the_area_it_stands_for():
 
 
 def test_each_image_comes_with_its_own_small_copy_also_when_it_is_mirrored():
-    plain, flipped = (Upsampling(images=images(flip=flip), low_res_size=2) for flip in (False, True))
-    for batch in first(flipped, 3):
+    plain, flipped = (first(images(flip=flip), 3, low_res=SmallImage(size=2)) for flip in (False, True))
+    for batch in flipped:
         assert torch.equal(batch.condition["low_res"], downsampled(batch.x_0, 2))
-    low, mirrored = (torch.cat([batch.condition["low_res"] for batch in first(each, 3)]) for each in (plain, flipped))
+    low, mirrored = (torch.cat([batch.condition["low_res"] for batch in each]) for each in (plain, flipped))
     assert not torch.equal(low, mirrored)
 
 
 def test_the_stream_is_that_of_the_images_alone():
-    pairs = zip(
-        first(Upsampling(images=images(flip=True), low_res_size=4), 5), first(images(flip=True), 5), strict=True
-    )
-    for ours, alone in pairs:
+    told = first(images(flip=True), 5, low_res=SmallImage(size=4))
+    for ours, alone in zip(told, first(images(flip=True), 5), strict=True):
         assert torch.equal(ours.x_0, alone.x_0) and torch.equal(ours.condition["y"], alone.condition["y"])
         assert torch.equal(ours.positions, alone.positions)
 
 
 def test_without_classes_only_the_small_image_is_told():
-    unconditional = Upsampling(images=images(), low_res_size=4)
-    unconditional.classes = None
-    assert first(unconditional, 1)[0].condition.keys() == {"low_res"}
-    assert unconditional.prompts(3).condition(range(3)).keys() == {"low_res"}
+    unlabelled = images(num_classes=None)
+    assert first(unlabelled, 1, low_res=SmallImage(size=4))[0].condition.keys() == {"low_res"}
+    assert available({"y": Label()}, unlabelled.classes) == {}
 
 
-def test_prompts_are_the_first_images_with_what_they_should_become():
-    prompts = Upsampling(images=images(), low_res_size=4).prompts(5)
-    assert prompts.labels == [0, 1, 2, 0, 1]
-    assert torch.equal(prompts.low_res, downsampled(prompts.true, 4)) and len(prompts.true) == 5
-    assert len(Upsampling(images=images(), low_res_size=4).prompts(100).true) == 12
+class Brightness(Condition):
+    def __call__(self, x_0, labels):
+        return x_0.mean((1, 2, 3))
+
+
+def test_a_condition_of_ones_own_is_told_by_the_name_that_it_is_given():
+    (batch,) = first(images(), 1, light=Brightness())
+    assert torch.equal(batch.condition["light"], batch.x_0.mean((1, 2, 3)))
+    assert arguments({"light": Brightness()}, batch.x_0, batch.condition["y"]).keys() == {"light"}
 
 
 def test_small_images_keep_the_proportions():
@@ -64,8 +65,9 @@ def test_small_images_keep_the_proportions():
 
 
 @pytest.mark.parametrize(
-    ("size", "message"), [(8, "from 1 to 7"), (0, "from 1 to 7"), (-2, "from 1 to 7"), (3, r"data\.low_res_size=4")]
+    ("size", "message"),
+    [(8, "from 1 to 7"), (0, "from 1 to 7"), (-2, "from 1 to 7"), (3, r"conditions\.low_res\.size=4")],
 )
 def test_sizes_that_shrink_nothing_or_split_pixels_are_refused(size, message):
     with pytest.raises(ValueError, match=message):
-        Upsampling(images=images(width=12), low_res_size=size)
+        SmallImage(size=size).image_shape(images(width=12).shape)

@@ -192,7 +192,8 @@ def test_a_program_that_forgets_to_close_still_ends(tmp_path):
     program = """
         import sys
         from PIL import Image
-        from diffusion.data import ImageFolder, batches
+        from diffusion.data.folder import ImageFolder
+        from diffusion.data.loader import batches
         Image.new("L", (4, 4)).save(sys.argv[1] + "/a.png")
         stream = batches(ImageFolder(root=sys.argv[1], image_size=4, workers=1), batch_size=1, seed=0)
         next(stream)

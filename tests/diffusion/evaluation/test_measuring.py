@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange
-from diffusion.config.preflight import check_measurable, numbers_of
+from diffusion.config.preflight import check_measurable
 from diffusion.data.digits import Digits
 from diffusion.evaluation.likelihood import Likelihood, estimate
 from diffusion.evaluation.recognition import Recognition
 from diffusion.evaluation.subject import Subject
+from diffusion.inference.labels import numbers_of
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 
@@ -31,7 +32,8 @@ def subject_of(images, *, classes=DIGITS, batch_size=4, seed=0, held_out=True) -
     )
     model = Trained(network, diffusion, images.shape, classes, {"data": DATA}, 12, "raw", torch.device("cpu"))
     data = {**DATA, "split": "test"}
-    return Subject(model, images, data, held_out, lambda: Digits(image_size=8), DATA, batch_size, seed)
+    training = lambda: Digits(image_size=8)  # noqa: E731
+    return Subject(model, images, data, "digits test", held_out, training, "digits train", batch_size, seed)
 
 
 def measured(folder, batch_size=4, seed=0, **options):

@@ -41,9 +41,9 @@ def subject(held_out=True):
     )
     model = Trained(torch.nn.Identity(), diffusion, (1, 8, 8), None, {"data": DATA}, 1, "raw", torch.device("cpu"))
     images = Digits(split="test" if held_out else "train", image_size=8)
-    images.classes = None
     data = {**DATA, "split": "test" if held_out else "train"}
-    return Subject(model, images, data, held_out, lambda: DIGITS["train"], DATA, 32, 0)
+    title = f"digits {data['split']}"
+    return Subject(model, images, data, title, held_out, lambda: DIGITS["train"], "digits train", 32, 0)
 
 
 @pytest.fixture

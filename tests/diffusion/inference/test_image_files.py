@@ -6,13 +6,18 @@ import torch
 from PIL import Image
 from toy_gaussian import Called, ToyGaussian
 
-from diffusion.data.prompts import Prompts
 from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
+from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
-from diffusion.samplers.spacing import Even, Trailing
+from diffusion.samplers.spacing import EvenSpacing, TrailingSpacing
+
+
+def classes(*labels: int) -> Prompts:
+    """These classes in turn."""
+    return Prompts({"y": torch.tensor(labels)})
 
 
 @pytest.fixture
@@ -32,7 +37,10 @@ def model():
 
 def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
     draw_to_files(
-        Request(num_images=7, batch_size=3, seed=0, prompts=Prompts([1, 0])), model, Ancestral(steps=5), tmp_path
+        Request(num_images=7, batch_size=3, seed=0, prompts=classes(1, 0)),
+        model,
+        Ancestral(steps=5),
+        tmp_path,
     )
     stored = np.load(tmp_path / "samples.npz")
     assert stored["arr_0"].dtype == np.uint8 and stored["arr_0"].shape == (7, 4, 4, 1)
@@ -46,7 +54,7 @@ def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
 
 def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
     def images(batch_size, seed=0):
-        return torch.cat(list(draw_batches(Request(5, batch_size, seed, Prompts([0, 1])), model, DDIM(steps=5))))
+        return torch.cat(list(draw_batches(Request(5, batch_size, seed, classes(0, 1)), model, DDIM(steps=5))))
 
     assert torch.equal(images(1), images(5)) and torch.equal(images(2), images(5))
     assert not torch.equal(images(5), images(5, seed=1))
@@ -54,7 +62,7 @@ def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
 
 def test_several_processes_draw_the_images_of_one(model, monkeypatch):
     def images():
-        return torch.cat(list(draw_batches(Request(5, 2, 0, Prompts([0, 1])), model, Ancestral(steps=5))))
+        return torch.cat(list(draw_batches(Request(5, 2, 0, classes(0, 1)), model, Ancestral(steps=5))))
 
     alone = images()
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -152,8 +160,8 @@ def test_another_way_of_drawing_is_another_folder(model):
         (Ancestral(steps=50), "ancestral_50"),
         (Ancestral(clip=False), "ancestral_all_no_clip"),
         (DDIM(steps="ddim5", eta=0.5), "ddim_ddim5_eta_0.5"),
-        (DDIM(steps=5, spacing=Trailing()), "ddim_5_trailing"),
-        (DDIM(steps=5, spacing=Even()), "ddim_5"),
+        (DDIM(steps=5, spacing=TrailingSpacing()), "ddim_5_trailing"),
+        (DDIM(steps=5, spacing=EvenSpacing()), "ddim_5"),
     ],
 )
 def test_a_sampler_is_named_by_what_it_does_otherwise(sampler, name):
@@ -167,7 +175,7 @@ def test_a_guide_steers_a_model_without_classes_towards_those_asked_for(model):
     guidance = Guidance(classifier=classifier, scale=20.0)
     unconditional = model._replace(network=Called(model.network), classes=None, guidance=guidance)
     assert unconditional.classes_to_ask == ["dark", "light"]
-    dark, light = torch.cat(list(draw_batches(Request(2, 2, 0, Prompts([0, 1])), unconditional, Ancestral()))).mean(
+    dark, light = torch.cat(list(draw_batches(Request(2, 2, 0, classes(0, 1)), unconditional, Ancestral()))).mean(
         (1, 2, 3)
     )
     free = torch.cat(list(draw_batches(Request(2, 2, 0, Prompts()), model, Ancestral()))).mean((1, 2, 3))

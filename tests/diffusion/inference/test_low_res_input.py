@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from diffusion import Cosine, Epsilon, FixedLarge, GaussianDiffusion, Simple
-from diffusion.data.conditions import downsampled
+from diffusion.data.conditions import Label, SmallImage, downsampled
 from diffusion.inference.low_res_input import low_res_prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
@@ -20,7 +20,8 @@ def model(*, classes=None, low_res_size: int | None = 4) -> Trained:
     )
     return Trained(
         network=torch.nn.Identity(), diffusion=diffusion, shape=(1, 8, 8), classes=classes, step=1, weights="raw",
-        config={"data": {} if low_res_size is None else {"low_res_size": low_res_size}}, device=torch.device("cpu"),
+        config={}, device=torch.device("cpu"),
+        conditions={"y": Label(), **({} if low_res_size is None else {"low_res": SmallImage(size=low_res_size)})},
     )  # fmt: skip
 
 
@@ -52,8 +53,8 @@ def test_a_folder_and_an_npz_of_the_same_images_ask_the_same(npz, folder):
     images = pixels(3, 4)
     stored, lying = npz(arr_0=images), folder(*images)
     ours, theirs = (low_res_prompts(model(), labels=None, low_res=place) for place in (stored, lying))
-    assert torch.equal(ours.low_res, from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
-    assert torch.equal(ours.low_res, theirs.low_res)
+    assert torch.equal(ours.arguments["low_res"], from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    assert torch.equal(ours.arguments["low_res"], theirs.arguments["low_res"])
     assert ours.true is theirs.true is None and ours.labels is theirs.labels is None
 
 
@@ -61,19 +62,19 @@ def test_large_images_are_shrunk_and_kept_to_compare_with(npz):
     images = pixels(3, 8)
     asked = low_res_prompts(model(), labels=None, low_res=npz(arr_0=images))
     assert torch.equal(asked.true, from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
-    assert torch.equal(asked.low_res, downsampled(asked.true, 4))
+    assert torch.equal(asked.arguments["low_res"], downsampled(asked.true, 4))
 
 
 def test_labels_are_those_asked_for_or_those_that_came_along_by_number(npz):
     place = npz(arr_0=pixels(3, 4), arr_1=np.array([2, 0, 1]))
-    assert low_res_prompts(model(classes=CLASSES), labels=None, low_res=place).labels == [2, 0, 1]
-    assert low_res_prompts(model(classes=CLASSES), labels=["5"], low_res=place).labels == [1]
+    assert low_res_prompts(model(classes=CLASSES), labels=None, low_res=place).labels.tolist() == [2, 0, 1]
+    assert low_res_prompts(model(classes=CLASSES), labels=["5"], low_res=place).labels.tolist() == [1]
     assert low_res_prompts(model(), labels=None, low_res=place).labels is None
 
 
 def test_a_model_that_enlarges_nothing_is_asked_for_classes():
     plain = model(classes=CLASSES, low_res_size=None)
-    assert low_res_prompts(plain, labels=None, low_res=None).labels == [0, 1, 2]
+    assert low_res_prompts(plain, labels=None, low_res=None).labels.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ from diffusion import Chain, Cosine, Epsilon, FixedLarge, GaussianDiffusion, Sim
 from diffusion.denoiser.diffusion import ContinuousDiffusion
 from diffusion.denoiser.predictions import Flow
 from diffusion.losses.losses import VLB, Classification, noised, weights
-from diffusion.losses.weightings import Constant, MinSNR, Sigmoid
+from diffusion.losses.weightings import ConstantWeighting, MinSNRWeighting, SigmoidWeighting
 from diffusion.process.continuum import Straight, VariancePreserving
 from diffusion.process.log_snr import EvenLogSNR
 
+weighted = pytest.mark.parametrize(
+    "weighting", [ConstantWeighting(), MinSNRWeighting(), SigmoidWeighting()], ids=lambda w: type(w).__name__
+)
 CHAIN = Chain(Cosine().betas(50))
 SPACES = [Epsilon(), Start(), Velocity(), Flow()]
 
@@ -43,7 +46,9 @@ def loss_of(diffusion):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("weighting", [Constant(), MinSNR(), Sigmoid()], ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize(
+    "weighting", [ConstantWeighting(), MinSNRWeighting(), SigmoidWeighting()], ids=lambda w: type(w).__name__
+)
 def test_a_weighted_loss_is_the_same_in_every_space(kind, weighting):
     losses = [loss_of(KINDS[kind](prediction, weighting))[0]["loss"] for prediction in SPACES]
     # The chain ends at 1e3 times more noise than image, whose digits an error of eps loses.
@@ -52,7 +57,7 @@ def test_a_weighted_loss_is_the_same_in_every_space(kind, weighting):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_constant_is_the_plain_error_of_v(kind):
-    plain, weighted = (loss_of(KINDS[kind](Velocity(), weighting))[0] for weighting in (None, Constant()))
+    plain, weighted = (loss_of(KINDS[kind](Velocity(), weighting))[0] for weighting in (None, ConstantWeighting()))
     assert torch.allclose(weighted["loss"], plain["loss"], rtol=1e-12, atol=0)
     assert torch.equal(weighted["mse"], plain["mse"])
 
@@ -60,24 +65,26 @@ def test_constant_is_the_plain_error_of_v(kind):
 @pytest.mark.parametrize("kind", ["chain", "preserving"])
 def test_min_snr_is_as_published_in_each_space(kind):
     # Hang et al. 2023: min(SNR, 5) times the error of x_0; divided by SNR for eps, by SNR + 1 for v.
-    terms, x_0, other, example = loss_of(KINDS[kind](Start(), MinSNR(gamma=5.0)))
+    terms, x_0, other, example = loss_of(KINDS[kind](Start(), MinSNRWeighting(gamma=5.0)))
     snr = (example.level.alpha / example.level.sigma) ** 2
     assert torch.allclose(terms["loss"], snr.clamp(max=5) * ((x_0 - other) ** 2).mean((1, 2, 3)), rtol=1e-9, atol=0)
     for prediction, divisor in ((Epsilon(), snr), (Velocity(), snr + 1)):
-        found = weights(MinSNR(gamma=5.0), prediction, example.level)
+        found = weights(MinSNRWeighting(gamma=5.0), prediction, example.level)
         assert torch.allclose(found, snr.clamp(max=5) / divisor, rtol=1e-9, atol=0)
 
 
 def test_sigmoid_is_as_published_for_eps_and_a_soft_min_snr():
     # Kingma & Gao 2023: sigmoid(b - log-SNR) times the error of eps.
     level = CHAIN.level(torch.arange(50))
-    soft = weights(Sigmoid(bias=2.0), Epsilon(), level)
+    soft = weights(SigmoidWeighting(bias=2.0), Epsilon(), level)
     assert torch.allclose(soft, (2.0 - level.log_snr).sigmoid(), rtol=1e-9, atol=0)
-    share = Sigmoid(bias=math.log(5))(level.log_snr) / MinSNR(gamma=5)(level.log_snr)
+    share = SigmoidWeighting(bias=math.log(5))(level.log_snr) / MinSNRWeighting(gamma=5)(level.log_snr)
     assert (share <= 1 + 1e-9).all() and (share >= 0.5 - 1e-9).all()
 
 
-@pytest.mark.parametrize("weighting", [Constant(), MinSNR(), Sigmoid()], ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize(
+    "weighting", [ConstantWeighting(), MinSNRWeighting(), SigmoidWeighting()], ids=lambda w: type(w).__name__
+)
 def test_a_weight_of_v_is_finite_at_both_ends(weighting):
     assert weighting(torch.tensor([math.inf, -math.inf], dtype=torch.float64)).isfinite().all()
 
@@ -97,16 +104,21 @@ def test_eps_says_nothing_at_zero_snr_so_its_weighted_error_is_refused():
         )  # fmt: skip
 
     with pytest.raises(ValueError, match=r"^Epsilon says nothing of the image at zero signal, [^\n]*=velocity$"):
-        diffusion(Epsilon(), MinSNR())
+        diffusion(Epsilon(), MinSNRWeighting())
     diffusion(Epsilon(), None)
-    assert loss_of(diffusion(Velocity(), MinSNR()))[0]["loss"].isfinite().all()
+    assert loss_of(diffusion(Velocity(), MinSNRWeighting()))[0]["loss"].isfinite().all()
 
 
 def test_losses_that_weigh_for_themselves_take_no_weighting():
     for loss, message in ((VLB(), "the bound weighs every level itself"), (Classification(), "knows no weighting")):
         with pytest.raises(ValueError, match=message):
             GaussianDiffusion(
-                steps=50, schedule=Cosine(), prediction=Epsilon(), variance=FixedLarge(), loss=loss, weighting=MinSNR()
+                steps=50,
+                schedule=Cosine(),
+                prediction=Epsilon(),
+                variance=FixedLarge(),
+                loss=loss,
+                weighting=MinSNRWeighting(),
             )
     with pytest.raises(ValueError, match="gamma=0 must be a positive number"):
-        MinSNR(gamma=0)
+        MinSNRWeighting(gamma=0)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from diffusion import Chain, Cosine, Linear, kept_steps
+from diffusion import Chain, Cosine, Linear
+from diffusion.process.respacing import kept_steps
 
 
 @pytest.fixture(params=[Linear(), Cosine()], ids=["linear", "cosine"])

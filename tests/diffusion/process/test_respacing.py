@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffusion import kept_steps
+from diffusion.process.respacing import kept_steps
 
 
 def test_a_number_keeps_the_first_and_the_last():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_change, resolve_roots, run_name, sweep_name
+from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_change, run_name, sweep_name
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from diffusion.runs.naming import LONGEST, check_name, check_resumable, may_chan
         (["train.max_steps=5", "logger.mode=offline", "device=cpu", "runs=/tmp", "sampler=ddim"], "default"),
         (["seed=1", "model=unet_64"], "model-unet_64+seed-1"),
         (["+experiment=x", "~logger"], "experiment-x"),
-        (["data.on_error=skip", "data.images.on_error=skip", "train.preview.every=5"], "default"),
+        (["train.preview.every=5"], "default"),
         (["diffusion/loss=simple", "train.optimizer.lr=1e-4"], "diffusion-loss-simple+train.optimizer.lr-1e-4"),
         (["train=debug"], "train-debug"),
         (["train/evaluations=[likelihood]", "train.evaluate_every=5", "objective=loss"], "default"),
@@ -27,6 +27,15 @@ def test_a_name_is_made_of_what_makes_the_experiment(overrides, name):
     assert run_name(overrides) == name
 
 
+def test_settings_that_a_set_of_images_calls_incidental_make_no_name():
+    assert run_name(["data.on_error=skip", "data.image_size=8"], ("data.on_error",)) == "data.image_size-8"
+    assert sweep_name(["-m", "data.workers=1,2"], ("data.workers",)) == "sweep"
+    old, new = ({"data": {"workers": workers, "root": "a"}} for workers in (1, 2))
+    assert check_resumable(old, new, ("data.workers",)) == ["data.workers: 1 -> 2"]
+    with pytest.raises(ValueError, match="another experiment"):
+        check_resumable(old, new)
+
+
 def test_other_values_give_other_names():
     values = ["/a/b", "a/b", "/a-b", "a-b", "a b", "사진", "寫真", "-1", "1", "..", "[a,b]", ""]
     assert len({run_name([f"data.root={value}"]) for value in values}) == len(values)
@@ -37,13 +46,6 @@ def test_a_name_that_is_no_folder_of_its_own_is_refused(name):
     with pytest.raises(ValueError, match=r"no folder below the runs folder; set name=my_run"):
         check_name(name)
     check_name("a..b/c")
-
-
-def test_folders_of_data_are_found_from_anywhere(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    data = {"images": {"root": "photos"}, "low_res_size": 8}
-    resolve_roots(data)
-    assert data == {"images": {"root": str(tmp_path / "photos")}, "low_res_size": 8}
 
 
 def test_the_order_of_the_words_does_not_matter():

@@ -5,7 +5,7 @@ import torch
 from toy_gaussian import ToyGaussian
 
 from diffusion import DDIM, Ancestral, Chain, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Hybrid, LearnedRange
-from diffusion.denoiser.denoiser import Gaussian, clip, transformed
+from diffusion.denoiser.denoiser import ReverseGaussian, clip, transformed
 from diffusion.denoiser.guidance import by_classifier
 from diffusion.process.continuum import Continuum, Straight, VariancePreserving
 from diffusion.process.level import Move
@@ -86,7 +86,7 @@ def test_ddim_with_eta_1_is_ancestral_with_the_small_variance(process):
 def posterior(x):
     """p(x_s | x_t) with the variance of q(x_s | x_t, x_0)."""
     variance = FixedSmall()
-    return lambda move, x_0: Gaussian(
+    return lambda move, x_0: ReverseGaussian(
         move.mean(x, x_0), variance.variance(move, x, x), variance.log_variance(move, x, x)
     )
 

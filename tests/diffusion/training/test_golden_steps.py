@@ -11,7 +11,7 @@ from golden_objects import diffusion_of, network_of
 from diffusion import Uniform
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Draws, Learner
-from diffusion.training.optimizer import adamw, rate_factor
+from diffusion.training.optimizer import AdamW, rate_factor
 from diffusion.training.parallel import Replicated
 from diffusion.training.precision import Precision
 from unet.released_names import released_parameters
@@ -27,7 +27,7 @@ def learner_of(args: dict, weights: dict) -> Learner:
     return Learner(
         Replicated(network, torch.device("cpu")),
         diffusion,
-        optimizer=adamw(network.parameters(), lr=args["lr"], weight_decay=args["weight_decay"]),
+        optimizer=AdamW(network.parameters(), lr=args["lr"], weight_decay=args["weight_decay"]),
         schedule_sampler=Uniform(),
         ema=EMA(network, tuple(float(rate) for rate in args["ema"].split(","))),
         precision=Precision("float32", torch.device("cpu")),

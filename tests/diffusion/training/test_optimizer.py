@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion.training.optimizer import adamw, rate_factor
+from diffusion.training.optimizer import AdamW, rate_factor
 
 
 def factors(steps, **options):
@@ -29,7 +29,7 @@ def test_both_multiply():
 def test_adamw_decays_the_weights_apart_from_the_gradient():
     # Loshchilov & Hutter 2019: w <- w - lr * decay * w - lr * sign of the first gradient.
     weight = torch.nn.Parameter(torch.tensor([2.0, -2.0]))
-    optimizer = adamw([weight], lr=0.1, weight_decay=0.5)
+    optimizer = AdamW([weight], lr=0.1, weight_decay=0.5)
     (weight * torch.tensor([3.0, 1e-3])).sum().backward()
     optimizer.step()
     assert weight.tolist() == pytest.approx([2 - 0.1 - 0.1, -2 + 0.1 - 0.1], rel=1e-4)  # eps is 1e-5 of a gradient

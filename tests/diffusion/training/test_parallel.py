@@ -7,13 +7,13 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
-from diffusion.training.optimizer import adamw
+from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import check_parallel
 
 
 def calm_adamw(weights):
     """Adam divides a gradient by its own size; with a large eps, one that is rounding alone stays small."""
-    return adamw(weights, lr=1e-3, eps=1e-3)
+    return AdamW(weights, lr=1e-3, eps=1e-3)
 
 
 def train(folder, **options):

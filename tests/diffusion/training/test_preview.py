@@ -5,13 +5,16 @@ import torch
 from tiny_training import by_loss, tiny_diffusion, tiny_images, tiny_network
 
 from diffusion import DDIM, Ancestral, Uniform
+from diffusion.data.conditions import BY_LABEL
 from diffusion.inference.draw import draw_steps
+from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.samplers.sampler import draw
 from diffusion.training.preview import Preview, caption
 from diffusion.training.strip import Strip
 
 SAMPLER = Ancestral(steps=3)
+PROMPTS = prompts_from(BY_LABEL, tiny_images(), 6, classes=("0", "1"))
 
 
 def model() -> Trained:
@@ -20,7 +23,7 @@ def model() -> Trained:
 
 def pictures(schedule_sampler=None, **weights) -> dict:
     weights = weights or {name: model().network.state_dict() for name in ("raw", "ema_0.5", "ema_0.9")}
-    found = Preview(every=1, images=6).pictures(model(), weights, SAMPLER, tiny_images().prompts(6), schedule_sampler)
+    found = Preview(every=1, images=6).pictures(model(), weights, SAMPLER, PROMPTS, schedule_sampler)
     return {name: picture for name, picture in found}
 
 
@@ -37,10 +40,10 @@ def test_a_picture_shows_what_drawing_with_those_weights_gives():
     for name, weights in (("raw", model().network.state_dict()), ("ema", other)):
         one = model()
         one.network.load_state_dict(weights)
-        condition = tiny_images().prompts(6).condition(range(6), one.device)
+        condition = PROMPTS.condition(range(6), one.device)
         strip = Strip(3)
         x = draw(strip.watch(draw_steps(one, SAMPLER, range(6), seed=0, condition=condition)))
-        assert np.array_equal(found[name], tiny_images().prompts(6).picture(x))
+        assert np.array_equal(found[name], PROMPTS.picture(x))
     assert np.array_equal(found["strip_ema"], strip.picture())
 
 

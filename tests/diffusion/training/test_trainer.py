@@ -9,7 +9,7 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
-from diffusion.training.optimizer import adamw
+from diffusion.training.optimizer import AdamW
 from diffusion.training.preview import Preview
 
 
@@ -146,7 +146,7 @@ def test_weights_that_blew_up_are_not_saved_over_the_last_good_ones(tmp_path):
     tiny_trainer(max_steps=2).fit(run)
     again = tiny_run(tmp_path / "run")
     # A step of this size leaves weights that are finite, and useless; the loss says so one step later.
-    wild = tiny_trainer(max_steps=9, optimizer=lambda weights: adamw(weights, lr=1e30), clip_grad_norm=None)
+    wild = tiny_trainer(max_steps=9, optimizer=lambda weights: AdamW(weights, lr=1e30), clip_grad_norm=None)
     with pytest.raises(ValueError, match="holds step 2"):
         wild.fit(again, checkpoints.load_newest(run.folder))
     assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [2]

@@ -1,0 +1,106 @@
+"""What a network is told of the images that it shall draw, and how to show what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from diffusion.data.conditions import Conditions, arguments, available
+from diffusion.data.images import Images
+from diffusion.pictures.grid import grid
+from diffusion.pictures.pixels import from_uint8
+
+TILES = 12
+
+
+class Prompts(NamedTuple):
+    """Image i is told row i of each argument of the network, which begins again when it ends.
+
+    The arguments called in `shown` are images (M, C, h, w), and `true` (M, C, H, W) what should come of them, where it
+    is known; all in [-1, 1].
+    """
+
+    arguments: Mapping[str, Tensor] = MappingProxyType({})
+    shown: tuple[str, ...] = ()
+    true: Tensor | None = None
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The classes asked for in turn, int64 (M,); None if there are none."""
+        return self.arguments.get("y")
+
+    @property
+    def pictures(self) -> list[Tensor]:
+        """What is shown before each drawn image, each (M, C, h, w)."""
+        return [self.arguments[name] for name in self.shown]
+
+    def at_most(self, count: int) -> int:
+        """`count`, or the number of images that it was made of if they are fewer."""
+        known = [*self.pictures, *([] if self.true is None else [self.true])]
+        return min([count, *map(len, known)])
+
+    def condition(self, numbers: Iterable[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """The network's arguments for the images of these numbers."""
+        where = torch.tensor(list(numbers), dtype=torch.long)
+        return {name: rows[where % len(rows)].to(device) for name, rows in self.arguments.items()}
+
+    def picture(self, x: Tensor) -> np.ndarray:
+        """The drawn images x (N, C, H, W), number 0 first, as one picture: uint8 (height, width, C).
+
+        Those told an image stand between it and the true one; others in a column a class, or in a square.
+        """
+        x = x.cpu()
+        if not self.shown:
+            return grid(x, columns=self._columns(len(x)))
+        where = torch.arange(len(x))
+        row = [rows[where % len(rows)] for rows in self.pictures]
+        row += [x, *([] if self.true is None else [self.true[where % len(self.true)]])]
+        tiles = torch.stack([interpolate(images, x.shape[2:], mode="nearest") for images in row], dim=1)
+        return grid(tiles.flatten(0, 1), columns=TILES - TILES % len(row))
+
+    def _columns(self, count: int) -> int:
+        """A column a class, or several columns a class if there are few."""
+        classes = 0 if self.labels is None else len(self.labels)
+        return classes * max(1, 10 // classes) if 0 < classes <= 16 else math.ceil(math.sqrt(count))
+
+
+def prompts_from(
+    conditions: Conditions,
+    images: Images,
+    count: int,
+    *,
+    classes: Sequence[str] | None,
+    numbered: Callable[[Tensor], Tensor] = lambda labels: labels,
+) -> Prompts:
+    """What to ask of a network with these conditions, to see `count` images.
+
+    Where all of them can be asked for without an image, as classes can, each in turn; else what is told of the first
+    `count` of `images`, which stand beside what is drawn. `classes` are those that the network knows, and `numbered`
+    turns labels of the images into its numbers.
+    """
+    conditions = available(conditions, classes)
+    num_classes = None if classes is None else len(classes)
+    in_turn = {name: rows for name, told in conditions.items() if (rows := told.in_turn(num_classes)) is not None}
+    if len(in_turn) == len(conditions):
+        return Prompts(in_turn)
+    pixels, labels = images.read(range(min(count, len(images))))
+    true = from_uint8(pixels)
+    told = arguments(conditions, true, numbered(labels))
+    return Prompts(told, shown=image_names(conditions, images.shape), true=true)
+
+
+def needing_images(conditions: Conditions) -> list[str]:
+    """The names of those that take an image to tell."""
+    return [name for name, condition in conditions.items() if condition.in_turn(1) is None]
+
+
+def image_names(conditions: Conditions, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """The names of those that are images themselves, told of images of `shape` (C, H, W)."""
+    return tuple(name for name, condition in conditions.items() if condition.image_shape(shape) is not None)

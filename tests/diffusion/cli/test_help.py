@@ -1,0 +1,47 @@
+"""--help: prose, and the options that the folders hold, at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffusion.cli.help import GROUPS, config_folders, help_text, options
+
+ROOT = Path(__file__).parents[3]
+CONF = ROOT / "conf"
+
+
+@pytest.mark.parametrize("command", GROUPS)
+def test_the_help_lists_every_option_of_its_groups_and_their_inner_groups(command):
+    text = help_text(command, [CONF])
+    assert max(map(len, text.splitlines())) <= 120 and "{" not in text.replace("{job", "")
+    listed = set(text.partition("Groups")[2].split())
+    for group in GROUPS[command]:
+        assert {path.stem for path in (CONF / group).rglob("*.yaml")} <= listed
+        assert {path.relative_to(CONF).as_posix() for path in (CONF / group).rglob("*") if path.is_dir()} <= listed
+
+
+def test_the_groups_of_a_command_are_all_that_it_composes():
+    elsewhere = {"hydra", "help", "evaluation"}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} - elsewhere == set(GROUPS["train"])
+
+
+@pytest.mark.parametrize("words", [["--config-dir", "{}"], ["--config-dir={}"], ["-cd", "{}"]])
+def test_options_of_the_users_own_folder_are_listed_too(tmp_path, words):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").touch()
+    folders = config_folders(str(ROOT / "train.py"), ["model=mine", *(word.format(tmp_path) for word in words)])
+    assert folders == [CONF, tmp_path]
+    assert "mine" in options("model", folders) and " mine " in help_text("train", folders)
+
+
+@pytest.mark.parametrize("script", GROUPS)
+def test_it_is_there_before_torch_and_hydra_are_imported(script, tmp_path):
+    for name in ("torch", "hydra"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    done = subprocess.run(
+        [sys.executable, ROOT / f"{script}.py", "--help"], capture_output=True, text=True, timeout=60,
+        env={"PYTHONPATH": f"{tmp_path}:{Path(sys.modules['diffusion'].__file__).parents[1]}"},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout == help_text(script, [CONF])

@@ -1,0 +1,54 @@
+"""What a set of images says of its constructor's arguments."""
+
+import subprocess
+import sys
+
+import pytest
+
+from diffusion.data.digits import Digits
+from diffusion.data.folder import ImageFolder
+from diffusion.data.images import Images
+from diffusion.data.synthetic import Synthetic
+from diffusion.data.torchvision_images import TorchvisionImages
+
+
+class Scans(Images):
+    """A set of one's own that says nothing but what it is."""
+
+
+def test_a_set_of_ones_own_is_called_by_its_class_or_its_folder_and_trusted_with_nothing():
+    assert Scans.title({}) == "scans" and Scans.title({"root": "/a/photos/"}) == "photos"
+    assert not Scans.splits and not Scans.reads_no_code({}) and "workers" in Scans.incidental
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "title", "reads_no_code"),
+    [
+        (Digits, {"split": "test", "image_size": 8}, "digits test", True),
+        (Synthetic, {"image_size": 8}, "synthetic", True),
+        (ImageFolder, {"root": "/a/photos", "image_size": 8}, "photos", True),
+        (TorchvisionImages, {"dataset": "CIFAR10", "split": "train"}, "CIFAR10 train", True),
+        (TorchvisionImages, {"dataset": "LSUN", "split": "all"}, "LSUN all", False),
+    ],
+)
+def test_titles_and_trust(kind, settings, title, reads_no_code):
+    assert kind.title(settings) == title and kind.reads_no_code(settings) is reads_no_code
+
+
+def test_the_shape_is_known_without_a_look_at_the_images():
+    assert Digits.shape_from({"image_size": 8}) == (1, 8, 8) == Digits(image_size=8).shape
+    assert ImageFolder.shape_from({"image_size": 64, "channels": 3, "width": 96}) == (3, 64, 96)
+    with pytest.raises(ValueError, match=r"give data\.image_size="):
+        TorchvisionImages.shape_from({"image_size": None})
+
+
+def test_importing_the_sets_changes_nothing_in_the_process():
+    program = """if True:
+        import atexit, os, warnings
+        import PIL.Image, torch
+        hooks, forks, filters = atexit._ncallbacks(), [], list(warnings.filters)
+        os.register_at_fork = lambda **given: forks.append(given)
+        import diffusion.data.loader, diffusion.data.folder, diffusion.runs.files
+        assert not forks and warnings.filters == filters and atexit._ncallbacks() == hooks
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -1,0 +1,1 @@
+"""A researcher's own package: each file is one idea, and each idea is one YAML in conf/."""

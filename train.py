@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli.command import ExitStatus, command
 from diffusion.compute import distributed
+from diffusion.compute.device import resolve_device
 from diffusion.config import build, load
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
@@ -20,7 +21,7 @@ log = logging.getLogger("train")
 def main(config: DictConfig) -> ExitStatus:
     folder = Path(HydraConfig.get().runtime.output_dir)
     naming.check_name(config.name)
-    distributed.join_process_group(build.device_named(config.device))
+    distributed.join_process_group(resolve_device(config.device))
     if distributed.broadcast_from_leader(lambda: status.is_finished(folder, build.plain_values(config))):
         log.info("Run folder: %s, which has all its steps", folder)
         return ExitStatus(

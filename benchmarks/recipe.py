@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from diffusion import GaussianDiffusion
+from diffusion.compute.device import resolve_device
 from diffusion.compute.flops import flops
 from diffusion.config import build, load
 from diffusion.config.roots import register
@@ -48,7 +49,7 @@ def recipe(overrides: list[str]) -> Recipe:
     register()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         config = hydra.compose("train", [*overrides, "name=benchmark"])
-    device = build.device_named(config.device)
+    device = resolve_device(config.device)
     diffusion, trainer = build.instantiate(config.diffusion), build.instantiate(config.train)
     shape = load.shape_of(config)
     classes = None if OmegaConf.is_missing(config.model, "num_classes") else config.model.num_classes

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 
 from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, Uniform
+from diffusion.compute.precision import Precision
 from diffusion.data.loader import Batch
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.optimizer import adamw
 from diffusion.training.parallel import Replicated
-from diffusion.training.precision import Precision
 from diffusion.training.saver import Saver, snapshot
 from unet import UNet
 

@@ -12,7 +12,7 @@ from .plan import HEADS, Plan
 from .trunk import Trunk
 
 
-class Features(NamedTuple):
+class FeatureMaps(NamedTuple):
     """Feature maps in the order in which they are computed: one for each input block, the middle, each output block."""
 
     down: list[Tensor]
@@ -90,12 +90,12 @@ class UNet(nn.Module):
         """What `forward` takes instead of a time that all images share, a row for each: (S,) -> (S, E)."""
         return self.trunk.embedding.of_times(times)
 
-    def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Features:
+    def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> FeatureMaps:
         """Every feature map that leads to the output, for probing what the network has learned."""
         down, middle, emb = self.trunk(x, time, y)
         h = middle
         up = [h := stage(torch.cat([h, skip], dim=1), emb) for stage, skip in zip(self.up, reversed(down), strict=True)]
-        return Features(down, middle, up)
+        return FeatureMaps(down, middle, up)
 
 
 def up_half(plan: Plan, skip_channels: list[int]) -> nn.ModuleList:

@@ -14,7 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from diffusion.compute import distributed, precision
+from diffusion.compute.device import resolve_device
+from diffusion.compute.precision import check_precision
 from diffusion.config import preflight
 from diffusion.config.data_choice import described, with_split, without_download
 from diffusion.config.trust import check_targets
@@ -57,40 +58,6 @@ def plain_values(node: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, enum_to_str=True))
 
 
-def device_named(name: str) -> torch.device:
-    """The device of that name, whose products are exact: "cuda" is this process's GPU, and "auto" if there is one."""
-    device = meant(name)
-    precision.set_matmul_precision("float32", device)
-    return device
-
-
-def meant(name: str) -> torch.device:
-    """The device that the name means; ValueError if it cannot be used."""
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return own_gpu()
-    if name == "auto":
-        return torch.device("cpu")
-    if name.startswith("cuda:") and distributed.world_size() > 1:
-        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
-    return device
-
-
-def own_gpu() -> torch.device:
-    """The GPU of this process; ValueError if its machine has none for it."""
-    there, number = torch.cuda.device_count(), distributed.local_rank()
-    if not there:
-        raise ValueError("device=cuda cannot be used (there is no GPU that torch can see); device=cpu always can")
-    if number >= there:
-        raise ValueError(f"process {number} finds {there} GPUs here; start torchrun with --nproc_per_node={there}")
-    return torch.device("cuda", number)
-
-
 def model(
     node: DictConfig, diffusion: GaussianDiffusion, *, shape: tuple[int, int, int], num_classes: int | None
 ) -> torch.nn.Module:
@@ -131,10 +98,10 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     naming.check_name(config.name)
     if absent := [part for part in PARTS if OmegaConf.select(config, part) is None]:
         raise ValueError(f"{absent[0]} is null, and nothing can be trained without it; leave {absent[0]}=null out")
-    device = device_named(config.device)
+    device = resolve_device(config.device)
     diffusion = instantiate(config.diffusion)
     trainer = instantiate(config.train)
-    precision.check_precision(trainer.precision, device, setting="train.precision")
+    check_precision(trainer.precision, device, setting="train.precision")
     sampler, logger = instantiate(config.sampler), instantiate(config.logger)
     preflight.check_times(diffusion, trainer.schedule_sampler)
     trainer.optimizer([torch.nn.Parameter(torch.zeros(1))])  # impossible settings are refused now

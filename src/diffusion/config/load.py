@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import unet
 from diffusion.compute import distributed
+from diffusion.compute.device import resolve_device
 from diffusion.config import build, preflight
 from diffusion.denoiser.classifier_guidance import ClassifierGuidance
 from diffusion.denoiser.gaussian import GaussianDiffusion
@@ -109,7 +110,7 @@ def restored(state: dict[str, Any], *, ema: float | str | None, device: str) -> 
 
     None takes the highest rate, or the weights themselves if no average was kept.
     """
-    place = build.device_named(device)
+    place = resolve_device(device)
     try:
         model = described(state, ema)
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -151,7 +152,7 @@ def chosen_rate(ema: float | str | None, rates: list[str]) -> str | None:
 
 def released(path: str, recipe: DictConfig, *, device: str) -> Trained:
     """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
-    place = build.device_named(device)
+    place = resolve_device(device)
     weights = unet.read_weights(path)
     if recipe.ema is not None:
         raise ValueError(f"{path} holds one set of weights; leave ema={recipe.ema} out")

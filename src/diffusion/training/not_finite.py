@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from diffusion.training.precision import Precision
+from diffusion.compute.precision import Precision
 
 
 class NotFinite(ValueError):

@@ -14,8 +14,8 @@ from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import matmul_speed, training_flops
+from diffusion.compute.precision import Precision
 from diffusion.data.images import Images
-from diffusion.training.precision import Precision
 
 
 class Throughput:

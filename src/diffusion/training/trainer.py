@@ -12,6 +12,7 @@ from torch import nn
 
 from diffusion.compute import distributed, precision
 from diffusion.compute.compilation import compile_network
+from diffusion.compute.precision import Precision
 from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.inference.trained import Trained
@@ -24,7 +25,6 @@ from diffusion.training import ema, parallel
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.loop import Loop
-from diffusion.training.precision import Precision
 from diffusion.training.preview import Preview
 
 

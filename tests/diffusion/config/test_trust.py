@@ -33,17 +33,3 @@ def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypat
             load.restored(state, ema=None, device="cpu")
     with pytest.raises(ValueError, match="does not belong there"):
         check_targets({"_target_": "diffusion.data.readers.Readers", "count": 9}, (Images,))
-
-
-def test_each_process_has_a_gpu_of_its_own_or_says_that_there_is_none(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    for rank in range(2):
-        monkeypatch.setenv("LOCAL_RANK", str(rank))
-        assert build.device_named("auto") == build.device_named("cuda") == torch.device("cuda", rank)
-    with pytest.raises(ValueError, match="device=cuda:0 would be the GPU of all 3 processes; leave it out"):
-        build.device_named("cuda:0")
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ValueError, match="process 2 finds 2 GPUs here; start torchrun with --nproc_per_node=2"):
-        build.device_named("auto")

@@ -13,6 +13,7 @@ from diffusion.compute.device import resolve_device
 from diffusion.config import build, load
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
+from diffusion.runs.metrics import objective_value
 
 log = logging.getLogger("train")
 
@@ -24,9 +25,7 @@ def main(config: DictConfig) -> ExitStatus:
     distributed.join_process_group(resolve_device(config.device))
     if distributed.broadcast_from_leader(lambda: status.is_finished(folder, build.plain_values(config))):
         log.info("Run folder: %s, which has all its steps", folder)
-        return ExitStatus(
-            0, distributed.broadcast_from_leader(lambda: status.objective_value(folder, config.objective))
-        )
+        return ExitStatus(0, distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective)))
     with lock_folder(folder) if distributed.is_leader() else nullcontext():
         return train(config, folder)
 
@@ -48,9 +47,7 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
         with status.record_status(folder, trainer.max_steps) as end:
             code = end.code = trainer.fit(run, state)
             if not code:
-                end.objective = distributed.broadcast_from_leader(
-                    lambda: status.objective_value(folder, config.objective)
-                )
+                end.objective = distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective))
     finally:
         run.logger.finish(code)
     if code:

@@ -24,6 +24,7 @@ from diffusion.report.terminal import text_table
 from diffusion.runs import checkpoints, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metric_direction import lower_is_better
+from diffusion.runs.metrics import objective_value
 from diffusion.runs.redaction import redact
 
 WITHOUT_A_WORD = "it ended without a word"
@@ -153,7 +154,7 @@ def best_line(runs: list[Note], objective: str | None, *, maximize: bool) -> str
     found = []
     for run in runs:
         with suppress(ValueError, OSError):
-            value = status.objective_value(Path(run.folder), objective) if run.state == "finished" else None
+            value = objective_value(Path(run.folder), objective) if run.state == "finished" else None
             if value is not None and isfinite(value):
                 found.append((value, run.folder))
     if not found:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from diffusion.runs import naming
+from diffusion.runs.resuming import same_experiment
 
 
 def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
@@ -28,4 +29,4 @@ def described(data: dict[str, Any]) -> dict[str, Any]:
     data = copy.deepcopy(data)
     naming.resolve_roots(data)
     settings = naming.flatten({"data": data})
-    return {key: settings[key] for key in settings if not naming.same_experiment(key) and not key.endswith(".flip")}
+    return {key: settings[key] for key in settings if not same_experiment(key) and not key.endswith(".flip")}

@@ -23,7 +23,7 @@ from diffusion.denoiser.variances import Variance
 from diffusion.inference.trained import Trained
 from diffusion.losses.losses import Loss
 from diffusion.process.schedules import Schedule
-from diffusion.runs import checkpoints, naming
+from diffusion.runs import checkpoints, naming, resuming
 from diffusion.runs.checkpoint_file import Foreign
 from diffusion.training.trainer import Run
 
@@ -69,7 +69,7 @@ def begun(run: Run, *, init_from: str | None) -> dict[str, Any] | None:
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
-        changes = naming.check_resumable(state["config"], run.config)
+        changes = resuming.check_resumable(state["config"], run.config)
         log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
     elif init_from is not None:
         start_from(run.model, init_from, model=run.config["model"])

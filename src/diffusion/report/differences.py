@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from diffusion.report.runs import RunRecord, single_line
-from diffusion.runs.naming import flatten, same_experiment
+from diffusion.runs.resuming import flatten, same_experiment
 
 # Follow from other settings, and would only say them twice.
 DERIVED = (

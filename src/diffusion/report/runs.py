@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from diffusion.runs.metric_direction import aside, lower_is_better
-from diffusion.runs.naming import flatten
+from diffusion.runs.resuming import flatten
 
 
 class Point(NamedTuple):

@@ -77,36 +77,32 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if file.read(2) not in (b"PK", b""):
             raise foreign
     try:
-        fault = damage(path)
-        if fault is None:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        sealed = check_seal(path)
+        state = torch.load(path, map_location="cpu", weights_only=True) if sealed else None
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
     except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is truncated, damaged or no checkpoint ({reason})") from None
-    if fault is not None:
-        raise ValueError(f"{path} is damaged: {fault}")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise foreign
     check_parts(path, state)
     return state
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with the bytes of an archive, by its seal; by its records' checksums if it is older than seals."""
+def check_seal(path: Path) -> bool:
+    """Whether an archive has a seal. ValueError if its bytes do not match the seal, or if it could unpack to any size."""
     with zipfile.ZipFile(path) as archive:
         comment = archive.comment
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-            return "its records are compressed, and could be of any size"
-        if not comment:
-            record = archive.testzip()
-            return record and f"the checksum of {record} does not match"
+            raise ValueError("its records are compressed, and could be of any size")
+    content = hashlib.sha256()
     with open(path, "rb") as file:
-        content = hashlib.sha256()
-        for left in blocks(path.stat().st_size - len(comment)):
-            content.update(file.read(left))
-    return None if comment == SEAL + content.hexdigest().encode() else "its checksum does not match"
+        for size in blocks(path.stat().st_size - len(comment)) if comment else ():
+            content.update(file.read(size))
+    if comment and comment != SEAL + content.hexdigest().encode():
+        raise ValueError("its checksum does not match")
+    return bool(comment)
 
 
 def blocks(size: int, block: int = 1 << 22) -> list[int]:

@@ -1,10 +1,11 @@
-"""What a training run measured, a line a logged step."""
+"""metrics.jsonl, a line a logged step, and the number among them that runs are compared by."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from diffusion.runs.files import atomic_write_text
@@ -63,3 +64,24 @@ class MetricsFile:
         if not self._failed:
             console.warning("Training goes on, but %s misses lines: %s", self.path, error)
         self._failed = True
+
+
+def require_logged(objective: str | None, logged: Collection[str]) -> None:
+    """ValueError if an `objective` is set and is not among the names of what a run has logged."""
+    # A quartile has no mean where it had no images.
+    if objective is None or objective in logged or re.sub(r"_q[0-3]$", "", objective) in logged:
+        return
+    known = ", ".join(sorted(set(logged) - {"step", "images"})) or "nothing"
+    raise ValueError(
+        f"objective={objective} was never logged; this run logged {known}; "
+        "what is measured needs 'train/evaluations=[...]' and train.evaluate_every"
+    )
+
+
+def objective_value(folder: Path, objective: str | None) -> float | None:
+    """The last value of `objective` that the run in `folder` logged, None without one; ValueError as above."""
+    if objective is None:
+        return None
+    lines = MetricsFile.read(folder / "metrics.jsonl")
+    require_logged(objective, {name for line in lines for name in line})
+    return next((float(line[objective]) for line in reversed(lines) if objective in line), None)

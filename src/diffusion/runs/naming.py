@@ -10,28 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# Settings that leave the experiment the same: changing one resumes the run instead of starting another.
-SAME_EXPERIMENT = (
-    "train.max_steps", "train.log_every", "train.save_every", "train.keep", "train.keep_every", "train.preview",
-    "train.evaluations", "train.evaluate_every", "train.microbatch", "train.parallel", "train.compile",
-    "train.detect_anomaly", "model.checkpoint", "sampler", "logger", "device", "runs", "name", "objective",
-    "data.workers", "data.download", "data.on_error", "data.cache", "data.images.workers", "data.images.download",
-    "data.images.on_error", "data.images.cache", "hydra",
-)  # fmt: skip
-# Settings that make another experiment, but that a run may also change half-way if it is told so under its old name.
-HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm", "data.root", "data.images.root")
+from diffusion.runs.resuming import same_experiment
+
 LONGEST = 100
-
-
-def same_experiment(key: str) -> bool:
-    """True if `key`, or the group of that name, does not belong in a run's name."""
-    dotted = key.replace("/", ".")
-    return any(dotted == kept or dotted.startswith(f"{kept}.") for kept in SAME_EXPERIMENT)
-
-
-def may_change(key: str) -> bool:
-    """True if `key` may differ between a run and its resumption."""
-    return same_experiment(key) or key in HALF_WAY
 
 
 def run_name(overrides: Iterable[str]) -> str:
@@ -100,51 +81,3 @@ def resolve_roots(data: Any) -> None:
     for node in (data, data.get("images")):
         if node is not None and node.get("root") is not None:
             node["root"] = os.path.abspath(os.path.expanduser(node["root"]))
-
-
-def check_resumable(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What changed, as `changes` tells it; ValueError if a setting among it makes it another experiment."""
-    before, after = flatten(old), flatten(new)
-    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    refused = [key for key in changed if not may_change(key)]
-    if refused:
-        raise ValueError(
-            "this run folder holds another experiment ("
-            + "; ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in refused)
-            + "); take the old settings back, or give the new run another name=..."
-        )
-    return list_changes(old, new)
-
-
-def list_changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The settings that differ, as "key: old -> new"; of a group that only one of the two has, its name alone."""
-    told = []
-    for name in sorted(old.keys() | new.keys(), key=str):
-        key, before, after = f"{prefix}{name}", old.get(name), new.get(name)
-        before = {} if before is None and holds_groups(after) else before
-        after = {} if after is None and holds_groups(before) else after
-        if isinstance(before, dict) and isinstance(after, dict):
-            told += list_changes(before, after, f"{key}.")
-        elif before is None and isinstance(after, dict):
-            told.append(f"{key}: added")
-        elif after is None and isinstance(before, dict):
-            told.append(f"{key}: removed")
-        elif before != after:
-            told.append(f"{key}: {before} -> {after}")
-    return told
-
-
-def holds_groups(node: Any) -> bool:
-    """True of what is only a place for groups, as train.evaluations is."""
-    return isinstance(node, dict) and all(isinstance(child, dict) for child in node.values())
-
-
-def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    if not isinstance(node, dict):
-        return {prefix: node}
-    return {
-        key: value
-        for name, child in node.items()
-        for key, value in flatten(child, f"{prefix}.{name}" if prefix else str(name)).items()
-    }

@@ -13,11 +13,10 @@ from typing import Any
 import yaml
 
 from diffusion.compute import distributed
-from diffusion.runs import checkpoints, objective
+from diffusion.runs import checkpoints
 from diffusion.runs.files import atomic_write_text
-from diffusion.runs.metrics import MetricsFile
-from diffusion.runs.naming import flatten, may_change
 from diffusion.runs.redaction import redact
+from diffusion.runs.resuming import flatten, may_change
 
 FILE = "outcome.json"
 log = logging.getLogger(__name__)
@@ -101,13 +100,3 @@ def is_same_experiment(folder: Path, config: dict[str, Any]) -> bool:
         if unlike and value != "???" and (measures or not may_change(key)):
             return False
     return True
-
-
-def objective_value(folder: Path, name: str | None) -> float | None:
-    """The last value that a run logged under `name`, if one is asked for; ValueError if it logged none of the name."""
-    if name is None:
-        return None
-    lines = MetricsFile.read(folder / "metrics.jsonl")
-    values = [line[name] for line in lines if name in line]
-    objective.require_logged(name, {key for line in lines for key in line})
-    return float(values[-1]) if values else None

@@ -14,9 +14,9 @@ from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
-from diffusion.runs import checkpoints, objective
+from diffusion.runs import checkpoints
 from diffusion.runs.files import make_folder
-from diffusion.runs.metrics import MetricsFile
+from diffusion.runs.metrics import MetricsFile, require_logged
 from diffusion.runs.naming import shell_override
 from diffusion.training import anomaly
 from diffusion.training.interruption import Interruption
@@ -129,7 +129,7 @@ class Loop:
         readings = self.learner.readings() | speeds
         self.logged = step
         if not self.trainer.evaluations:
-            objective.require_logged(self.run.objective, readings)  # at the first log, not after days
+            require_logged(self.run.objective, readings)  # at the first log, not after days
         if self.leads:
             self.write(readings)
             loss = readings.get("loss", float("nan"))
@@ -164,9 +164,7 @@ class Loop:
         with autocast("float32", self.run.device):
             found = [self.found(name, evaluation, subject) for name, evaluation in self.trainer.evaluations.items()]
         if all(found):
-            distributed.broadcast_from_leader(
-                lambda: objective.require_logged(self.run.objective, self.metrics.names())
-            )
+            distributed.broadcast_from_leader(lambda: require_logged(self.run.objective, self.metrics.names()))
 
     def found(self, name: str, evaluation: Any, subject: Any) -> bool:
         """Measure and keep the numbers; what goes wrong costs them and a warning, never the training."""

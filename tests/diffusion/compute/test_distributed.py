@@ -41,7 +41,7 @@ def test_one_of_several_ends_with_what_it_comes_to_and_all_that_was_promised(end
         import atexit, sys
         from diffusion.compute import distributed
         atexit.register(print, "tidied")
-        with distributed.ended_at_once():
+        with distributed.exit_without_teardown():
             print("worked")
             {end}
         print("never here")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
+from diffusion.data.reading import in_order
 from diffusion.evaluation import recogniser, result_cache
-from diffusion.evaluation.subject import Subject, evenly_spaced
+from diffusion.evaluation.subject import Subject, evenly_spaced, slug
 from diffusion.pictures.pixels import from_uint8
 
 TAUGHT = 50_000  # images that a recogniser learns from at most
 LOOKED_AT = 64
+BATCH = 64
 
 
 class Extracted(NamedTuple):
@@ -118,3 +121,34 @@ def dataset_fingerprint(images: Images) -> str:
     """A fingerprint of the set: its size, its classes, and a few of its images."""
     pixels, labels = images.read(evenly_spaced(len(images), LOOKED_AT))
     return result_cache.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))
+
+
+def extract(images: Images, numbers: Sequence[int], extractor: Extractor) -> Iterator[Tensor]:
+    """The features of the images of these numbers, batch by batch."""
+    wanted = [list(numbers[first : first + BATCH]) for first in range(0, len(numbers), BATCH)]
+    with closing(in_order(images, wanted)) as reads:
+        for pixels, _ in reads:
+            yield extractor.see(pixels).features
+
+
+def reference_features(
+    images: Images, numbers: Sequence[int], features: Features, extractor: Extractor, *, title: str, cache: Path
+) -> Iterable[Tensor]:
+    """The features of the images of these numbers, in parts (n, D), for the process that leads; all must call it.
+
+    Cheap ones are computed as they are taken. Others are computed by all processes together, and kept.
+    """
+    if extractor.fingerprint is None:
+        return extract(images, numbers, extractor)
+    key = result_cache.fingerprint(dataset_fingerprint(images), extractor.fingerprint, list(numbers))
+    path = cache / f"features_{features.name}_{slug(title)}_{len(numbers)}_{key}.npz"
+    known = result_cache.load_arrays(path) if distributed.is_leader() else None
+    if distributed.all_gather(known is not None)[0]:
+        result_cache.print_first_time(f"Using the features of {len(numbers)} images of {title} in {path}")
+        return [] if known is None else [torch.from_numpy(known["features"])]
+    result_cache.print_first_time(f"Computing the features of {len(numbers)} images of {title}, kept in {path}")
+    mine = list(extract(images, distributed.shard(numbers), extractor))
+    whole = [part for share in distributed.all_gather(mine) for part in share]
+    if distributed.is_leader():
+        result_cache.save_arrays(path, {"features": torch.cat(whole).numpy()})
+    return whole

@@ -16,10 +16,10 @@ from tqdm import tqdm
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.gaussian import GaussianDiffusion
-from diffusion.evaluation.plots import plot_terms
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
 from diffusion.losses.bound import prior_term
 from diffusion.losses.whole_bound import Bound, gathered, terms
+from diffusion.pictures.plots import plot_terms
 from diffusion.samplers.spacing import kept_steps
 
 

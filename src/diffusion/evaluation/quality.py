@@ -12,10 +12,9 @@ from torch import Tensor
 from diffusion.compute import distributed
 from diffusion.data.images import Images
 from diffusion.data.prompts import Prompts
-from diffusion.evaluation import reference, result_cache, samples
-from diffusion.evaluation.comparison import comparison, format_values, metric_names
-from diffusion.evaluation.features import Extracted, Extractor, Features
-from diffusion.evaluation.measures import Value
+from diffusion.evaluation import result_cache, samples
+from diffusion.evaluation.features import Extracted, Extractor, Features, reference_features
+from diffusion.evaluation.measures import Value, comparison, format_values, metric_names
 from diffusion.evaluation.subject import (
     NOTHING,
     Evaluation,
@@ -176,7 +175,7 @@ class Quality(Evaluation):
         return "_".join([self.features.name, slug(real.title), str(count), *self.unusual])
 
     def features_of(self, real: Real, extractor: Extractor) -> Iterable[Tensor]:
-        return reference.reference_features(
+        return reference_features(
             real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache
         )
 
@@ -198,7 +197,8 @@ class Quality(Evaluation):
     def compared(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
         """The value of each metric asked for, where what was seen has one."""
         place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
-        ways = comparison(drawn, real, neighbours=self.neighbours, place=place)
+        features, known = drawn.features.to(place), real.to(place)
+        ways = comparison(features, known, drawn.logits, neighbours=self.neighbours)
         called = {name: metric for metric, name in self.features.metrics.items()}
         return {name: ways[called[name]]() for name in self.metrics if called[name] in ways}
 

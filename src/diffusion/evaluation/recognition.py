@@ -11,9 +11,15 @@ from torch import Tensor, nn
 from diffusion.compute import distributed
 from diffusion.data.prompts import Prompts
 from diffusion.evaluation import samples
-from diffusion.evaluation.neighbours import flat_pixels, variety
-from diffusion.evaluation.novelty import Novelty, closest_to_farthest, novelty, pairs
-from diffusion.evaluation.plots import plot_novelty
+from diffusion.evaluation.novelty import (
+    Novelty,
+    closest_to_farthest,
+    flat_pixels,
+    novelty,
+    pairs,
+    plot_novelty,
+    variety,
+)
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.inference.image_files import sampler_name

@@ -91,7 +91,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_seal(path: Path) -> bool:
-    """Whether an archive has a seal. ValueError if its bytes do not match the seal, or if it could unpack to any size."""
+    """Whether an archive has a seal. ValueError if its bytes do not match it, or if it could unpack to any size."""
     with zipfile.ZipFile(path) as archive:
         comment = archive.comment
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):

@@ -12,7 +12,7 @@ from torch import Tensor
 from diffusion.data.images import Images
 from diffusion.denoiser.gaussian import GaussianDiffusion
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.pictures import weights_over_t
+from diffusion.pictures.plots import plot_weights
 from diffusion.samplers.draw import draw
 from diffusion.samplers.sampler import Sampler
 from diffusion.training.ema import with_weights
@@ -71,7 +71,7 @@ class Preview:
             if watched.x_t:
                 yield Picture(f"strip_{name}", watched.picture())
         if schedule_sampler is not None and not is_uniform(schedule_sampler):
-            yield Picture("schedule_sampler", weights_over_t.plot(schedule_sampler.probabilities()))
+            yield Picture("schedule_sampler", plot_weights(schedule_sampler.probabilities().tolist()))
 
 
 def is_uniform(schedule_sampler: ScheduleSampler) -> bool:

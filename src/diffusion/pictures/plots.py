@@ -15,10 +15,18 @@ SIZE = (6.4, 4.0)
 DPI = 150
 
 
+def quiet_matplotlib() -> Any:
+    """Matplotlib, imported here since it takes half a second that only a plot needs."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it lists the fonts that it looks for
+    import matplotlib
+
+    return matplotlib
+
+
 def figure(*, size: tuple[float, float] = SIZE, dpi: int = DPI) -> tuple[Any, Any]:
     """An empty figure of `size` inches and its axes."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it lists the fonts that it looks for when imported
-    from matplotlib.figure import Figure  # here, since it takes half a second that only a plot needs
+    quiet_matplotlib()
+    from matplotlib.figure import Figure
 
     empty = Figure(figsize=size, dpi=dpi, layout="constrained")
     axes = empty.subplots()

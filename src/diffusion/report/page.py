@@ -10,10 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from diffusion.report.curves import Plot
 from diffusion.report.differences import NONE, Group, groups
 from diffusion.report.pictures import at_last_common_step, encode_pictures
-from diffusion.report.plots import sections
+from diffusion.report.plots import Plot, sections
 from diffusion.report.reproduction import reproduction
 from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds

@@ -1,4 +1,4 @@
-"""How a run of W&B is opened: online if that works within seconds, else offline, else not at all."""
+"""Opening a W&B run: online if that works within seconds, else offline, else not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ console = logging.getLogger(__name__)
 
 MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
-LONGEST = 300  # characters of what an error of W&B says
+MOST_LETTERS = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
@@ -56,7 +56,7 @@ def check_mode(mode: str | None) -> None:
 
 
 def is_online(mode: str | None) -> bool:
-    """Whether a run shall be online, and W&B knows who asks. It never asks a person."""
+    """True if a run shall be online and W&B has a valid key for it; nobody is asked to type one."""
     wanted = mode or os.environ.get("WANDB_MODE")
     if wanted in ("offline", "dryrun"):
         return False
@@ -94,17 +94,17 @@ def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
 
 @contextmanager
 def public_arguments() -> Iterator[None]:
-    """Hides keys in this process's command line, which W&B records when it starts."""
-    given = sys.argv
-    sys.argv = [redact(word) for word in given]
+    """Hide keys in this process's command line, which W&B records when it starts."""
+    arguments = sys.argv
+    sys.argv = [redact(word) for word in arguments]
     try:
         yield
     finally:
-        sys.argv = given
+        sys.argv = arguments
 
 
 def forget_failure() -> None:
-    """Stops W&B's service, which keeps the id of a run that failed to start as being in use."""
+    """Stop W&B's service, which holds the id of a run that failed to start as being in use."""
     with suppress(Exception):
         import wandb
 
@@ -114,4 +114,4 @@ def forget_failure() -> None:
 def first_line(error: BaseException) -> str:
     """What an error says, its lines joined and shortened, without keys."""
     said = redact(" ".join(str(error).split()))
-    return (said if len(said) <= LONGEST else f"{said[:LONGEST]} ...") or type(error).__name__
+    return (said if len(said) <= MOST_LETTERS else f"{said[:MOST_LETTERS]} ...") or type(error).__name__

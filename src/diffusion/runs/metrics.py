@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from diffusion.runs.files import atomic_write_text
@@ -25,7 +26,7 @@ class MetricsFile:
         self._failed = False
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends one line, which is out of this process's hands on return."""
+        """Append one line, which the system has on return."""
         line = json.dumps({"step": step, **values}) + "\n"
         try:
             with self.path.open("a") as file:
@@ -35,29 +36,27 @@ class MetricsFile:
             self._warn(error)
 
     def rewind(self, step: int) -> None:
-        """Drops what was logged after `step`, as a run resumed from there logs it again."""
+        """Remove the lines after `step`, which a run resumed from there logs again."""
         try:
             if self.path.exists():
-                kept = [line for line in self.read(self.path) if line["step"] <= step]
-                atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+                lines = [line for line in self.read(self.path) if line["step"] <= step]
+                atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
             self._warn(error)
 
     def names(self) -> set[str]:
-        """What the file has numbers of."""
+        """The names of all numbers in the file."""
         return {name for line in self.read(self.path) for name in line}
 
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:
-        """The lines of a file in the order they were written, [] of none; a line torn by a crash is left out."""
+        """The lines of a file in the order they were written, [] of no file; a line torn by a crash is left out."""
         if not path.exists():
             return []
         lines = []
-        for text in path.read_text().splitlines():
-            try:
+        for text in path.read_text(errors="replace").splitlines():
+            with suppress(ValueError, RecursionError):
                 lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                continue
         return [line for line in lines if isinstance(line, dict)]
 
     def _warn(self, error: OSError) -> None:

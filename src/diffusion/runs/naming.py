@@ -1,4 +1,4 @@
-"""The name of a run: its own choices, so that the same command finds the same folder again."""
+"""The name of a run, made of its overrides: the same command finds the same folder again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from diffusion.runs.resuming import same_experiment
 
-LONGEST = 100
+MOST_LETTERS = 100
 
 
 def run_name(overrides: Iterable[str]) -> str:
@@ -38,7 +38,7 @@ def slugify(override: str) -> str:
 
 def shorten(name: str) -> str:
     """`name`, or its beginning and a hash of the whole when it is long."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{short_hash(name)}"
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 9]}-{short_hash(name)}"
 
 
 def short_hash(text: str) -> str:

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ PATIENCE = 20  # seconds for git to answer, which takes long on a slow network d
 
 
 def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
-    """What provenance.json in `folder` tells of this start; it holds an entry a start, and code.diff what differs.
+    """Add this start to provenance.json in `folder`, and what differs from the commit as code.diff; the new entry.
 
     Keys and passwords are left out of both. A disk that is full or gone costs a warning.
     """
@@ -55,7 +56,7 @@ def read_provenance(file: Path) -> list[dict[str, Any]]:
 
 
 def code_state(folder: Path) -> dict[str, Any]:
-    """The commit of the repository that this code runs from, if it is one, and the name of the kept difference."""
+    """The commit of the repository that this code runs from, if it is in one, and the name of the file of the diff."""
     if run_git("ls-files", "--error-unmatch", HERE.name) is None:
         return {}  # installed, or in a repository of something else
     commit, diff = run_git("rev-parse", "HEAD"), run_git("diff", "HEAD", "--no-color", "--no-ext-diff")
@@ -69,14 +70,13 @@ def code_state(folder: Path) -> dict[str, Any]:
 
 def save_diff(folder: Path, diff: str) -> str:
     """The name of the file that holds `diff`: code.diff, or code_2.diff if the code has changed since, and so on."""
-    number = 1
-    while True:
+    for number in count(1):
         file = folder / ("code.diff" if number == 1 else f"code_{number}.diff")
         if not file.exists():
             atomic_write_text(file, diff)
         if file.read_text() == diff:
             return file.name
-        number += 1
+    raise AssertionError
 
 
 def run_git(*words: str) -> str | None:

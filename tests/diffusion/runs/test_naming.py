@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from diffusion.runs.naming import LONGEST, check_name, resolve_roots, run_name, sweep_name
+from diffusion.runs.naming import MOST_LETTERS, check_name, resolve_roots, run_name, sweep_name
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_order_of_the_words_does_not_matter():
 def test_long_names_are_short_and_stay_different():
     long = [f"model.something_{n}={n}" for n in range(30)]
     one, other = run_name([*long, "z=1"]), run_name([*long, "z=2"])
-    assert one != other and len(one) == len(other) == LONGEST
+    assert one != other and len(one) == len(other) == MOST_LETTERS
 
 
 @pytest.mark.parametrize("override", ["name=../x", "data.root=../../etc", "data.root=..", "x=['a b']", "seed=1/../x"])
@@ -71,4 +71,4 @@ def test_a_sweep_is_named_by_what_makes_its_experiments():
     assert sweep_name(words) == "sweep+model.heads-1-2+train-debug"
     assert sweep_name([*words, "train.max_steps=9", "objective=loss", "runs=/tmp"]) == sweep_name(words)
     assert sweep_name(["-m"]) == "sweep"
-    assert len(sweep_name(["-m", "x=" + "y" * 300])) == LONGEST
+    assert len(sweep_name(["-m", "x=" + "y" * 300])) == MOST_LETTERS

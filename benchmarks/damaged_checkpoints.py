@@ -35,7 +35,7 @@ from diffusion.cli.command import one_line
 from diffusion.config import build, load
 from diffusion.config.roots import register
 from diffusion.runs import checkpoints, resuming
-from diffusion.runs.checkpoint_file import FORMAT, seal, write_checkpoint
+from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, seal, write_checkpoint
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TINY = (
@@ -243,7 +243,7 @@ def raw_pickle(path: Path, bench: Bench) -> None:
 
 
 def old_torch(path: Path, bench: Bench) -> None:
-    torch.save({"format": FORMAT, "model": Bomb(bench.mark)}, path, _use_new_zipfile_serialization=False)
+    torch.save({"format": CHECKPOINT_FORMAT, "model": Bomb(bench.mark)}, path, _use_new_zipfile_serialization=False)
 
 
 def rezipped(change: Callable[[str, bytes], bytes | None], kind: int = zipfile.ZIP_STORED) -> Callable[..., None]:

@@ -194,7 +194,7 @@ def redact_file(file: Path) -> None:
 def record_failure(config: DictConfig, message: str) -> None:
     """Leave in the folder of a run that failed before it began what the table is made of."""
     folder = Path(config.hydra.runtime.output_dir)
-    if not (folder / status.FILE).exists() and not (folder / "config.yaml").exists():
+    if not (folder / status.STATUS_FILE).exists() and not (folder / "config.yaml").exists():
         folder.mkdir(parents=True, exist_ok=True)
         settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         atomic_write_text(folder / "config.yaml", redact(OmegaConf.to_yaml(settings)))

@@ -19,7 +19,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 # One process may wait for another as long as that one lives; torchrun ends them all when one dies.
-PATIENCE = timedelta(days=1)
+PEER_TIMEOUT = timedelta(days=1)
 
 
 def rank() -> int:
@@ -52,11 +52,11 @@ def join_process_group(device: torch.device | str = "cpu") -> None:
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    store, number, number_of_all = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
+    store, number, number_of_all = next(torch.distributed.rendezvous("env://", timeout=PEER_TIMEOUT))
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
         store=torch.distributed.PrefixStore(restart_count(), store),
-        rank=number, world_size=number_of_all, timeout=PATIENCE,
+        rank=number, world_size=number_of_all, timeout=PEER_TIMEOUT,
     )  # fmt: skip
 
 
@@ -187,9 +187,3 @@ def let_leader_report() -> None:
 def wait_for_termination() -> None:
     """Wait for torchrun to end this process, as it does once another has failed, if it did not ask for that before."""
     time.sleep(5)
-
-
-def require_one_process(what: str) -> None:
-    """ValueError if torchrun started several: they would all do the same and write over each other."""
-    if world_size() > 1:
-        raise ValueError(f"{what} runs in one process, not in {world_size()}; start it with python instead of torchrun")

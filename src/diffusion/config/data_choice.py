@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from diffusion.runs import naming
-from diffusion.runs.resuming import same_experiment
+from diffusion.runs.resuming import flatten, same_experiment
 
 
 def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
@@ -28,5 +28,5 @@ def described(data: dict[str, Any]) -> dict[str, Any]:
     """What decides which images these are: not how they are read, nor whether training mirrors them."""
     data = copy.deepcopy(data)
     naming.resolve_roots(data)
-    settings = naming.flatten({"data": data})
+    settings = flatten({"data": data})
     return {key: settings[key] for key in settings if not same_experiment(key) and not key.endswith(".flip")}

@@ -21,7 +21,7 @@ from diffusion.pictures.pixels import from_uint8
 
 TAUGHT = 50_000  # images that a recogniser learns from at most
 LOOKED_AT = 64
-BATCH = 64
+FEATURE_BATCH = 64
 
 
 class Extracted(NamedTuple):
@@ -125,7 +125,7 @@ def dataset_fingerprint(images: Images) -> str:
 
 def extract(images: Images, numbers: Sequence[int], extractor: Extractor) -> Iterator[Tensor]:
     """The features of the images of these numbers, batch by batch."""
-    wanted = [list(numbers[first : first + BATCH]) for first in range(0, len(numbers), BATCH)]
+    wanted = [list(numbers[first : first + FEATURE_BATCH]) for first in range(0, len(numbers), FEATURE_BATCH)]
     with closing(in_order(images, wanted)) as reads:
         for pixels, _ in reads:
             yield extractor.see(pixels).features

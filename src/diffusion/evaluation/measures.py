@@ -13,7 +13,7 @@ from diffusion.compute.randomness import generator
 
 SUBSETS = 100
 SUBSET = 1000
-PARTS = 10
+SCORE_PARTS = 10
 FEWEST_IN_PART = 50
 ROWS = 1024
 
@@ -80,7 +80,7 @@ def class_score(logits: Tensor) -> Value:
 
     A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50.
     """
-    parts = logits.double().log_softmax(1).tensor_split(max(1, min(PARTS, len(logits) // FEWEST_IN_PART)))
+    parts = logits.double().log_softmax(1).tensor_split(max(1, min(SCORE_PARTS, len(logits) // FEWEST_IN_PART)))
     scores = torch.stack([score_of(part) for part in parts])
     return Value(scores.mean().item(), scores.std(correction=0).item() if len(parts) > 1 else None)
 

@@ -9,7 +9,7 @@ import torch
 from diffusion.compute import distributed
 from diffusion.data.images import Images
 from diffusion.evaluation import result_cache, samples
-from diffusion.evaluation.features import BATCH, Extractor, Features, extract, reference_features
+from diffusion.evaluation.features import FEATURE_BATCH, Extractor, Features, extract, reference_features
 from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs, plot_novelty
 from diffusion.evaluation.subject import (
     NOTHING,
@@ -62,7 +62,7 @@ class Memorisation(Evaluation):
         )
         if not distributed.is_leader():
             return NOTHING
-        drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(BATCH)])
+        drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(FEATURE_BATCH)])
         unseen = self.unseen(subject.images, extractor) if subject.held_out else None
         found = novelty(drawn, unseen, learned, place=subject.model.device)
         save_picture(

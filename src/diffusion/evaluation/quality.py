@@ -30,7 +30,7 @@ from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.sampler import Sampler
 
-SHOWN = 100
+GRID_IMAGES = 100
 NEIGHBOURS = 3
 FEWEST = 4  # so that half of them are two, which have a kernel distance
 MOST_REAL = 50_000
@@ -182,7 +182,7 @@ class Quality(Evaluation):
     def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """What is seen in all images, and the first of them, uint8: no more is held, however many are drawn."""
         numbers = distributed.shard(range(self.num_images))
-        shown = sum(number < SHOWN for number in numbers)
+        shown = sum(number < GRID_IMAGES for number in numbers)
         mine: list[Extracted] = []
         first: list[Tensor] = []
         for batch in samples.draw_shard(subject, self.sampler, prompts, num_images=self.num_images):

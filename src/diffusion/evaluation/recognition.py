@@ -27,7 +27,7 @@ from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.samplers.sampler import Sampler
 
-SHOWN = 200
+SHOWN_IMAGES = 200
 PART = 1024
 
 
@@ -130,7 +130,7 @@ class Recognition(Evaluation):
 
     def show(self, drawn: LabelledImages, new: Novelty, subject: Subject, prompts: Prompts, folder: Path) -> None:
         """Writes grid.png, nearest.png and distances.png."""
-        save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN]))
+        save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN_IMAGES]))
         shown = closest_to_farthest(new.drawn.distance, drawn.y)
         save_picture(folder / "nearest.png", pairs(to_uint8(drawn.x), new.drawn, subject.training_images(), shown))
         plot_novelty(folder / "distances.png", new, unseen=subject.title)

@@ -82,7 +82,7 @@ def short(keys: Sequence[str]) -> dict[str, str]:
 
 
 def groups(runs: Sequence[RunRecord]) -> list[Group]:
-    """The runs grouped by all that differs but the seed; alone, under its name, where nothing else distinguishes a run."""
+    """The runs grouped by all that differs but the seed; a run that nothing else distinguishes alone, by its name."""
     keys = [key for key in differing(runs) if key != "seed"]
     names, found = short(keys), dict[tuple[str, ...], list[RunRecord]]()
     for run in runs:

@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 
 class RunRecord(NamedTuple):
-    """A run folder: `outcome` is its status, `logged` its rows of training by step, `measured` its points of quality."""
+    """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its points of quality."""
 
     folder: Path
     config: dict[str, Any]
@@ -49,7 +49,7 @@ class RunRecord(NamedTuple):
 
     @property
     def state(self) -> str:
-        """finished, running, stopped or failed, as outcome.json says; without one, finished or unfinished by the steps."""
+        """finished, running, stopped or failed, as outcome.json says; without it, finished or unfinished by the steps."""
         if state := single_line(str(self.outcome.get("state") or "")):
             return state
         planned = flatten(self.config).get("train.max_steps")

@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A heading, what it means, a cell a row, whether they are numbers, and whether those tell a run's quality."""
+    """A heading, what it means, a cell a row, whether they are numbers, and whether those measure quality."""
 
     head: str
     meaning: str
@@ -94,8 +94,7 @@ def leading(
 
     A row in which a run failed leads nothing: its values are not those that it was to have.
     """
-    ended = [all(run.state != "failed" for run in row) for row in rows]
-    able = [value if whole else None for value, whole in zip(values, ended, strict=True)]
+    able = [None if any(run.state == "failed" for run in row) else v for v, row in zip(values, rows, strict=True)]
     ranked = sum(value is not None for value in values) > 1 and comparable(measure, unlike([*chain(*rows)]))
     winner = best(measure[0], [value for value in able if value is not None]) if ranked else None
     return [value is not None and value == winner for value in able]

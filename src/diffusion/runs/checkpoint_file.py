@@ -13,11 +13,11 @@ import torch
 
 from diffusion.runs.files import atomic_write
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 SEAL = b"sha256:"  # The comment that ends the zip archive is this and the hash of all bytes before it.
 SEALED = len(SEAL) + 64
 
-PARTS = {  # what every file of this format holds
+STATE_PARTS = {  # what every file of this format holds
     "step": int, "model": dict, "ema": dict, "optimizer": dict, "scaler": dict, "schedule_sampler": dict,
     "averages": dict, "config": dict,
 }  # fmt: skip
@@ -33,7 +33,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` to `path` in one step, so that a file of that name is whole. OSError if that fails."""
     try:
         with atomic_write(path) as partial, open(partial, "w+b") as file:
-            torch.save({"format": FORMAT, **state}, file)
+            torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
             seal(file)
     except (OSError, RuntimeError) as error:
         # torch hides what the disk said behind an error of its own.
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a file. ValueError if it is missing, damaged or more than plain values; Foreign if not ours."""
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
-    foreign = Foreign(f"{path} is not a checkpoint of this program (format {FORMAT}); give one that train.py wrote")
+    foreign = Foreign(f"{path} is not a checkpoint of this program (format {CHECKPOINT_FORMAT}); give one of train.py")
     with open(path, "rb") as file:
         # Ours are zip archives, and begin like one even when the rest is damaged.
         if file.read(2) not in (b"PK", b""):
@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is truncated, damaged or no checkpoint ({reason})") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise foreign
     check_parts(path, state)
     return state
@@ -97,9 +97,9 @@ def blocks(size: int, block: int = 1 << 22) -> list[int]:
 
 def check_parts(path: Path, state: dict[str, Any]) -> None:
     """Raise ValueError unless every part is there and of its kind."""
-    if missing := sorted(PARTS.keys() - state.keys()):
+    if missing := sorted(STATE_PARTS.keys() - state.keys()):
         raise ValueError(f"{path} lacks {', '.join(missing)}; it is no whole checkpoint")
-    wrong = [name for name, kind in PARTS.items() if not isinstance(state[name], kind)]
+    wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state[name], kind)]
     if type(state["step"]) is not int or not 0 <= state["step"] < MOST_STEPS:
         wrong.append("step")
     if not is_plain(state["config"], MOST_LEVELS):

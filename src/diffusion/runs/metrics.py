@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diffusion.runs.files import atomic_write_text
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class MetricsFile:
@@ -61,7 +61,7 @@ class MetricsFile:
 
     def _warn(self, error: OSError) -> None:
         if not self._failed:
-            console.warning("Training goes on, but %s misses lines: %s", self.path, error)
+            log.warning("Training goes on, but %s misses lines: %s", self.path, error)
         self._failed = True
 
 

@@ -18,10 +18,10 @@ import torch
 from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 HERE = Path(__file__)
-PATIENCE = 20  # seconds for git to answer, which takes long on a slow network disk
+GIT_TIMEOUT = 20  # seconds for git to answer, which takes long on a slow network disk
 
 
 def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
@@ -42,15 +42,15 @@ def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]
         file = folder / "provenance.json"
         atomic_write_text(file, json.dumps([*read_provenance(file), entry], indent=2) + "\n")
     except OSError as error:
-        console.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
+        log.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
     return entry
 
 
 def read_provenance(file: Path) -> list[dict[str, Any]]:
     """The entries of a provenance.json, an entry a start; none if there is no such file."""
     try:
-        entries = json.loads(file.read_text())
-    except (OSError, ValueError):
+        entries = json.loads(file.read_text(errors="replace"))
+    except (OSError, ValueError, RecursionError):
         return []
     return entries if isinstance(entries, list) else []
 
@@ -83,7 +83,7 @@ def run_git(*words: str) -> str | None:
     """What git says about the repository around this file; None if it cannot."""
     command = ["git", "-C", str(HERE.parent), *words]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=GIT_TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace")

@@ -18,7 +18,7 @@ from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
 from diffusion.runs.resuming import flatten, may_change
 
-FILE = "outcome.json"
+STATUS_FILE = "outcome.json"
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +41,7 @@ def write_status(
 ) -> None:
     """Write that the run is running, finished, stopped or failed, and at which step."""
     status = {"state": state, "step": step, "max_steps": max_steps, "message": redact(message), "objective": objective}
-    atomic_write_text(folder / FILE, json.dumps(status) + "\n")
+    atomic_write_text(folder / STATUS_FILE, json.dumps(status) + "\n")
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def update_status(folder: Path, state: str, max_steps: int | None, **more: Any) 
 def read_status(folder: Path) -> dict[str, Any]:
     """What was written last; nothing if there is no file, or garbage."""
     with suppress(OSError, ValueError, RecursionError):
-        status = json.loads((folder / FILE).read_text(errors="replace"))
+        status = json.loads((folder / STATUS_FILE).read_text(errors="replace"))
         return status if isinstance(status, dict) else {}
     return {}
 

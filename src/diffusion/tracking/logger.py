@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from wandb import Run
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class WandbLogger:
@@ -81,7 +81,7 @@ class WandbLogger:
         self._bests, self._caught_up = Bests(), False
         # The last step that W&B has: offline, nobody can ask, but what was logged before was given to it.
         self._last_step = self._run.starting_step - 1 if online else last_logged_step(folder) if continued else -1
-        console.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
+        log.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
         with self._warning():
             for file in (folder / "provenance.json", *folder.glob("code*.diff")):
                 if file.exists():
@@ -137,7 +137,7 @@ class WandbLogger:
             try:
                 run.finish(exit_code=exit_code)
             except TimeoutError:
-                console.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
+                log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
 
     def _add(self, step: int, row: dict[str, Any]) -> None:
         self._catch_up(step)
@@ -170,5 +170,5 @@ class WandbLogger:
             yield
         except Exception as error:
             if not self._warned:
-                console.warning("Training goes on, but W&B misses records: %s", first_line(error))
+                log.warning("Training goes on, but W&B misses records: %s", first_line(error))
             self._warned = True

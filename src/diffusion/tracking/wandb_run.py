@@ -14,11 +14,11 @@ from diffusion.runs.redaction import redact
 if TYPE_CHECKING:
     from wandb import Run
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
+WANDB_MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
-MOST_LETTERS = 300  # of what an error of W&B says
+LONGEST_MESSAGE = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
@@ -41,7 +41,7 @@ def open_run(mode: str | None, *, commit: str | None, **about: Any) -> OpenRun |
             return OpenRun(init_run("online" if online else "offline", commit, about), online)
         except Exception as error:
             this, next_best = ("online", "offline") if online else ("offline", "off")
-            console.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
+            log.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
             forget_failure()
     return None
 
@@ -51,7 +51,7 @@ def check_mode(mode: str | None) -> None:
     if mode not in (None, "online", "offline", "disabled"):
         raise ValueError(f"logger.mode={mode} is unknown; use online, offline, disabled or null")
     given = os.environ.get("WANDB_MODE")
-    if mode != "disabled" and given is not None and given not in MODES:
+    if mode != "disabled" and given is not None and given not in WANDB_MODES:
         raise ValueError(f"WANDB_MODE={given} is unknown; use online, offline or disabled, or type: unset WANDB_MODE")
 
 
@@ -66,10 +66,10 @@ def is_online(mode: str | None) -> bool:
         wandb.setup(wandb.Settings(silent=True, mode="online"))
         logged_in = wandb.login(prompt=False)
     except Exception as error:
-        console.warning("W&B does not log in, so offline: %s", first_line(error))
+        log.warning("W&B does not log in, so offline: %s", first_line(error))
         return False
     if wanted and not logged_in:
-        console.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
+        log.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
     return logged_in
 
 
@@ -114,4 +114,4 @@ def forget_failure() -> None:
 def first_line(error: BaseException) -> str:
     """What an error says, its lines joined and shortened, without keys."""
     said = redact(" ".join(str(error).split()))
-    return (said if len(said) <= MOST_LETTERS else f"{said[:MOST_LETTERS]} ...") or type(error).__name__
+    return (said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ...") or type(error).__name__

@@ -10,7 +10,7 @@ import torch
 from tiny_training import tiny_state
 
 from diffusion.runs import checkpoints
-from diffusion.runs.checkpoint_file import FORMAT, write_checkpoint
+from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, write_checkpoint
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def flipped(path: Path) -> None:
 
 
 def unsealed(path: Path) -> None:
-    torch.save({"format": FORMAT, **tiny_state(1)}, path)
+    torch.save({"format": CHECKPOINT_FORMAT, **tiny_state(1)}, path)
 
 
 def text(path: Path) -> None:

@@ -110,7 +110,7 @@ def measured(learner: Learner, batch: Batch, place: Path, chosen: argparse.Names
         found["bytes"] = path.stat().st_size
         done.set()
 
-    saver = Saver(place, keep=1, keep_every=None, written=written)
+    saver = Saver(place, keep=1, keep_every=None, on_write=written)
     for _ in range(chosen.rounds):
         found["alone"] += [timed(learner, batch) for _ in range(chosen.quiet)]
         state = {**learner.state_dict(), "config": {}}

@@ -29,9 +29,9 @@ def check_precision(
 
 
 def set_matmul_precision(kind: str, device: torch.device) -> None:
-    """From now on, products of float32 on a GPU are what `kind` says: tf32 rounds what goes in to 10 bits of mantissa.
+    """Set how a GPU multiplies float32: tf32 rounds the factors to 10 bits of mantissa.
 
-    Anything else is float32 indeed, where torch would round in convolutions.
+    Any other `kind` is exact float32, where torch would round in convolutions.
     """
     if device.type == "cuda":
         rounding = "tf32" if kind == "tf32" else "ieee"
@@ -42,7 +42,7 @@ def set_matmul_precision(kind: str, device: torch.device) -> None:
 def autocast(kind: str, device: torch.device) -> torch.autocast:
     """A context in which a network's convolutions and matrix products are in the format `kind`.
 
-    What tf32 rounds stays rounded after it, until another format is asked for: backward comes after the context.
+    The tf32 setting stays on after the context, until another format is asked for, since backward comes after it.
     """
     set_matmul_precision(kind, device)
     dtype = DTYPES[kind]

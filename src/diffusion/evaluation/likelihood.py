@@ -1,4 +1,4 @@
-"""How likely a model finds images: its bound in bits/dim."""
+"""The variational bound of images under a model, in bits/dim."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from diffusion.samplers.spacing import kept_steps
 
 
 class Estimate(NamedTuple):
-    """A mean over images, and how far it is expected to lie from the mean over all images there could be."""
+    """A mean over images, and its standard error as an estimate of the mean over the distribution."""
 
     mean: float
     standard_error: float
@@ -74,7 +74,7 @@ class Likelihood(Evaluation):
         return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.is_leader() else NOTHING
 
     def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> Findings:
-        """Writes the tables, the plot and the figures; the same figures, found."""
+        """Write the tables, the plot and the result; the findings."""
         total, prior = estimate(whole.total), estimate(whole.prior)
         figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
@@ -102,7 +102,7 @@ class Likelihood(Evaluation):
         return evenly_spaced(there, there if wanted is None else wanted)
 
     def kept(self, diffusion: GaussianDiffusion) -> list[int]:
-        """The steps to measure; ValueError if they make no process."""
+        """The steps of the process to measure; ValueError if that makes no process."""
         try:
             kept = kept_steps(len(diffusion.process), self.steps)
             diffusion.respace(kept)
@@ -130,7 +130,7 @@ class Likelihood(Evaluation):
                 self.say(bar, first + len(chosen), len(numbers), running)
 
     def say(self, bar: tqdm, done: int, total: int, running: float) -> None:
-        """The mean of this process's images so far: beside the bar, or in a line of its own where there is none."""
+        """Show the mean of this process's images so far: beside the bar, or in a line of its own without a bar."""
         text = f"{running / done:.3f} bits/dim after {done} of {total} images"
         bar.set_postfix_str(text)
         if bar.disable and distributed.is_leader():

@@ -1,4 +1,4 @@
-"""Whether a model draws what it learned from."""
+"""How close drawn images are to the training images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from diffusion.samplers.sampler import Sampler
 class Memorisation(Evaluation):
     """Draws `num_images` and finds the training image nearest to each, among all there are.
 
-    Distances are L2 between `features`. As many test images, where the model has not seen them, show what is to be
-    expected of new ones. What takes long to compute of training images is kept in the folder `cache`.
+    Distances are L2 between `features`. The distances of as many test images, if they were not trained on, show what
+    to expect of new ones. Costly features of the training images are cached in the folder `cache`.
 
     Writes result.json, distances.png, and nearest.png: rows of drawn images above their nearest training images, first
     the closest pairs, then median ones, then the farthest.

@@ -84,12 +84,12 @@ class Quality(Evaluation):
 
     @property
     def unusual(self) -> list[str]:
-        """The neighbours, where they are not those that the paper takes."""
+        """The neighbours in a name, if they are not the paper's 3."""
         return [] if self.neighbours == NEIGHBOURS else [f"{self.neighbours}_neighbours"]
 
     @property
     def least(self) -> int:
-        """How many images there must be of a kind."""
+        """The least number of drawn, and of real, images."""
         return max(FEWEST, self.neighbours + 1)
 
     def check_settings(self) -> None:
@@ -180,7 +180,7 @@ class Quality(Evaluation):
         )
 
     def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
-        """What is seen in all images, and the first of them, uint8: no more is held, however many are drawn."""
+        """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""
         numbers = distributed.shard(range(self.num_images))
         shown = sum(number < GRID_IMAGES for number in numbers)
         mine: list[Extracted] = []
@@ -195,7 +195,7 @@ class Quality(Evaluation):
         return Extracted(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
 
     def compared(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
-        """The value of each metric asked for, where what was seen has one."""
+        """The value of each metric asked for that these features have."""
         place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
         features, known = drawn.features.to(place), real.to(place)
         ways = comparison(features, known, drawn.logits, neighbours=self.neighbours)

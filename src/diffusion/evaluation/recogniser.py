@@ -1,4 +1,4 @@
-"""A small classifier of real images, to judge drawn ones by: it never sees what a model draws."""
+"""A small classifier, trained on real images alone, to judge drawn ones."""
 
 from __future__ import annotations
 

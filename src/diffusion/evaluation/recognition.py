@@ -39,7 +39,7 @@ class LabelledImages(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """A classifier, the images that it was taught and tested on, and the share of the latter that it reads right."""
+    """A classifier, its training and test images, and its accuracy on the latter."""
 
     network: nn.Module
     accuracy: float
@@ -113,7 +113,7 @@ class Recognition(Evaluation):
         self.sampler.spaced(subject.model.diffusion)
 
     def judge(self, subject: Subject) -> Judge:
-        """A classifier of the training images; ValueError if it reads too few of the test images right."""
+        """A classifier trained on the training images; ValueError if its accuracy on the test images is too low."""
         test, training = all_images(subject), all_images(subject._replace(images=subject.training_images()))
         network = train_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
         accuracy = (predict_classes(network, test.x) == test.y).double().mean().item()

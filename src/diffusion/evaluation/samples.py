@@ -1,4 +1,4 @@
-"""Images drawn to be measured, as their pixels are stored."""
+"""Drawing the images to measure, as uint8."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def draw_all(subject: Subject, sampler: Sampler, prompts: Prompts, *, num_images
 
 
 def sampler_settings(sampler: Sampler) -> dict[str, Any]:
-    """What a result was drawn by, in plain values."""
+    """The sampler in plain values, for result.json."""
     return {"sampler": {"kind": type(sampler).__name__, **vars(sampler)}}

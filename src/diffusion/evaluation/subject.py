@@ -21,7 +21,7 @@ from diffusion.runs.files import atomic_write_text
 
 
 class Examples(NamedTuple):
-    """Images x_0 (N, C, H, W) in [-1, 1] and what the network is told of them, on the model's device."""
+    """Images x_0 (N, C, H, W) in [-1, 1] and their conditions, on the model's device."""
 
     x_0: Tensor
     condition: dict[str, Tensor]
@@ -92,7 +92,7 @@ class Findings(NamedTuple):
     numbers: dict[str, float]
 
 
-NOTHING = Findings("", {})  # what processes find that do not lead
+NOTHING = Findings("", {})  # the result on all processes but the leader
 
 
 class Evaluation(ABC):
@@ -101,15 +101,15 @@ class Evaluation(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What it is called where its results lie."""
+        """Its name in the folder of its results."""
 
     @abstractmethod
     def check(self, subject: Subject) -> None:
-        """Raise ValueError if the subject cannot be measured so."""
+        """Raise ValueError if it cannot measure the subject."""
 
     @abstractmethod
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        """Measures, and writes what it found into `folder`. All processes must call it; the one that leads finds."""
+        """Measure, and write the results into `folder`. All processes must call it; the leader returns the findings."""
 
 
 def title_of(data: dict[str, Any]) -> str:
@@ -125,10 +125,10 @@ def slug(title: str) -> str:
     return re.sub(r"\W+", "_", title).strip("_").lower()
 
 
-def evenly_spaced(there: int, wanted: int) -> list[int]:
-    """`wanted` of the numbers 0 .. there - 1, evenly spread; all of them if there are fewer."""
-    count = min(there, wanted)
-    return [i * there // count for i in range(count)]
+def evenly_spaced(total: int, wanted: int) -> list[int]:
+    """`wanted` of the numbers 0 .. total - 1, evenly spread; all of them if there are fewer."""
+    count = min(total, wanted)
+    return [i * total // count for i in range(count)]
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

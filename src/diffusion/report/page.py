@@ -97,8 +97,8 @@ def dot(group: int) -> str:
     return f'<i class="c{group % 8}{" dashed" * (group >= 8)}"></i>'
 
 
-def legend(found: Sequence[Group]) -> str:
-    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(found))
+def legend(several: Sequence[Group]) -> str:
+    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(several))
     items += '<li class="soft">x-axis: images seen</li>'
     return f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
 

@@ -49,7 +49,7 @@ class RunRecord(NamedTuple):
 
     @property
     def state(self) -> str:
-        """finished, running, stopped or failed, as outcome.json says; without it, finished or unfinished by the steps."""
+        """finished, running, stopped or failed, as outcome.json says; without it, by the steps, maybe unfinished."""
         if state := single_line(str(self.outcome.get("state") or "")):
             return state
         planned = flatten(self.config).get("train.max_steps")

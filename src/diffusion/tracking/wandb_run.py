@@ -50,9 +50,11 @@ def check_mode(mode: str | None) -> None:
     """ValueError unless `mode` is known here and, if W&B is used, WANDB_MODE is known to W&B, which always reads it."""
     if mode not in (None, "online", "offline", "disabled"):
         raise ValueError(f"logger.mode={mode} is unknown; use online, offline, disabled or null")
-    given = os.environ.get("WANDB_MODE")
-    if mode != "disabled" and given is not None and given not in WANDB_MODES:
-        raise ValueError(f"WANDB_MODE={given} is unknown; use online, offline or disabled, or type: unset WANDB_MODE")
+    variable = os.environ.get("WANDB_MODE")
+    if mode != "disabled" and variable is not None and variable not in WANDB_MODES:
+        raise ValueError(
+            f"WANDB_MODE={variable} is unknown; use online, offline or disabled, or type: unset WANDB_MODE"
+        )
 
 
 def is_online(mode: str | None) -> bool:
@@ -113,5 +115,5 @@ def forget_failure() -> None:
 
 def first_line(error: BaseException) -> str:
     """What an error says, its lines joined and shortened, without keys."""
-    said = redact(" ".join(str(error).split()))
-    return (said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ...") or type(error).__name__
+    text = redact(" ".join(str(error).split()))
+    return (text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ...") or type(error).__name__

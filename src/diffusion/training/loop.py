@@ -71,7 +71,7 @@ class Loop:
         checkpoints.clean_up(self.run.checkpoints, start)
         saver = Saver(
             self.run.checkpoints, keep=self.trainer.keep, keep_every=self.trainer.keep_every,
-            written=self.run.logger.checkpoint,
+            on_write=self.run.logger.checkpoint,
         )  # fmt: skip
         self.saver = opened.enter_context(closing(saver))
         self.progress = opened.enter_context(closing(Progress(self.trainer.max_steps, start)))

@@ -75,13 +75,13 @@ class Preview:
 
 
 def is_uniform(schedule_sampler: ScheduleSampler) -> bool:
-    """True if every t is drawn alike, as by one that has not seen enough losses yet."""
+    """True if every t is drawn equally often, as by a sampler that has too few losses yet."""
     weights = schedule_sampler.weights()
     return bool((weights == weights[0]).all())
 
 
 def caption(step: int, name: str, sampler: Sampler) -> str:
-    """What W&B shows below a picture: the step, the weights and how they were drawn from."""
+    """What W&B shows below a picture: the step, the weights, the sampler."""
     if name == "schedule_sampler":
         return f"step {step}, how often each t is drawn"
     drawn = f"{type(sampler).__name__}, {'all' if sampler.steps is None else sampler.steps} steps"

@@ -1,4 +1,4 @@
-"""How fast a run trains, and how near its device comes to what it could do."""
+"""The speed of a training run, and its share of what the device can do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from diffusion.data.images import Images
 
 
 class Throughput:
-    """Counts images from its beginning, or from the last reading, to the next."""
+    """Measures speed between one reading and the next."""
 
     def __init__(self, network: nn.Module, images: Images, precision: Precision) -> None:
         self.network, self.images, self.precision = network, images, precision
@@ -38,10 +38,10 @@ class Throughput:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time that is not counted."""
-        begun = time.perf_counter()
+        """A context whose time is not counted."""
+        start = time.perf_counter()
         yield
-        self._since += time.perf_counter() - begun
+        self._since += time.perf_counter() - start
 
     def of(self, speed: float) -> dict[str, float]:
         if not self._flops:
@@ -55,11 +55,11 @@ class Throughput:
         }
 
     def flops_per_image(self) -> float:
-        """What one image costs, forward and backward."""
+        """The operations of one image, forward and backward."""
         x = torch.zeros(1, *self.images.shape, device="meta")
-        told = inspect.signature(self.network.forward).parameters
+        parameters = inspect.signature(self.network.forward).parameters
         condition = self.images.condition(x, torch.zeros(1, device="meta", dtype=torch.long))
-        condition = {name: value for name, value in condition.items() if name in told}
+        condition = {name: value for name, value in condition.items() if name in parameters}
         return training_flops(self.network, x, torch.zeros(1), condition)
 
 

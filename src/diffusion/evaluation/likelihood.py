@@ -64,11 +64,11 @@ class Likelihood(Evaluation):
             raise ValueError(
                 f"{count} images are too few for {distributed.world_size()} processes; start fewer of them"
             )
-        self.kept(subject.model.diffusion)
+        self.measured_steps(subject.model.diffusion)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         numbers = self.numbers(subject)
-        kept = self.kept(subject.model.diffusion)
+        kept = self.measured_steps(subject.model.diffusion)
         mine = list(self.bounds(subject, subject.model.diffusion.respace(kept), distributed.shard(numbers)))
         whole = concatenate(bound for bounds in distributed.all_gather(mine) for bound in bounds)
         return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.is_leader() else NOTHING
@@ -101,7 +101,7 @@ class Likelihood(Evaluation):
             )
         return evenly_spaced(there, there if wanted is None else wanted)
 
-    def kept(self, diffusion: GaussianDiffusion) -> list[int]:
+    def measured_steps(self, diffusion: GaussianDiffusion) -> list[int]:
         """The steps of the process to measure; ValueError if that makes no process."""
         try:
             kept = kept_steps(len(diffusion.process), self.steps)

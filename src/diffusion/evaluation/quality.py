@@ -141,13 +141,13 @@ class Quality(Evaluation):
         real, unseen = self.real(subject), self.unseen(subject)
         known = self.features_of(real, extractor)
         expected = None if unseen is None else self.features_of(unseen, extractor)
-        drawn, first = self.drawn(subject, extractor, prompts)
+        drawn, first = self.draw_features(subject, extractor, prompts)
         if not distributed.is_leader():
             return NOTHING
         save_picture(folder / "grid.png", prompts.picture(from_uint8(first)))
         features = torch.cat(list(known))
-        found = self.compared(drawn, features, subject)
-        yardstick = {} if expected is None else self.compared(Extracted(torch.cat(list(expected))), features, subject)
+        found = self.compare(drawn, features, subject)
+        yardstick = {} if expected is None else self.compare(Extracted(torch.cat(list(expected))), features, subject)
         numbers = metric_names(found, self.what(real, self.num_images))
         others = (
             {} if unseen is None else {"test_images": metric_names(yardstick, self.what(real, len(unseen.numbers)))}
@@ -179,7 +179,7 @@ class Quality(Evaluation):
             real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache
         )
 
-    def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
+    def draw_features(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""
         numbers = distributed.shard(range(self.num_images))
         shown = sum(number < GRID_IMAGES for number in numbers)
@@ -194,7 +194,7 @@ class Quality(Evaluation):
         pixels = torch.stack([image for _, part in shares for image in part])
         return Extracted(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
 
-    def compared(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
+    def compare(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
         """The value of each metric asked for that these features have."""
         place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
         features, known = drawn.features.to(place), real.to(place)

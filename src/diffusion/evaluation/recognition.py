@@ -72,7 +72,7 @@ class Recognition(Evaluation):
         pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
         if judge is None:
             return NOTHING
-        drawn = LabelledImages(from_uint8(pixels.to(subject.model.device)), self.asked_for(subject, prompts))
+        drawn = LabelledImages(from_uint8(pixels.to(subject.model.device)), self.target_classes(subject, prompts))
         network, accuracy, training, test = judge
         right = (predict_classes(network, drawn.x) == drawn.y).double()
         new = novelty(
@@ -124,7 +124,7 @@ class Recognition(Evaluation):
             )
         return Judge(network, accuracy, training, test)
 
-    def asked_for(self, subject: Subject, prompts: Prompts) -> Tensor:
+    def target_classes(self, subject: Subject, prompts: Prompts) -> Tensor:
         """The class that each image shall show, (num_images,)."""
         return prompts.condition(range(self.num_images), subject.model.device)["y"]
 

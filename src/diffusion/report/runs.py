@@ -131,11 +131,11 @@ def read_run(folder: Path) -> RunRecord:
         if name not in ("step", "images") and not aside(name)
     ]
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
-    measured += evaluated(folder / "evaluation", per_step, measured)
+    measured += evaluation_points(folder / "evaluation", per_step, measured)
     return RunRecord(folder, mapping(folder / "config.yaml"), read_status(folder), logged, measured)
 
 
-def evaluated(folder: Path, images_per_step: float, in_training: Sequence[Point]) -> Iterator[Point]:
+def evaluation_points(folder: Path, images_per_step: float, in_training: Sequence[Point]) -> Iterator[Point]:
     """The numbers of each result.json but those that training logged, which leaves its results there, too.
 
     The setting of a point is the evaluation's folder without the step.

@@ -78,11 +78,12 @@ class WandbLogger:
         if opened is None:
             return
         self._run, online = opened
-        self._bests, self._caught_up = Bests(), False
-        # The last step that W&B has: offline, nobody can ask, but what was logged before was given to it.
-        self._last_step = self._run.starting_step - 1 if online else last_logged_step(folder) if continued else -1
+        self._bests, self._caught_up, self._last_step = Bests(), False, -1
         log.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
         with self._warning():
+            # The last step that W&B has. Offline it cannot be asked, but it was sent all that was logged before.
+            if online or continued:
+                self._last_step = self._run.starting_step - 1 if online else last_logged_step(folder)
             for file in (folder / "provenance.json", *folder.glob("code*.diff")):
                 if file.exists():
                     # A copy of its own, since W&B says a line about every link that it makes.

@@ -18,7 +18,7 @@ def test_the_layer_that_overflows_is_named(tmp_path):
 
 def test_the_layer_whose_gradient_overflows_is_named():
     network, x = tiny_network(), torch.randn(2, 1, 8, 8)
-    with anomaly.detect_anomaly(network, lambda: 7):
+    with anomaly.detect_anomalies(network, lambda: 7):
         output = network(x, torch.zeros(2), torch.zeros(2, dtype=torch.long))
         with pytest.raises(NotFinite, match=r"the gradient of the output of head\.\d \(Conv2d\) in step 7"):
             (output * 1e38).pow(2).sum().backward()
@@ -27,7 +27,7 @@ def test_the_layer_whose_gradient_overflows_is_named():
 
 def test_a_weight_whose_gradient_overflows_is_named():
     layer = torch.nn.Linear(1, 1)
-    with anomaly.detect_anomaly(layer, lambda: 3), pytest.raises(NotFinite, match="the gradient of weight in step 3"):
+    with anomaly.detect_anomalies(layer, lambda: 3), pytest.raises(NotFinite, match="the gradient of weight in step 3"):
         layer(torch.full((9, 1), 1e38)).mul(10).sum().backward()
 
 

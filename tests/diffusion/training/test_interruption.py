@@ -32,15 +32,15 @@ def test_a_signal_that_comes_while_the_others_are_asked_is_not_forgotten(monkeyp
         return mine
 
     with Interruption() as interruption:
-        monkeypatch.setattr(distributed, "highest", asked)
+        monkeypatch.setattr(distributed, "all_max", asked)
         assert not interruption.agreed  # the others know nothing of it yet, and take another step
-        monkeypatch.setattr(distributed, "highest", lambda mine: mine)
+        monkeypatch.setattr(distributed, "all_max", lambda mine: mine)
         assert interruption.agreed and interruption.exit_code == 128 + signal.SIGUSR1
 
 
 def test_who_heard_of_it_from_another_may_get_the_signal_too_while_it_saves(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(distributed, "highest", lambda mine: signal.SIGTERM)
+    monkeypatch.setattr(distributed, "all_max", lambda mine: signal.SIGTERM)
     monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("it was ended"))
     with Interruption() as interruption:
         assert interruption.agreed

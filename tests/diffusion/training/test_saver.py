@@ -29,7 +29,7 @@ class SlowDisk:
 @pytest.fixture
 def slow_disk(monkeypatch):
     disk = SlowDisk()
-    monkeypatch.setattr(checkpoints, "write", disk.write)
+    monkeypatch.setattr(checkpoints, "write_checkpoint", disk.write)
     return disk
 
 
@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_written_costs_a_warning_unless_it_is_the_last(tmp
             raise OSError(28, "No space left on device", str(path))
         write(path, state)
 
-    monkeypatch.setattr(checkpoints, "write", failing)
+    monkeypatch.setattr(checkpoints, "write_checkpoint", failing)
     saver = Saver(tmp_path, keep=1, keep_every=1)
     saver.save(tiny_state(1))
     limit = time.monotonic() + 60

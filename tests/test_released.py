@@ -8,6 +8,7 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
+from diffusion.samplers.draw import draw
 from safetensors.torch import load_file
 
 import unet
@@ -15,7 +16,6 @@ from diffusion.config import build, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import checkpoints
 from diffusion.samplers.ancestral import Ancestral
-from diffusion.samplers.draw import draw
 
 ROOT = Path(__file__).parents[1]
 NARROW = ("model.base_channels=16", "model.norm_groups=8", "model.blocks_per_level=1")

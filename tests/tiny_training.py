@@ -47,7 +47,7 @@ def tiny_images() -> Synthetic:
 
 def by_loss() -> LossSecondMoment:
     """Warm after a few steps."""
-    return LossSecondMoment(steps=STEPS, history=2)
+    return LossSecondMoment(history=2)
 
 
 def tiny_learner(*, precision: str = "float32", dropout: float = 0.0, lr: float = 1e-3, **options) -> Learner:
@@ -68,7 +68,7 @@ def tiny_run(folder: Path, *, dropout: float = 0.1, **changes) -> Run:
     defaults = dict(
         folder=folder, seed=3, device=CPU, model=tiny_network(dropout), diffusion=tiny_diffusion(),
         images=tiny_images(), sampler=Ancestral(steps=2), logger=WandbLogger(mode="disabled"),
-        config={"train": {"max_steps": 1}},
+        config={"train": {"max_steps": 1}, "classes": ["0", "1"]},
     )  # fmt: skip
     return Run(**defaults | changes)
 

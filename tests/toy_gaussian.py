@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusion import VLB, Cosine, Epsilon, GaussianDiffusion, Learned
+from diffusion.denoiser.denoiser import Denoised, ReverseGaussian
+from diffusion.process.level import Level, Move, as_factor
+
+
+class Called(nn.Module):
+    """A function of (x_t, time) and of these conditions, as a network."""
+
+    def __init__(self, function: Callable[..., Tensor], *conditions: str) -> None:
+        super().__init__()
+        self.function, self.conditions = function, conditions
+
+    def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:
+        return self.function(x, time, **condition)
 
 
 class ToyGaussian:
-    """With these the exact denoiser is linear, and every reverse step of any length is exactly Gaussian."""
+    """With these the exact denoiser is linear, and every reverse step of any length is exactly ReverseGaussian."""
 
     def __init__(self, *, mean: float, std: float, steps: int) -> None:
         self.mean, self.std = mean, std
         self.diffusion = GaussianDiffusion(
             steps=steps, schedule=Cosine(), prediction=Epsilon(), variance=Learned(), loss=VLB(), rescale_times=False
         )
-        self.alpha_bar = self.diffusion.process.alpha_bar.values
+        self.process = self.diffusion.process
+        self.denoiser = self.diffusion.denoiser(self.network)
 
-    def denoised(self, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    def spread(self, level: Level) -> Tensor:
+        """Var[x_t]."""
+        return level.alpha**2 * self.std**2 + level.sigma**2
+
+    def x_0(self, x: Tensor, level: Level) -> Tensor:
         """E[x_0 | x_t]."""
-        gain = alpha_bar.sqrt() * self.std**2 / (alpha_bar * self.std**2 + 1 - alpha_bar)
-        return self.mean + gain * (x_t - alpha_bar.sqrt() * self.mean)
+        gain = as_factor(level.alpha * self.std**2 / self.spread(level), x)
+        return self.mean + gain * (x - as_factor(level.alpha, x) * self.mean)
 
-    def eps(self, x_t: Tensor, time: Tensor) -> Tensor:
-        """E[eps | x_t]: what a perfect network predicts."""
-        alpha_bar = self.alpha_bar[time].view(-1, 1, 1, 1)
-        return (x_t - alpha_bar.sqrt() * self.denoised(x_t, alpha_bar)) / (1 - alpha_bar).sqrt()
+    def variance(self, move: Move) -> Tensor:
+        """Var[x_s | x_t], from the variance of x_s and the noise between the two."""
+        here, there, before = move.here, move.there, self.spread(move.there)
+        between = here.sigma**2 - (here.alpha / there.alpha) ** 2 * there.sigma**2
+        return between * before / self.spread(here)
 
-    def log_variance(self, time: Tensor) -> Tensor:
-        """log Var[x_{t-1} | x_t], from the variance of x_{t-1} and the noise between the two."""
-        before = torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar[:-1]])
-        beta, spread = 1 - self.alpha_bar / before, before * self.std**2 + 1 - before
-        return (beta * spread / ((1 - beta) * spread + beta)).log()[time].view(-1, 1, 1, 1)
+    def denoise(self, x: Tensor, level: Level) -> Denoised:
+        """The exact denoiser on any path."""
 
-    def network(self, x_t: Tensor, time: Tensor) -> Tensor:
+        def gaussian(move: Move, x_0: Tensor) -> ReverseGaussian:
+            variance = as_factor(self.variance(move), x).expand_as(x)
+            return ReverseGaussian(move.mean(x, x_0), variance, variance.log())
+
+        return Denoised(self.x_0(x, level), gaussian)
+
+    def network(self, x: Tensor, time: Tensor) -> Tensor:
         """float64: the prediction and, for `Learned`, the exact reverse variance."""
-        x_t = x_t.double()
-        return torch.cat([self.eps(x_t, time), self.log_variance(time).expand_as(x_t)], dim=1)
+        x, move = x.double(), self.process.move(time)
+        log_variance = as_factor(self.variance(move).log(), x)
+        return torch.cat([move.here.eps(x, self.x_0(x, move.here)), log_variance.expand_as(x)], dim=1)
 
 
 def normal_nodes(count: int) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ def weights_as_constants() -> AbstractContextManager:
     """A context in which weights are compiled in: the compiler reads this setting before a network's own options."""
     import torch._inductor.config  # here, since it takes seconds
 
-    return torch._inductor.config.patch(weights_as_constants=True)
+    return torch._inductor.config.patch(freezing=True)
 
 
 def compile_errors() -> tuple[type[Exception], ...]:

@@ -53,6 +53,7 @@ class Diffusion:
     ) -> None:  # fmt: skip
         self.process, self.prediction, self.variance = process, prediction, variance
         self.loss, self.weighting = loss, weighting
+        prediction.pair(process.level(process.evenly(1)))  # A ValueError if it has no meaning there.
         loss.check(self)
 
     def denoiser(self, network: Network, takes: Collection[str] = ()) -> Denoiser:

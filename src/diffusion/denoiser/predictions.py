@@ -23,7 +23,7 @@ class Prediction(ABC):
         """p and q, float64, each (N,) or (1,)."""
 
     def det(self, level: Level) -> Tensor:
-        """alpha q - sigma p: an error in F is an error 1 / det times as large in v (1 for v itself)."""
+        """alpha q - sigma p: an error in F is an error std / det times as large in v."""
         p, q = self.pair(level)
         return level.alpha * q - level.sigma * p
 
@@ -65,8 +65,8 @@ class Start(Prediction):
 
 
 class Velocity(Prediction):
-    """v = alpha eps - sigma x_0, over the standard deviation of x_t (1 where variance is preserved): det = 1 at every
-    level (Salimans & Ho 2022, section 4)."""
+    """v = alpha eps - sigma x_0, over the standard deviation of x_t: det = std, which is 1 where variance is preserved
+    (Salimans & Ho 2022, section 4)."""
 
     def pair(self, level: Level) -> tuple[Tensor, Tensor]:
         return -level.sigma / level.std, level.alpha / level.std

@@ -31,7 +31,8 @@ class Chain(Process):
         rows = torch.cat([alpha_bar.new_ones(1), alpha_bar])
         self._rows = {torch.device("cpu"): (rows.sqrt(), (1 - rows).sqrt(), torch.cat([times[:1], times]))}
         self._floor = torch.zeros(1, dtype=torch.float64)
-        self._floor = self.move(torch.tensor([min(1, len(times) - 1)])).variance
+        floor = self.move(torch.tensor([min(1, len(times) - 1)]))
+        self._floor = floor.variance if len(times) > 1 else floor.upper
 
     def __len__(self) -> int:
         return len(self.times)
@@ -65,7 +66,8 @@ class Chain(Process):
         return (u * len(self)).long().clamp(0, len(self) - 1)
 
     def share(self, t: Tensor) -> Tensor:
-        return t.double() / len(self)
+        # The middle of the step's share, which no rounding takes into the one before.
+        return (t.double() + 0.5) / len(self)
 
     def bin(self, t: Tensor, count: int) -> Tensor:
         return count * t // len(self)
@@ -75,7 +77,8 @@ class Chain(Process):
         return (log_snr.cpu()[:, None] - own).abs().argmin(1).to(log_snr.device)
 
     def evenly(self, steps: int | str | Sequence[int] | None) -> Tensor:
-        return torch.tensor(kept_steps(len(self), steps)).flip(0)
+        kept = kept_steps(len(self), steps)
+        return torch.tensor(kept if len(kept) > 1 else [len(self) - 1]).flip(0)  # one step begins at noise
 
     def walk(self, t: Tensor) -> list[Level]:
         respaced = self.respace(t.flip(0).tolist())

@@ -118,8 +118,10 @@ class Move(NamedTuple):
 
 
 def moves(levels: Sequence[Level]) -> list[Move]:
-    """Level after level; the last move, where it ends at the image, has the variance of the one before as its floor."""
+    """Level after level; the last move, where it ends at the image, has the variance of the one before as its floor,
+    or its own beta where it is the only one."""
     pairs = [Move(here, there) for here, there in pairwise(levels)]
-    if len(pairs) < 2 or bool(levels[-1].sigma > 0):
+    if not pairs or bool(levels[-1].sigma > 0):
         return pairs
-    return [*pairs[:-1], pairs[-1]._replace(floor=pairs[-2].variance)]
+    floor = pairs[-2].variance if len(pairs) > 1 else pairs[-1].upper
+    return [*pairs[:-1], pairs[-1]._replace(floor=floor)]

@@ -48,7 +48,10 @@ class TrailingSpacing(Spacing):
 
 
 class LogSNRSpacing(Spacing):
-    """Evenly in log-SNR between the process's first and last level (Lu et al. 2022)."""
+    """Evenly in log-SNR between the process's first and last level (Lu et al. 2022).
+
+    On a chain it takes the nearest steps: one that is nearest to two of them counts once.
+    """
 
     def t(self, process: Process, steps: Steps) -> Tensor:
         count, all_t = whole_number(process, steps), process.evenly(None)

@@ -5,13 +5,12 @@ import shutil
 
 import pytest
 import torch
-from tiny_training import tiny_diffusion, tiny_network
+from tiny_training import tiny_network
 from torch._dynamo.exc import Unsupported
 
-from diffusion import Ancestral
 from diffusion.compute.compilation import compile_network
+from diffusion.compute.memory_layout import channels_last
 from diffusion.inference.fast_network import FastNetwork
-from diffusion.samplers.draw import draw
 
 CPU = torch.device("cpu")
 CLASSES = {"y": torch.tensor([0, 1])}
@@ -34,41 +33,25 @@ def test_a_ready_network_gives_what_it_gave(inputs):
     assert 0 < (rounded - wanted).abs().max() < 0.05 * wanted.abs().max()
 
 
-@torch.no_grad()
-def test_a_time_that_all_share_may_come_embedded_before(inputs):
-    (x, _), told = inputs
-    network = tiny_network().eval()
-    times = torch.tensor([1.0, 250.5, 999.0])
-    for caller in (network, FastNetwork(network, CPU)):
-        rows = caller.embed_times(times)
-        for number, time in enumerate(times):
-            wanted = network(x, time.expand(2), **told)
-            assert torch.allclose(caller(x, rows[number : number + 1], **told), wanted, atol=1e-5)
-
-
-def test_labels_and_times_that_are_not_one_for_each_image_are_refused_however_the_time_comes(inputs):
+def test_labels_and_times_that_are_not_one_for_each_image_are_refused(inputs):
     (x, time), _ = inputs
     network = tiny_network().eval()
-    for told in (time, network.embed_times(time)[:1]):
-        with pytest.raises(ValueError, match=r"labels y have shape \(1,\); pass one for each image: \(2,\)"):
-            network(x, told, y=torch.tensor([1]))
-    for wrong in (time[:1], time[:, None], network.embed_times(time)):
+    with pytest.raises(ValueError, match=r"labels y have shape \(1,\); pass one for each image: \(2,\)"):
+        network(x, time, y=torch.tensor([1]))
+    for wrong in (time[:1], time[:, None]):
         with pytest.raises(ValueError, match=r"time has shape .*; pass one for each image"):
             network(x, wrong, **CLASSES)
 
 
 def test_a_network_of_volumes_stays_as_it_lies_in_memory():
     volumes = torch.nn.Sequential(torch.nn.Conv3d(2, 2, 3), torch.nn.Conv2d(2, 2, 3))
-    FastNetwork(volumes, CPU)
+    channels_last(volumes)
     assert volumes[0].weight.is_contiguous()
     assert volumes[1].weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_sampler_embeds_the_times_of_its_steps_once():
-    network, asked = tiny_network().eval(), []
-    network.trunk.embedding.time.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
-    draw(Ancestral(steps=3), tiny_diffusion(), network, range(2), shape=(1, 8, 8), seed=0, condition=CLASSES)
-    assert asked == [3]
+def test_a_ready_network_is_told_what_it_was_told():
+    assert FastNetwork(tiny_network(), CPU).conditions == ("y",)
 
 
 def test_an_unknown_precision_is_refused():

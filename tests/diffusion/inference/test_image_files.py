@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_gaussian import ToyGaussian
+from toy_gaussian import Called, ToyGaussian
 
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
+from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
+from diffusion.samplers.spacing import EvenSpacing, TrailingSpacing
 
 
 def classes(*labels: int) -> Prompts:
@@ -29,7 +30,7 @@ def model():
         return torch.cat([eps - (0 if y is None else y.view(-1, 1, 1, 1)), log_variance], dim=1)
 
     return Trained(
-        network=network, diffusion=toy.diffusion, shape=(1, 4, 4), classes=["a", "b"], config={}, step=7,
+        network=Called(network, "y"), diffusion=toy.diffusion, shape=(1, 4, 4), classes=["a", "b"], config={}, step=7,
         weights="ema_0.9", device=torch.device("cpu"),
     )  # fmt: skip
 
@@ -104,7 +105,7 @@ def test_drawing_that_fails_leaves_the_old_images_and_nothing_half_written(model
 
     draw_to_files(Request(2, 2, 0, Prompts()), model, DDIM(steps=3), tmp_path)
     before = everything()
-    broken = model._replace(network=lambda x, time, y=None: torch.full((len(x), 2, 4, 4), torch.nan))
+    broken = model._replace(network=Called(lambda x, time: torch.full((len(x), 2, 4, 4), torch.nan)))
     with pytest.raises(ValueError, match=r"not finite \(DDIM with sampler.steps=3, .*; set sampler.clip=true"):
         draw_to_files(Request(2, 2, 0, Prompts()), broken, DDIM(steps=3), tmp_path)
     assert everything() == before and not (tmp_path / "images.partial").exists()
@@ -138,10 +139,12 @@ def test_another_way_of_drawing_is_another_folder(model):
         changed = model._replace(**changes)
         return samples_folder_name(request, changed, sampler, labels=labels, low_res=low_res)
 
-    guide = ClassifierGuidance(classifier=lambda x, time: x, classes=["a", "b"], scale=2.0)
+    judge = model._replace(name="judge")
     names = [
         name(), name(DDIM(steps=5)), name(Ancestral()), name(seed=1), name(labels=[3, 7]), name(labels=3),
-        name(low_res="/a/b.npz"), name(low_res="/a/c.npz"), name(guide=guide), name(guide=guide._replace(scale=1.0)),
+        name(low_res="/a/b.npz"), name(low_res="/a/c.npz"), name(guidance=Guidance(classifier=judge)),
+        name(guidance=Guidance(classifier=judge, scale=2.0)), name(guidance=Guidance(classifier=model)),
+       
         name(step=8), name(weights="raw"), name(DDIM(steps=5, eta=1.0)), name(Ancestral(steps=5, clip=False)),
         name(precision="bf16"),
     ]  # fmt: skip
@@ -156,7 +159,9 @@ def test_another_way_of_drawing_is_another_folder(model):
     [
         (Ancestral(steps=50), "ancestral_50"),
         (Ancestral(clip=False), "ancestral_all_no_clip"),
-        (DDIM(steps="ddim5", eta=0.5, clip_guided=True), "ddim_ddim5_eta_0.5_clip_guided"),
+        (DDIM(steps="ddim5", eta=0.5), "ddim_ddim5_eta_0.5"),
+        (DDIM(steps=5, spacing=TrailingSpacing()), "ddim_5_trailing"),
+        (DDIM(steps=5, spacing=EvenSpacing()), "ddim_5"),
     ],
 )
 def test_a_sampler_is_named_by_what_it_does_otherwise(sampler, name):
@@ -166,8 +171,10 @@ def test_a_sampler_is_named_by_what_it_does_otherwise(sampler, name):
 def test_a_guide_steers_a_model_without_classes_towards_those_asked_for(model):
     # log p(y | x) rises with x for class 1 and falls for class 0, as a logistic function.
     logistic = lambda x, time: torch.stack([-x.sum((1, 2, 3)), x.sum((1, 2, 3))], dim=1)  # noqa: E731
-    guide = ClassifierGuidance(classifier=logistic, classes=["dark", "light"], scale=20.0)
-    unconditional = model._replace(classes=None, guide=guide)
+    classifier = model._replace(network=Called(logistic), classes=["dark", "light"])
+    guidance = Guidance(classifier=classifier, scale=20.0)
+    unconditional = model._replace(network=Called(model.network), classes=None, guidance=guidance)
+    assert unconditional.classes_to_ask == ["dark", "light"]
     dark, light = torch.cat(list(draw_batches(Request(2, 2, 0, classes(0, 1)), unconditional, Ancestral()))).mean(
         (1, 2, 3)
     )

@@ -15,15 +15,20 @@ from diffusion import (
     LearnedRange,
     Simple,
 )
-from diffusion.losses.losses import example_from
-from diffusion.losses.whole_bound import bound
+from diffusion.losses.bound import bound
+from diffusion.losses.losses import Example, noised
 
 STEPS = 12
+T = torch.arange(STEPS)
 
 
 def diffusion_of(loss, variance=None) -> GaussianDiffusion:
     variance = variance or LearnedRange()
     return GaussianDiffusion(steps=STEPS, schedule=Cosine(), prediction=Epsilon(), variance=variance, loss=loss)
+
+
+def terms_of(diffusion, output, example: Example) -> dict:
+    return diffusion.loss(diffusion, diffusion.denoiser(lambda x, time: output), example)
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def terms_and_gradient(loss, drawn, name):
     x_0, eps, output = drawn
     output = output.clone().requires_grad_()
     diffusion = diffusion_of(loss)
-    terms = loss(diffusion, lambda x, time: output, example_from(diffusion, x_0, torch.arange(STEPS), eps))
+    terms = terms_of(diffusion, output, noised(diffusion.process, x_0, T, eps))
     terms[name].sum().backward()
     return terms, output.grad
 
@@ -63,44 +68,43 @@ def test_lambda_scales_the_bound_and_nothing_else(drawn):
 def test_the_vlb_loss_is_the_bound_on_average_over_t(drawn):
     _, _, output = drawn
     x_0, eps = (part[:1].expand(STEPS, -1, -1, -1) for part in drawn[:2])
-    loss = VLB()
-    diffusion = diffusion_of(loss)
-    drawn_terms = loss(diffusion, lambda x, time: output, example_from(diffusion, x_0, torch.arange(STEPS), eps))
+    diffusion = diffusion_of(VLB())
+    drawn_terms = terms_of(diffusion, output, noised(diffusion.process, x_0, T, eps))
     by_time = dict(zip(diffusion.process.times.tolist(), output, strict=True))
-    whole = bound(diffusion, lambda x, time: by_time[time.item()][None], x_0[:1], lambda t: eps[:1], clip=False)
+    denoise = diffusion.denoiser(lambda x, time: by_time[time.item()][None])
+    whole = bound(diffusion.process, denoise, x_0[:1], lambda t: eps[:1])
     # Two orders of summation in float32, of terms up to 1e3.
     assert torch.allclose(drawn_terms["loss"].mean(), whole.vb.sum(), rtol=1e-5)
 
 
 def test_the_simple_loss_is_the_squared_error_of_the_prediction(drawn):
     x_0, eps, output = drawn
-    loss = Simple()
-    diffusion = diffusion_of(loss, FixedLarge())
-    terms = loss(diffusion, lambda x, time: output[:, :3], example_from(diffusion, x_0, torch.arange(STEPS), eps))
+    diffusion = diffusion_of(Simple(), FixedLarge())
+    terms = terms_of(diffusion, output[:, :3], noised(diffusion.process, x_0, T, eps))
     assert torch.allclose(terms["loss"], ((eps - output[:, :3]) ** 2).mean((1, 2, 3)), rtol=1e-6)
 
 
 def test_the_network_sees_the_noisy_image_its_time_and_the_condition(drawn):
     x_0, eps, output = drawn
-    loss, t, y = VLB(), torch.tensor([0, 5, 11]), torch.tensor([2, 0, 1])
-    diffusion = diffusion_of(loss)
+    t, y = torch.tensor([0, 5, 11]), torch.tensor([2, 0, 1])
+    diffusion = diffusion_of(VLB())
 
     def network(x_t, time, **condition):
-        assert torch.equal(x_t, diffusion.process.sample(x_0[:3], t, eps[:3]))
+        assert torch.equal(x_t, diffusion.process.level(t).x(x_0[:3], eps[:3]))
         assert torch.allclose(time, t * 1000 / STEPS) and time.dtype == torch.float32
         assert list(condition) == ["y"] and torch.equal(condition["y"], y)
         return output[:3]
 
-    example = example_from(diffusion, x_0[:3], t, eps[:3], y=y, low_res=None)
-    assert loss(diffusion, network, example)["loss"].shape == (3,)
+    denoiser = diffusion.denoiser(network, takes=["y"]).given({"y": y, "low_res": x_0[:3]})
+    example = noised(diffusion.process, x_0[:3], t, eps[:3], y)
+    assert diffusion.loss(diffusion, denoiser, example)["loss"].shape == (3,)
 
 
 def test_a_classifier_is_told_right_from_wrong():
-    loss, y = Classification(), torch.tensor([1, 0])
-    diffusion = diffusion_of(loss)
+    diffusion, y = diffusion_of(Classification()), torch.tensor([1, 0])
     logits = torch.tensor([[0.0, 3, 1, 0, 0, 0, 0], [0.0, 6, 5, 4, 3, 2, 1]])
     x_0 = torch.zeros(2, 1, 4, 4)
-    terms = loss(diffusion, lambda x, time: logits, example_from(diffusion, x_0, torch.tensor([0, 3]), x_0, y=y))
+    terms = terms_of(diffusion, logits, noised(diffusion.process, x_0, torch.tensor([0, 3]), x_0, y))
     assert torch.allclose(terms["loss"], -logits.log_softmax(1)[[0, 1], y])
     assert terms["accuracy"].tolist() == [1, 0] and terms["accuracy_top5"].tolist() == [1, 0]
 
@@ -108,10 +112,9 @@ def test_a_classifier_is_told_right_from_wrong():
 @pytest.mark.parametrize("loss, fits", [(Simple(), [FixedLarge()]), (Hybrid(), [Learned(), LearnedRange()])])
 def test_a_loss_that_cannot_train_the_variance_says_which_can(loss, fits):
     for variance in (FixedLarge(), Learned(), LearnedRange()):
+        diffusion_of(VLB(), variance)
         if any(type(variance) is type(fit) for fit in fits):
-            loss.check(variance)
+            diffusion_of(loss, variance)
             continue
         with pytest.raises(ValueError, match=rf"{type(variance).__name__}; use diffusion/loss=\w+, or diffusion/var"):
-            loss.check(variance)
-    VLB().check(FixedLarge())
-    VLB().check(LearnedRange())
+            diffusion_of(loss, variance)

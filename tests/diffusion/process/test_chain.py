@@ -1,64 +1,66 @@
-"""The forward process against computations that do not share its formulas. All in float64, so 1e-9 is rounding."""
+"""The chain against computations that do not share its formulas. All in float64, so 1e-9 is rounding."""
 
 import pytest
 import torch
 
-from diffusion import Cosine, ForwardProcess, Linear, kept_steps
+from diffusion import Chain, Cosine, Linear, kept_steps
 
 
 @pytest.fixture(params=[Linear(), Cosine()], ids=["linear", "cosine"])
-def process(request):
-    return ForwardProcess(request.param.betas(200))
+def betas(request):
+    return request.param.betas(200)
 
 
-def test_posterior_agrees_with_bayes(process):
-    # q(x_{t-1} | x_t, x_0) is q(x_t | x_{t-1}) q(x_{t-1} | x_0), normalised: precisions add, means weigh by them.
-    t = torch.arange(1, 200)
-    x_0, x_t = torch.randn(2, 199, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    beta = process.beta.values[1:, None]
-    before = (1 - process.beta.values).cumprod(0)[:-1, None]
-    from_x_t, from_x_0 = (1 - beta) / beta, 1 / (1 - before)
-    mean = (x_t / (1 - beta).sqrt() * from_x_t + before.sqrt() * x_0 * from_x_0) / (from_x_t + from_x_0)
-    assert torch.allclose(process.posterior_mean(x_0, x_t, t), mean, rtol=1e-9, atol=1e-12)
-    assert torch.allclose(process.posterior_variance.at(t, x_t), 1 / (from_x_t + from_x_0), rtol=1e-9, atol=0)
-
-
-def test_one_jump_is_as_many_steps(process):
-    signal, variance = 1.0, 0.0
-    for t, beta in enumerate(process.beta.values.tolist()):
+def test_one_jump_is_as_many_steps(betas):
+    signal, variance, level = 1.0, 0.0, Chain(betas).level(torch.arange(200))
+    for t, beta in enumerate(betas.tolist()):
         signal, variance = signal * (1 - beta) ** 0.5, (1 - beta) * variance + beta
-        assert process.signal.values[t].item() == pytest.approx(signal, rel=1e-9)
-        assert process.noise.values[t].item() ** 2 == pytest.approx(variance, rel=1e-9)
+        assert level.alpha[t].item() == pytest.approx(signal, rel=1e-9)
+        assert level.sigma[t].item() ** 2 == pytest.approx(variance, rel=1e-9)
 
 
-def test_noise_and_image_determine_each_other(process):
-    x_0, eps = torch.randn(2, 200, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    t = torch.arange(200)
-    x_t = process.sample(x_0, t, eps)
-    # Noise is 1e4 times the signal at the end of the cosine schedule, which costs x_0 so many digits.
-    assert torch.allclose(process.x_0_from_eps(eps, x_t, t), x_0, rtol=0, atol=1e-9)
-    assert torch.allclose(process.eps_from_x_0(x_0, x_t, t), eps, rtol=0, atol=1e-9)
+def test_the_variances_of_a_move_are_beta_tilde_and_beta(betas):
+    move, alpha_bar = Chain(betas).move(torch.arange(200)), (1 - betas).cumprod(0)
+    before = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar[:-1]])
+    assert torch.allclose(move.upper, betas, rtol=1e-9, atol=0)
+    assert torch.allclose(move.variance, betas * (1 - before) / (1 - alpha_bar), rtol=1e-9, atol=0)
+    assert move.variance[0] == 0 and move.arriving(move.variance)[0] == move.variance[1]
+    alone = Chain(betas).respace([199]).move(torch.tensor([0]))
+    assert alone.arriving(alone.variance) == alone.upper == 1 - alpha_bar[199]
 
 
-def test_the_first_step_goes_back_to_the_image_itself(process):
+def test_the_first_step_goes_back_to_the_image_itself(betas):
     x_0, x_t = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
-    zero = torch.zeros(4, dtype=torch.int64)
-    assert torch.allclose(process.posterior_mean(x_0, x_t, zero), x_0, rtol=1e-6, atol=0)
-    assert (process.posterior_variance.at(zero, x_t) == 0).all()
+    assert torch.equal(Chain(betas).move(torch.zeros(4, dtype=torch.int64)).mean(x_t, x_0), x_0)
 
 
-def test_a_respaced_process_has_the_marginals_and_times_of_the_whole(process):
-    kept = kept_steps(200, "7,3")
-    respaced = process.respace(kept)
-    assert torch.allclose(respaced.alpha_bar.values, process.alpha_bar.values[kept], rtol=1e-9, atol=0)
-    assert respaced.time(torch.arange(len(kept))).tolist() == kept
-    twice = respaced.respace([0, 4, 9])
-    assert twice.time(torch.arange(3)).tolist() == [kept[0], kept[4], kept[9]]
+def test_a_respaced_chain_has_the_levels_and_times_of_the_whole(betas):
+    chain, kept = Chain(betas), kept_steps(200, "7,3")
+    respaced = chain.respace(kept)
+    assert torch.equal(respaced.alpha_bar, chain.alpha_bar[kept]) and len(chain) == 200
+    assert respaced.level(torch.arange(len(kept))).time.tolist() == kept
+    assert respaced.respace([0, 4, 9]).times.tolist() == [kept[0], kept[4], kept[9]]
+    with pytest.raises(ValueError, match="at least 1 step"):
+        chain.respace([])
 
 
-def test_a_table_is_read_in_the_precision_of_the_images():
-    table = ForwardProcess(Linear().betas(20)).beta
-    t = torch.tensor([3])
-    for dtype, read in ((torch.float64, torch.float64), (torch.float32, torch.float32), (torch.float16, torch.float32)):
-        assert table.at(t, torch.zeros(1, 3, 4, 4, dtype=dtype)).dtype == read
-    assert table.at(t, torch.zeros(1, 3, 4, 4)).shape == (1, 1, 1, 1)
+def test_a_walk_is_the_respaced_chain_from_noise_to_the_image(betas):
+    chain = Chain(betas)
+    walk, respaced = chain.walk(torch.tensor([199, 80, 3])), chain.respace([3, 80, 199])
+    for level, t in zip(walk, (2, 1, 0), strict=False):
+        assert level.alpha == respaced.level(torch.tensor([t])).alpha and level.time == respaced.times[t]
+    assert len(walk) == 4 and walk[-1].alpha == 1 and walk[-1].sigma == 0
+
+
+def test_shares_and_the_nearest_log_snr_name_each_t(betas):
+    chain, t = Chain(betas), torch.arange(200)
+    assert torch.equal(chain.t(chain.share(t)), t)
+    assert torch.equal(chain.nearest(chain.level(t).log_snr + 1e-9), t)
+    assert torch.equal(chain.bin(t, 200), t)
+    assert torch.bincount(chain.bin(t, 4)).tolist() == [50] * 4
+
+
+def test_a_chain_has_a_beta_of_each_of_two_steps_or_more():
+    for betas, message in (([0.5], "at least 2 steps"), ([0.5, 1.5], "a beta of 1.5"), ([0.0, 0.5], "a beta of 0")):
+        with pytest.raises(ValueError, match=message):
+            Chain(torch.tensor(betas, dtype=torch.float64))

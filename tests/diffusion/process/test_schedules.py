@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from diffusion import Cosine, ForwardProcess, Linear
+from diffusion import Chain, Cosine, Linear
 
 
 @pytest.mark.parametrize("steps", [20, 300, 1000, 4000])
@@ -28,6 +28,6 @@ def test_cosine_betas_multiply_to_the_cosine_and_only_the_last_is_clipped(steps)
 
 
 def test_linear_with_too_few_steps_is_refused_with_the_number_it_needs():
-    ForwardProcess(Linear().betas(20))
+    Chain(Linear().betas(20))
     with pytest.raises(ValueError, match=r"beta of 1\.053.*diffusion\.steps=20"):
-        ForwardProcess(Linear().betas(19))
+        Chain(Linear().betas(19))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion.training.ema import EMA, with_weights
+from diffusion.training.ema import EMA, WithWeights
 
 
 def test_an_average_approaches_fixed_weights_geometrically_at_each_rate():
@@ -39,9 +39,11 @@ def test_a_state_brings_back_every_rate():
 
 def test_a_model_called_with_an_average_keeps_its_own_weights():
     model, x = nn.Linear(3, 2), torch.ones(1, 3)
+    model.conditions = ("y",)
     own = model(x)
     zeros = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
-    assert torch.equal(with_weights(model, zeros)(x), torch.zeros(1, 2))
+    averaged = WithWeights(model, zeros)
+    assert torch.equal(averaged(x), torch.zeros(1, 2)) and averaged.conditions == ("y",)
     assert torch.equal(model(x), own)
 
 

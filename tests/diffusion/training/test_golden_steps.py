@@ -28,7 +28,7 @@ def learner_of(args: dict, weights: dict) -> Learner:
         Replicated(network, torch.device("cpu")),
         diffusion,
         optimizer=AdamW(network.parameters(), lr=args["lr"], weight_decay=args["weight_decay"]),
-        schedule_sampler=Uniform(steps=args["T"]),
+        schedule_sampler=Uniform(),
         ema=EMA(network, tuple(float(rate) for rate in args["ema"].split(","))),
         precision=Precision("float32", torch.device("cpu")),
         microbatch=args["microbatch"],

@@ -9,7 +9,9 @@ class ConvNet(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(in_channels + 1, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width)
-        self.last = nn.Sequential(nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, out_channels, 1))
+        self.last = nn.Sequential(
+            nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, out_channels, 1)
+        )
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from diffusion.runs.files import make_folder
 def main(config: DictConfig) -> None:
     evaluation = build.instantiate(config.evaluation)
     model = load.load_choice(config, reads_data=True)
+    model = load.add_guidance(model, config.checkpoint, config.guidance, trust=config.trust)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     subject = load.subject(config, model)
     evaluation.check(subject)

@@ -18,6 +18,7 @@ from diffusion.compute.device import resolve_device
 from diffusion.config import build, data_choice, load
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
+from diffusion.runs.metrics import objective_value
 
 log = logging.getLogger("train")
 
@@ -31,15 +32,14 @@ def main(config: DictConfig) -> ExitStatus:
     also, complete = data_choice.replaceable(values["data"]), load.completion(values)
     if distributed.broadcast_from_leader(lambda: status.is_finished(folder, values, also, complete)):
         log.info("Run folder: %s, which has all its steps", folder)
-        return ExitStatus(
-            0, distributed.broadcast_from_leader(lambda: status.objective_value(folder, config.objective))
-        )
+        return ExitStatus(0, distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective)))
     with lock_folder(folder) if distributed.is_leader() else nullcontext():
         return train(config, folder)
 
 
 def train(config: DictConfig, folder: Path) -> ExitStatus:
     trainer, run = build.training(config, folder)
+    run.guidance = load.guidance_of(config.guidance, run.trained(run.model), trust=config.trust)
     log.info("Run folder: %s", folder)
     if trainer.is_divided:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
@@ -55,9 +55,7 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
         with status.record_status(folder, trainer.max_steps) as end:
             code = end.code = trainer.fit(run, state)
             if not code:
-                end.objective = distributed.broadcast_from_leader(
-                    lambda: status.objective_value(folder, config.objective)
-                )
+                end.objective = distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective))
     finally:
         run.logger.finish(code)
     if code:

@@ -34,8 +34,8 @@ from omegaconf.errors import OmegaConfBaseException
 from diffusion.cli.command import one_line
 from diffusion.config import build, load
 from diffusion.config.resolvers import register_resolvers
-from diffusion.runs import checkpoints, naming
-from diffusion.runs.checkpoint_file import FORMAT, write_checkpoint
+from diffusion.runs import checkpoints, resuming
+from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, seal, write_checkpoint
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TINY = (
@@ -99,7 +99,7 @@ class Bench:
         if state["step"] == self.before["step"] and equal(state, self.before):
             return "the one before" if said.number == 1 else f"falls back with {said.number} warnings"
         trainer, run = build.training(self.config, folder)
-        naming.check_resumable(state["config"], run.config)
+        resuming.check_resumable(state["config"], run.config)
         learner = trainer.learner(run)
         trainer.learner = lambda _: learner  # type: ignore[assignment, method-assign]
         trainer.fit(run, state)
@@ -243,11 +243,11 @@ def raw_pickle(path: Path, bench: Bench) -> None:
 
 
 def old_torch(path: Path, bench: Bench) -> None:
-    torch.save({"format": FORMAT, "model": Bomb(bench.mark)}, path, _use_new_zipfile_serialization=False)
+    torch.save({"format": CHECKPOINT_FORMAT, "model": Bomb(bench.mark)}, path, _use_new_zipfile_serialization=False)
 
 
 def rezipped(change: Callable[[str, bytes], bytes | None], kind: int = zipfile.ZIP_STORED) -> Callable[..., None]:
-    """The file with other records, sound as an archive but without our seal, as older files are."""
+    """The file with other records, sound as an archive, and sealed."""
 
     def spoil(path: Path, _: Bench) -> None:
         with zipfile.ZipFile(path) as old:
@@ -256,6 +256,8 @@ def rezipped(change: Callable[[str, bytes], bytes | None], kind: int = zipfile.Z
             for name, content in records.items():
                 if (changed := change(name, content)) is not None:
                     new.writestr(name, changed)
+        with open(path, "r+b") as file:
+            seal(file)
 
     return spoil
 

@@ -166,7 +166,7 @@ def killed_while_saving(life: Life, pace: Pace, chance: random.Random) -> bool:
     folder, after = life.run / "checkpoints", chance.randrange(STEPS)
 
     def half_written() -> bool:
-        return any(checkpoints.checkpoint_step(path) > after for path in folder.glob("step_*.partial"))
+        return any(int(path.name[5:13]) > after for path in folder.glob("step_*.partial.pt"))
 
     while life.wait(half_written):
         time.sleep(chance.uniform(0, 0.005))

@@ -11,16 +11,16 @@ import argparse
 from collections.abc import Callable
 
 import torch
+from diffusion.denoiser.classifier_guidance import ClassifierGuidance
+from diffusion.samplers.draw import draw
 
 from diffusion import DDIM, Ancestral
 from diffusion.config import load, preflight
 from diffusion.data.digits import Digits
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
-from diffusion.evaluation.neighbours import variety
+from diffusion.evaluation.novelty import variety
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.pictures.grid import save_grid
 from diffusion.pictures.pixels import from_uint8
-from diffusion.samplers.draw import draw
 from diffusion.samplers.sampler import Sampler
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {

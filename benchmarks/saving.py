@@ -22,12 +22,12 @@ from typing import Any
 import torch
 
 from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, Uniform
+from diffusion.compute.precision import Precision
 from diffusion.data.loader import Batch
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import Replicated
-from diffusion.training.precision import Precision
 from diffusion.training.saver import Saver, snapshot
 from unet import UNet
 
@@ -110,7 +110,7 @@ def measured(learner: Learner, batch: Batch, place: Path, chosen: argparse.Names
         found["bytes"] = path.stat().st_size
         done.set()
 
-    saver = Saver(place, keep=1, keep_every=None, written=written)
+    saver = Saver(place, keep=1, keep_every=None, on_write=written)
     for _ in range(chosen.rounds):
         found["alone"] += [timed(learner, batch) for _ in range(chosen.quiet)]
         state = {**learner.state_dict(), "config": {}}

@@ -37,7 +37,7 @@ def runs(tmp_path):
 def test_the_page_holds_all_it_needs(runs, tmp_path, capsys):
     assert main([str(runs), "--out", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert not re.search(r"https?://|<link|@import|url\(", page)
+    assert not re.search(r"https?://|<link|@import|url\((?!#)", page)
     assert all(source.startswith("data:image/png") for source in re.findall(r'src="([^"]*)"', page))
     assert page.count("<img") == 12 and all(image for image in re.findall(r'<img[^>]*alt="([^"]+)"', page))
     assert page.count("<svg") == 3 and "Over seeds" in page and "git checkout abc123" in page

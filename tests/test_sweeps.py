@@ -25,6 +25,7 @@ from diffusion.cli.user_errors import one_line
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import status
 from diffusion.runs.files import lock_folder
+from diffusion.runs.metrics import objective_value
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -84,10 +85,10 @@ def test_what_has_not_ended_well_is_not_finished(run, state):
 def test_the_objective_is_the_last_value_logged(tmp_path):
     lines = [{"step": 1, "images": 8, "loss": 2.0}, {"step": 2, "images": 16, "loss": 1.5}, {"step": 2, "fid": 9}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert status.objective_value(tmp_path, "loss") == 1.5
-    assert status.objective_value(tmp_path, "fid") == 9.0
+    assert objective_value(tmp_path, "loss") == 1.5
+    assert objective_value(tmp_path, "fid") == 9.0
     with pytest.raises(ValueError, match=r"objective=bits was never logged; this run logged fid, loss; .*evaluations"):
-        status.objective_value(tmp_path, "bits")
+        objective_value(tmp_path, "bits")
 
 
 def test_a_run_that_was_killed_counts_as_failed_and_one_that_was_stopped_does_not(tmp_path):

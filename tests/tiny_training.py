@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LossSecondMoment
+from diffusion.compute.precision import Precision
 from diffusion.data.synthetic import Synthetic
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import Replicated
-from diffusion.training.precision import Precision
 from diffusion.training.preview import Preview
 from diffusion.training.trainer import Run, Trainer
 from unet import UNet

@@ -25,7 +25,7 @@ class Called(nn.Module):
 
 
 class ToyGaussian:
-    """With these the exact denoiser is linear, and every reverse step of any length is exactly Gaussian."""
+    """With these the exact denoiser is linear, and every reverse step of any length is exactly ReverseGaussian."""
 
     def __init__(self, *, mean: float, std: float, steps: int) -> None:
         self.mean, self.std = mean, std

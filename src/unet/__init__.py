@@ -4,11 +4,11 @@ from .classifier import Classifier
 from .embedding import timestep_embedding
 from .released_weights import export_released, load_released, read_weights, save_released, save_safetensors
 from .super_resolution import SuperResolutionUNet
-from .unet import Features, UNet
+from .unet import FeatureMaps, UNet
 
 __all__ = [
     "Classifier",
-    "Features",
+    "FeatureMaps",
     "SuperResolutionUNet",
     "UNet",
     "export_released",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .unet import Features, UNet
+from .unet import FeatureMaps, UNet
 
 LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -33,7 +33,7 @@ class SuperResolutionUNet(UNet):
 
     def features(  # type: ignore[override]
         self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None
-    ) -> Features:
+    ) -> FeatureMaps:
         """Every feature map that leads to the output."""
         return super().features(self._stacked(x, low_res), time, y)
 

@@ -12,7 +12,7 @@ from .plan import HEADS, Plan
 from .trunk import Trunk
 
 
-class Features(NamedTuple):
+class FeatureMaps(NamedTuple):
     """Feature maps in the order in which they are computed: one for each input block, the middle, each output block."""
 
     down: list[Tensor]
@@ -93,12 +93,12 @@ class UNet(nn.Module):
         """The names of what `forward` needs beside the image and the time."""
         return () if self.trunk.embedding.num_classes is None else ("y",)
 
-    def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Features:
+    def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> FeatureMaps:
         """Every feature map that leads to the output, for probing what the network has learned."""
         down, middle, emb = self.trunk(x, time, y)
         h = middle
         up = [h := stage(torch.cat([h, skip], dim=1), emb) for stage, skip in zip(self.up, reversed(down), strict=True)]
-        return Features(down, middle, up)
+        return FeatureMaps(down, middle, up)
 
 
 def up_half(plan: Plan, skip_channels: list[int]) -> nn.ModuleList:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 # Which groups each command offers; a group brings those inside it, such as diffusion/schedule.
 GROUPS = {
-    "train": ("experiment", "data", "model", "diffusion", "train", "sampler", "logger"),
-    "sample": ("sampler", "experiment"),
-    "evaluate": ("evaluation", "sampler", "experiment"),
+    "train": ("experiment", "data", "model", "diffusion", "train", "sampler", "guidance", "logger"),
+    "sample": ("sampler", "guidance", "experiment"),
+    "evaluate": ("evaluation", "sampler", "guidance", "experiment"),
     "export": ("experiment",),
 }
 WIDTH = 120

@@ -24,6 +24,7 @@ from diffusion.report.terminal import text_table
 from diffusion.runs import checkpoints, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metric_direction import lower_is_better
+from diffusion.runs.metrics import objective_value
 from diffusion.runs.redaction import redact
 
 WITHOUT_A_WORD = "it ended without a word"
@@ -153,7 +154,7 @@ def best_line(runs: list[Note], objective: str | None, *, maximize: bool) -> str
     found = []
     for run in runs:
         with suppress(ValueError, OSError):
-            value = status.objective_value(Path(run.folder), objective) if run.state == "finished" else None
+            value = objective_value(Path(run.folder), objective) if run.state == "finished" else None
             if value is not None and isfinite(value):
                 found.append((value, run.folder))
     if not found:
@@ -193,7 +194,7 @@ def redact_file(file: Path) -> None:
 def record_failure(config: DictConfig, message: str) -> None:
     """Leave in the folder of a run that failed before it began what the table is made of."""
     folder = Path(config.hydra.runtime.output_dir)
-    if not (folder / status.FILE).exists() and not (folder / "config.yaml").exists():
+    if not (folder / status.STATUS_FILE).exists() and not (folder / "config.yaml").exists():
         folder.mkdir(parents=True, exist_ok=True)
         settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         atomic_write_text(folder / "config.yaml", redact(OmegaConf.to_yaml(settings)))

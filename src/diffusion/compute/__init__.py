@@ -1,1 +1,1 @@
-"""Devices, number formats, processes and chance."""
+"""Devices, number formats, processes and randomness."""

@@ -1,4 +1,4 @@
-"""A network compiled to fused kernels, where that works."""
+"""Compiling a network to fused kernels, where that works."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def compile_network(
 
 
 def weights_as_constants() -> AbstractContextManager:
-    """While it lasts, weights are compiled in. The compiler looks for that before it looks at a network's options."""
+    """A context in which weights are compiled in: the compiler reads this setting before a network's own options."""
     import torch._inductor.config  # here, since it takes seconds
 
     return torch._inductor.config.patch(freezing=True)
 
 
 def compile_errors() -> tuple[type[Exception], ...]:
-    """What compiling raises where it cannot go on, such as without a compiler or a folder to write to."""
+    """What `torch.compile` raises without a C compiler, a folder to write to and the like."""
     from torch._dynamo.exc import TorchDynamoException
 
     return (TorchDynamoException, OSError)

@@ -1,23 +1,26 @@
-"""The device that a name means: the CPU, a GPU, or this process's own GPU."""
+"""Which device a name stands for."""
 
 from __future__ import annotations
 
 import torch
 
-from diffusion.compute import distributed, precision
+from diffusion.compute import distributed
+from diffusion.compute.precision import set_matmul_precision
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name, whose products are exact: "cuda" is this process's GPU, and "auto" if there is one."""
-    device = usable_device(name)
-    precision.set_matmul_precision("float32", device)
+    """The device called `name`, its matrix products in exact float32; ValueError if it cannot be used.
+
+    "cuda" is this process's GPU; "auto" is that GPU where there is one, else the CPU.
+    """
+    device = _usable_device(name)
+    set_matmul_precision("float32", device)
     return device
 
 
-def usable_device(name: str) -> torch.device:
-    """The device that the name means; ValueError if it cannot be used."""
+def _usable_device(name: str) -> torch.device:
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return own_gpu()
+        return _local_gpu()
     if name == "auto":
         return torch.device("cpu")
     if name.startswith("cuda:") and distributed.world_size() > 1:
@@ -31,11 +34,11 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def own_gpu() -> torch.device:
+def _local_gpu() -> torch.device:
     """The GPU of this process; ValueError if its machine has none for it."""
-    there, number = torch.cuda.device_count(), distributed.local_rank()
-    if not there:
+    count, number = torch.cuda.device_count(), distributed.local_rank()
+    if not count:
         raise ValueError("device=cuda cannot be used (there is no GPU that torch can see); device=cpu always can")
-    if number >= there:
-        raise ValueError(f"process {number} finds {there} GPUs here; start torchrun with --nproc_per_node={there}")
+    if number >= count:
+        raise ValueError(f"process {number} finds {count} GPUs here; start torchrun with --nproc_per_node={count}")
     return torch.device("cuda", number)

@@ -1,4 +1,4 @@
-"""Several processes under torchrun: which one this is, what all of them found, and how they begin."""
+"""Several processes under torchrun: ranks, the process group, and what all processes exchange."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-# One process may wait for another as long as that one lives; torchrun ends them all when one dies.
-PATIENCE = timedelta(days=1)
+# One process waits for another as long as that one lives; torchrun ends them all when one dies.
+PEER_TIMEOUT = timedelta(days=1)
 
 
 def rank() -> int:
@@ -46,25 +46,25 @@ def print_once(text: str) -> None:
 
 
 def join_process_group(device: torch.device | str = "cpu") -> None:
-    """Join the other processes, once: by nccl between GPUs, by gloo for what lies in ordinary memory."""
+    """Join the process group, once: nccl for tensors on GPUs, gloo for those in ordinary memory."""
     if world_size() == 1 or torch.distributed.is_initialized():
         return
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    store, number, number_of_all = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
+    store, number, number_of_all = next(torch.distributed.rendezvous("env://", timeout=PEER_TIMEOUT))
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
         store=torch.distributed.PrefixStore(restart_count(), store),
-        rank=number, world_size=number_of_all, timeout=PATIENCE,
+        rank=number, world_size=number_of_all, timeout=PEER_TIMEOUT,
     )  # fmt: skip
 
 
 @contextmanager
 def exit_without_teardown() -> Iterator[None]:
-    """One of several processes ends with what it comes to here, as `sys.exit` would end it, but at once.
+    """End one of several processes after the block as `sys.exit` would, but without tearing Python down.
 
-    A thread of gloo that asks for Python while Python ends, to let go of what it sent, would crash the process.
+    A thread of gloo that frees what it sent while the interpreter is torn down would crash the process.
     """
     code: Any = 0
     try:
@@ -84,21 +84,21 @@ def exit_without_teardown() -> Iterator[None]:
 
 
 def restart_count() -> str:
-    """Which start of the processes this is, as far as all of them know: under torchrun on one machine.
+    """The number of the restart, which all processes know if torchrun started them on one machine; else "0".
 
-    After a restart torchrun gives them the same store, where the addresses of those that died still stand.
+    After a restart torchrun gives them the same store, which still holds the addresses of the dead processes.
     """
     on_one_machine = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) == world_size()
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if on_one_machine else "0"
 
 
 def shard(work: Sequence[T]) -> Sequence[T]:
-    """This process's part of a list: `gathered`, the parts are in the order of the whole."""
+    """This process's part of `work`; the parts, gathered by rank, are in the order of `work`."""
     return work[len(work) * rank() // world_size() : len(work) * (rank() + 1) // world_size()]
 
 
 class Failure(NamedTuple):
-    """What a process brings that cannot bring what it should."""
+    """What a process sends in place of its value when it failed."""
 
     message: str
 
@@ -108,21 +108,21 @@ class PeerError(ValueError):
 
 
 def all_gather(mine: T) -> list[T]:
-    """What every process brings, in the order of their ranks; all must call it. Shared if one brings a `Failure`."""
+    """The value of every process by rank; all must call it. PeerError on all if one of them sends a `Failure`."""
     if world_size() == 1:
         return [mine]
     join_process_group()
-    everything: list[T] = [mine] * world_size()
-    torch.distributed.all_gather_object(everything, mine)
-    for brought in everything:
-        if isinstance(brought, Failure):
-            raise PeerError(brought.message)
-    return everything
+    values: list[T] = [mine] * world_size()
+    torch.distributed.all_gather_object(values, mine)
+    for value in values:
+        if isinstance(value, Failure):
+            raise PeerError(value.message)
+    return values
 
 
 @contextmanager
 def raise_on_all() -> Iterator[None]:
-    """Where what goes wrong in one process is raised in all. They must talk by `gathered` alone meanwhile."""
+    """Raise an error of one process in all of them. Within the block they may communicate by `all_gather` only."""
     try:
         yield
     except PeerError:
@@ -136,14 +136,14 @@ def raise_on_all() -> Iterator[None]:
 
 
 def broadcast_from_leader(work: Callable[[], T]) -> T:
-    """What `work()` returns in the process that leads; all must call it."""
+    """The result of `work()` in the leader, on all processes; all must call it."""
     with raise_on_all():
-        found = work() if is_leader() else None
-    return cast(T, all_gather(found)[0])
+        result = work() if is_leader() else None
+    return cast(T, all_gather(result)[0])
 
 
 def all_gather_tensor(mine: Tensor) -> Tensor:
-    """The tensors (n, ...) of all processes, one after the other in the order of their ranks; all must call it."""
+    """The tensors (n, ...) of all processes, concatenated by rank; all must call it."""
     if world_size() == 1:
         return mine
     parts = [torch.empty_like(mine) for _ in range(world_size())]
@@ -152,7 +152,7 @@ def all_gather_tensor(mine: Tensor) -> Tensor:
 
 
 def all_max(mine: int) -> int:
-    """The greatest number that any process brings; all must call it."""
+    """The greatest `mine` of all processes; all must call it."""
     if world_size() == 1:
         return mine
     number = torch.tensor([mine])
@@ -161,17 +161,17 @@ def all_max(mine: int) -> int:
 
 
 def require_equal(what: str, mine: object) -> None:
-    """ValueError unless all processes bring the same; all must call it."""
-    everyones = all_gather(mine)
-    if any(other != everyones[0] for other in everyones):
+    """ValueError unless `mine` is equal on all processes; all must call it."""
+    values = all_gather(mine)
+    if any(value != values[0] for value in values):
         raise ValueError(
-            f"{what} differs between the processes: {', '.join(map(str, everyones))}; "
+            f"{what} differs between the processes: {', '.join(map(str, values))}; "
             "runs=... must be a folder that all machines share"
         )
 
 
 def is_peer_loss(error: BaseException) -> bool:
-    """True for what is raised where another process was waited for and had ended."""
+    """True for an error of communication with a process that has ended."""
     if world_size() == 1 or not isinstance(error, RuntimeError):
         return False
     kinds = ("gloo", "NCCL", "Connection closed by peer", "Connection reset", "Broken pipe")
@@ -179,17 +179,11 @@ def is_peer_loss(error: BaseException) -> bool:
 
 
 def let_leader_report() -> None:
-    """Wait, in a process that follows, as long as torchrun takes to end it if the leader failed too, and said so."""
+    """Wait, on all but the leader, until torchrun ends this process if the leader failed too and reports it."""
     if not is_leader():
         time.sleep(3)
 
 
 def wait_for_termination() -> None:
-    """Wait for torchrun to end this process, as it does once another has failed, if it did not ask for that before."""
+    """Wait for torchrun to end this process, as it does once another has failed."""
     time.sleep(5)
-
-
-def require_one_process(what: str) -> None:
-    """ValueError if torchrun started several: they would all do the same and write over each other."""
-    if world_size() > 1:
-        raise ValueError(f"{what} runs in one process, not in {world_size()}; start it with python instead of torchrun")

@@ -1,4 +1,4 @@
-"""How much a network computes, and how fast its device can."""
+"""The floating-point operations of a network, and the speed of its device."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TRAINING = 3  # A layer's backward computes two products of the size of its forw
 def flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> float:
     """The floating-point operations of one image through the network: its convolutions and matrix products."""
     weights = {name: weight.to("meta") for name, weight in network.state_dict(keep_vars=False).items()}
-    told = {name: values[:1].to("meta") for name, values in condition.items()}
-    # Tensors without content are counted in no time; attention is counted as the products that fused kernels hide.
+    one = {name: values[:1].to("meta") for name, values in condition.items()}
+    # On meta tensors this takes no time; SDPBackend.MATH, as the products within fused kernels are not counted.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        torch.func.functional_call(network, weights, (x[:1].to("meta"), time[:1].to("meta")), told)
+        torch.func.functional_call(network, weights, (x[:1].to("meta"), time[:1].to("meta")), one)
     return float(counter.get_total_flops())
 
 
@@ -46,7 +46,7 @@ def matmul_speed(device: torch.device, precision: str = "float32") -> float:
 
 
 def elapsed(work, device: torch.device) -> float:
-    """How long `work()` takes, until the device is done with it."""
+    """The seconds that `work()` takes on the device."""
     synchronize(device)
     since = clock.perf_counter()
     work()

@@ -1,4 +1,4 @@
-"""Moving tensors to a device, and within memory."""
+"""Copying tensors to a device, and their order in memory."""
 
 from __future__ import annotations
 

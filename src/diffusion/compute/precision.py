@@ -1,4 +1,4 @@
-"""The number formats that a network can compute in; weights, losses and the rest stay float32."""
+"""The number formats that a network computes in; weights, losses and the rest stay float32."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TF32_SINCE = (8, 0)  # compute capability
+SMALLEST_SCALE = 2.0**-14
 
 
 def check_precision(
@@ -28,9 +29,9 @@ def check_precision(
 
 
 def set_matmul_precision(kind: str, device: torch.device) -> None:
-    """From now on, products of float32 on a GPU are what `kind` says: tf32 rounds what goes in to 10 bits of mantissa.
+    """Set how a GPU multiplies float32: tf32 rounds the factors to 10 bits of mantissa.
 
-    Anything else is float32 indeed, where torch would round in convolutions.
+    Any other `kind` is exact float32, where torch would round in convolutions.
     """
     if device.type == "cuda":
         rounding = "tf32" if kind == "tf32" else "ieee"
@@ -41,8 +42,25 @@ def set_matmul_precision(kind: str, device: torch.device) -> None:
 def autocast(kind: str, device: torch.device) -> torch.autocast:
     """A context in which a network's convolutions and matrix products are in the format `kind`.
 
-    What tf32 rounds stays rounded after it, until another format is asked for: backward comes after the context.
+    The tf32 setting stays on after the context, until another format is asked for, since backward comes after it.
     """
     set_matmul_precision(kind, device)
     dtype = DTYPES[kind]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+class Precision:
+    """The format `kind` on a device; fp16 comes with a loss scale that halves when a gradient overflows."""
+
+    def __init__(self, kind: str, device: torch.device) -> None:
+        self.kind, self.device = kind, device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=kind == "fp16")
+
+    def computing(self) -> torch.autocast:
+        """A context for the network's forward."""
+        return autocast(self.kind, self.device)
+
+    @property
+    def exhausted(self) -> bool:
+        """True once halving the scale has stopped helping."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE

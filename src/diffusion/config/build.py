@@ -23,8 +23,8 @@ from diffusion.runs.redaction import redact_values
 from diffusion.training.trainer import Run, Trainer
 
 
-def instantiate(node: DictConfig) -> Any:
-    """The object that a node of the user's own configuration describes.
+def instantiate(node: DictConfig, **given: Any) -> Any:
+    """The object that a node of the user's own configuration describes; `given` replaces arguments by objects.
 
     ValueError if a class in it cannot be imported or does not belong there, or a value is missing. What a constructor
     refuses comes out as it was raised.
@@ -33,7 +33,7 @@ def instantiate(node: DictConfig) -> Any:
     check_user_targets(plain, place_of(node))
     if missing := sorted(OmegaConf.missing_keys(node)):
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
-    return construct(plain)
+    return construct(plain, **given)
 
 
 def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
@@ -44,9 +44,9 @@ def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> An
     return construct(node)
 
 
-def construct(node: dict[str, Any]) -> Any:
+def construct(node: dict[str, Any], **given: Any) -> Any:
     try:
-        return hydra.utils.instantiate(OmegaConf.create(node), _convert_="all")
+        return hydra.utils.instantiate(OmegaConf.create(node), _convert_="all", **given)
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError | OSError):
             raise error.__cause__ from None

@@ -20,13 +20,14 @@ from diffusion.compute import distributed
 from diffusion.compute.device import resolve_device
 from diffusion.config import build, migrate, preflight
 from diffusion.config.data_choice import check_reads_no_code, class_of, replaceable, settings_of
+from diffusion.config.signature import signature
 from diffusion.config.subjects import subject_of
-from diffusion.config.trust import check_checkpoint_targets, targets
+from diffusion.config.trust import check_checkpoint_targets, kind_of_hint, targets
 from diffusion.data.images import Images
-from diffusion.denoiser.guidance import Guidance
+from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
-from diffusion.runs import checkpoints, naming
+from diffusion.runs import checkpoints, naming, resuming
 from diffusion.runs.checkpoint_file import Foreign
 from diffusion.training.trainer import Run
 
@@ -54,17 +55,30 @@ def load_model(path: str, *, device: str, trust: Iterable[str] = ()) -> Trained:
     return restore_model(read_state(path, trust=trust), ema=None, device=device, trust=trust)
 
 
-def add_guidance(model: Trained, path: str, guidance: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
-    """The model from `path`, steered by the classifier that `guidance` names, if any."""
+def add_guidance(model: Trained, path: str, node: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
+    """The model from `path`, steered as a configuration of guidance asks."""
     preflight.check_draws(model, path)
-    if guidance.classifier is None:
-        if guidance.scale != 1:
-            raise ValueError(f"guidance.scale={guidance.scale} scales nothing; add guidance.classifier=runs/NAME")
-        return model
-    classifier = load_model(guidance.classifier, device=str(model.device), trust=trust)
-    preflight.check_guides(classifier, model, guidance.classifier)
-    name = f"{naming.run_folder_of(Path(guidance.classifier)).resolve().name}_step_{classifier.step}"
-    return model._replace(guidance=Guidance(classifier=classifier._replace(name=name), scale=guidance.scale))
+    return model._replace(guidance=guidance_of(node, model, trust=trust))
+
+
+def guidance_of(node: DictConfig, model: Trained, *, trust: Iterable[str] = ()) -> Guidance:
+    """The guidance of a configuration, for `model`. An argument hinted `Guide` is a run, named by its path."""
+    plain = build.plain_values(node)
+    settings = signature(plain["_target_"]).settings
+    guides = {
+        key: load_guide(plain[key], str(model.device), trust)
+        for key, setting in settings.items()
+        if kind_of_hint(setting.hint) is Guide and plain.get(key) is not None
+    }
+    guidance = build.instantiate(node, **guides)
+    guidance.check(model)
+    return guidance
+
+
+def load_guide(path: str, device: str, trust: Iterable[str]) -> Trained:
+    """The model in a checkpoint or run folder, called by the folder's name and its step."""
+    model = load_model(path, device=device, trust=trust)
+    return model._replace(name=f"{naming.run_folder_of(Path(path)).resolve().name}_step_{model.step}")
 
 
 def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
@@ -73,7 +87,7 @@ def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dic
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
         complete = completion(run.config)
-        changes = naming.check_resumable(
+        changes = resuming.check_resumable(
             complete(state["config"]), complete(run.config), replaceable(run.config["data"])
         )
         log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
@@ -142,7 +156,7 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
     config = state["config"]
     diffusion = build.restore(config["diffusion"], "diffusion", trust=trust)
     network = build.restore(config["model"], "model", trust=trust)
-    told = config["conditions"] if config["classes"] is not None else {}
+    told = config["conditions"]
     rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
     return Trained(

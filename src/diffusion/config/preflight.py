@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 
 from diffusion.compute.precision import check_precision
 from diffusion.data.conditions import arguments
@@ -104,13 +104,9 @@ def check_evaluations(trainer: Trainer, run: Run) -> None:
     """What is trained can be measured as the trainer shall: at once, not after hours."""
     if not trainer.evaluations or run.subject is None:
         return
-    model = Trained(
-        run.model, run.diffusion, run.images.shape, run.config["classes"], run.config, 0, "raw", torch.device("cpu"),
-        conditions=run.conditions,
-    )  # fmt: skip
     for name, evaluation in trainer.evaluations.items():
         try:
-            evaluation.check(run.subject(model))
+            evaluation.check(run.subject(run.trained(run.model)))
         except ValueError as error:
             place = f"train.evaluations.{name}"
             said = str(error).replace("evaluation.", f"{place}.")
@@ -143,33 +139,6 @@ def check_draws(model: Trained, place: str) -> None:
         )
 
 
-def check_guides(classifier: Trained, model: Trained, place: str) -> None:
-    """Raise ValueError unless the classifier at `place` can steer the model: it must know its images at every time."""
-    if not classifier.diffusion.loss.classifies:
-        raise ValueError(f"{place} holds no classifier; train one: python train.py experiment=digits_classifier")
-    if classifier.shape != model.shape:
-        raise ValueError(
-            f"the classifier in {place} knows images of {shape_text(classifier.shape)}, the model draws "
-            f"{shape_text(model.shape)}; give one that was trained on the same data"
-        )
-    if model.classes is not None and classifier.classes != model.classes:
-        raise ValueError(
-            f"the classifier in {place} knows the classes {first_names(classifier.classes)}, the model "
-            f"{first_names(model.classes)}; give one that was trained on the same data"
-        )
-    theirs, ours = times_of(classifier), times_of(model)
-    if not torch.equal(theirs, ours):
-        raise ValueError(
-            f"the classifier in {place} was told other times ({times_text(theirs)}) than the model "
-            f"({times_text(ours)}); train one with the model's diffusion.steps and diffusion.rescale_times"
-        )
-    if not torch.equal(*(each.diffusion.process.level(every_t(each)).alpha for each in (classifier, model))):
-        raise ValueError(
-            f"the classifier in {place} saw other noise at each time than the model; "
-            "train one with the model's diffusion.schedule"
-        )
-
-
 def check_measurable(model: Trained, images: Images) -> None:
     """Raise ValueError unless these images, with all that is known of them, could have come from the model."""
     if images.shape != model.shape:
@@ -185,19 +154,6 @@ def check_measurable(model: Trained, images: Images) -> None:
             "give labelled ones: data=image_folder data.root=... data.labels=folder"
         )
     numbers_of(list(images.classes), model.classes)
-
-
-def every_t(model: Trained) -> Tensor:
-    return model.diffusion.process.evenly(None)
-
-
-def times_of(model: Trained) -> Tensor:
-    """What a network is told at each t, from noise on, (T,)."""
-    return model.diffusion.process.level(every_t(model)).time.float()
-
-
-def times_text(times: Tensor) -> str:
-    return f"{len(times)} steps, {times[-1]:g} to {times[0]:g}"
 
 
 def shape_text(shape: tuple[int, int, int]) -> str:

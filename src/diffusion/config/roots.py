@@ -20,6 +20,7 @@ class TrainConfig(Root):
     conditions: Any = dataclasses.field(default_factory=dict)
     train: Any = MISSING
     sampler: Any = MISSING
+    guidance: Any = MISSING
     logger: Any = MISSING
     init_from: str | None = None
     objective: str | None = None
@@ -57,14 +58,6 @@ class ModelUse(ModelChoice):
 
 
 @dataclasses.dataclass
-class GuidanceConfig:
-    """The classifier that steers what is drawn, a checkpoint or run folder, and how strongly; none: no guidance."""
-
-    classifier: str | None = None
-    scale: float = 1.0
-
-
-@dataclasses.dataclass
 class SampleConfig(ModelUse):
     """`python sample.py checkpoint=runs/NAME`: which images to draw from a trained model."""
 
@@ -74,7 +67,7 @@ class SampleConfig(ModelUse):
     seed: int = 0
     labels: Any = None
     low_res: str | None = None
-    guidance: GuidanceConfig = dataclasses.field(default_factory=GuidanceConfig)
+    guidance: Any = MISSING
     out: str | None = None
 
 
@@ -84,6 +77,7 @@ class EvaluateConfig(ModelUse):
 
     evaluation: Any = MISSING
     sampler: Any = None
+    guidance: Any = MISSING
     batch_size: int = 64
     seed: int = 0
     out: str | None = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from diffusion.denoiser.denoiser import Denoise, Denoised, Denoiser, ReverseGaussian, Transform, transformed
+from diffusion.denoiser.diffusion import Diffusion
 from diffusion.process.level import Level, Move, as_factor
 
 
+@runtime_checkable
 class Guide(Protocol):
     """Another trained model, on the device of the one that it guides."""
 
@@ -20,6 +22,12 @@ class Guide(Protocol):
 
     @property
     def classes(self) -> Sequence[str] | None: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def diffusion(self) -> Diffusion: ...
 
     @property
     def denoiser(self) -> Denoiser: ...
@@ -51,6 +59,11 @@ class Guidance:
         """A part of a folder's name; "" where nothing is guided."""
         return "" if self.classifier is None else f"guided_{self.classifier.name}_{self.scale:g}"
 
+    def check(self, model: Guide) -> None:
+        """Raise ValueError unless this can steer the model: a classifier must know its images at every time."""
+        if self.classifier is not None:
+            check_classifier(self.classifier, model)
+
     def __call__(self, denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
         """The denoiser of a model whose network is told its part of `condition`, guided, its x_0 kept by `clip`."""
         denoise = bind(denoiser, condition, clip)
@@ -58,6 +71,32 @@ class Guidance:
             return denoise
         guided = by_classifier(denoise, log_probability(self.classifier.denoiser, condition["y"]), self.scale)
         return guided if clip is None or not self.clip_guided else transformed(guided, clip)
+
+
+def check_classifier(classifier: Guide, model: Guide) -> None:
+    """Raise ValueError unless a classifier saw the images of `model`, with its noise, at its times."""
+    place = f"the classifier {classifier.name}"
+    if not classifier.diffusion.loss.classifies:
+        raise ValueError(
+            f"{classifier.name} holds no classifier; train one: python train.py experiment=digits_classifier"
+        )
+    if classifier.shape != model.shape:
+        shapes = ["x".join(map(str, shape)) for shape in (classifier.shape, model.shape)]
+        raise ValueError(
+            f"{place} knows images of {shapes[0]}, the model draws {shapes[1]}; give one trained on the same data"
+        )
+    if model.classes is not None and classifier.classes != model.classes:
+        raise ValueError(f"{place} knows other classes than the model; give one that was trained on the same data")
+    theirs, ours = (each.diffusion.process.level(each.diffusion.process.evenly(None)) for each in (classifier, model))
+    if not torch.equal(theirs.time.float(), ours.time.float()):
+        raise ValueError(
+            f"{place} was told other times than the model ({len(theirs.time)} steps, 0 to {theirs.time.max():g}, not "
+            f"{len(ours.time)}, 0 to {ours.time.max():g}); train one with the model's diffusion.steps and rescale_times"
+        )
+    if not torch.equal(theirs.alpha, ours.alpha):
+        raise ValueError(
+            f"{place} saw other noise at each time than the model; train one with the model's diffusion.schedule"
+        )
 
 
 def bind(denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:

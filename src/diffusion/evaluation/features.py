@@ -1,9 +1,10 @@
-"""What images are compared by: their pixels, or what a network sees in them."""
+"""The features that images are compared by: their pixels, or a network's activations."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
+from diffusion.data.readers import in_order
 from diffusion.evaluation import recogniser, result_cache
-from diffusion.evaluation.subject import Subject, evenly_spaced
+from diffusion.evaluation.subject import Subject, evenly_spaced, slug
 from diffusion.pictures.pixels import from_uint8
 
-TAUGHT = 50_000  # images that a recogniser learns from at most
-LOOKED_AT = 64
+MOST_TRAINING_IMAGES = 50_000  # for a recogniser
+FINGERPRINT_IMAGES = 64
+FEATURE_BATCH = 64
 
 
 class Extracted(NamedTuple):
@@ -29,9 +32,9 @@ class Extracted(NamedTuple):
 
 
 class Extractor(NamedTuple):
-    """`see` tells the features of images, uint8 (N, C, H, W), on the CPU.
+    """`see` returns the features of images, uint8 (N, C, H, W), on the CPU.
 
-    What has a `fingerprint` takes time and sees the same wherever the fingerprint is the same.
+    A costly extractor has a `fingerprint`: equal ones give equal features.
     """
 
     see: Callable[[Tensor], Extracted]
@@ -39,7 +42,7 @@ class Extractor(NamedTuple):
 
 
 class Features(ABC):
-    """A choice of features. `metrics` says what each measure of them is called."""
+    """A choice of features. `metrics` maps each measure to its name for these features."""
 
     name: ClassVar[str]
     metrics: ClassVar[Mapping[str, str]] = {
@@ -51,7 +54,7 @@ class Features(ABC):
 
     @abstractmethod
     def extractor(self, subject: Subject, cache: Path) -> Extractor:
-        """The same in every process; all must call it."""
+        """The extractor, the same on every process; all must call it."""
 
 
 class Pixels(Features):
@@ -67,7 +70,7 @@ class Pixels(Features):
 class Recogniser(Features):
     """The last maps of a small classifier, averaged over space: 64 numbers.
 
-    It learns from the real training images, in seconds, and is kept, so that the same one judges every model.
+    It is trained on the real training images, in seconds, and cached, so that the same one judges every model.
     """
 
     name = "recogniser"
@@ -96,7 +99,7 @@ class Recogniser(Features):
 
 
 def load_or_train(subject: Subject, images: Images, cache: Path) -> result_cache.Arrays:
-    """The weights of a recogniser of the images, from where they are kept or trained."""
+    """The weights of a recogniser of the images, from the cache or by training."""
     recipe = (recogniser.WIDTHS, recogniser.STEPS, recogniser.BATCH, recogniser.RATE)
     path = (
         cache
@@ -106,7 +109,7 @@ def load_or_train(subject: Subject, images: Images, cache: Path) -> result_cache
         result_cache.print_first_time(f"Using the recogniser in {path}")
         return known
     result_cache.print_first_time(f"Training a recogniser of {subject.training_title}, kept in {path}")
-    pixels, labels = images.read(evenly_spaced(len(images), TAUGHT))
+    pixels, labels = images.read(evenly_spaced(len(images), MOST_TRAINING_IMAGES))
     x, y = (tensor.to(subject.model.device) for tensor in (from_uint8(pixels), labels))
     network = recogniser.train_recogniser(x, y, num_classes=len(images.classes or ()), seed=0)
     state = {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
@@ -116,5 +119,36 @@ def load_or_train(subject: Subject, images: Images, cache: Path) -> result_cache
 
 def dataset_fingerprint(images: Images) -> str:
     """A fingerprint of the set: its size, its classes, and a few of its images."""
-    pixels, labels = images.read(evenly_spaced(len(images), LOOKED_AT))
+    pixels, labels = images.read(evenly_spaced(len(images), FINGERPRINT_IMAGES))
     return result_cache.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))
+
+
+def extract(images: Images, numbers: Sequence[int], extractor: Extractor) -> Iterator[Tensor]:
+    """The features of the images of these numbers, batch by batch."""
+    wanted = [list(numbers[first : first + FEATURE_BATCH]) for first in range(0, len(numbers), FEATURE_BATCH)]
+    with closing(in_order(images, wanted)) as reads:
+        for pixels, _ in reads:
+            yield extractor.see(pixels).features
+
+
+def reference_features(
+    images: Images, numbers: Sequence[int], features: Features, extractor: Extractor, *, title: str, cache: Path
+) -> Iterable[Tensor]:
+    """The features of the images of these numbers, in parts (n, D), on the leader; all processes must call it.
+
+    Cheap ones are computed when iterated over. Costly ones are computed by all processes together, and cached.
+    """
+    if extractor.fingerprint is None:
+        return extract(images, numbers, extractor)
+    key = result_cache.fingerprint(dataset_fingerprint(images), extractor.fingerprint, list(numbers))
+    path = cache / f"features_{features.name}_{slug(title)}_{len(numbers)}_{key}.npz"
+    known = result_cache.load_arrays(path) if distributed.is_leader() else None
+    if distributed.all_gather(known is not None)[0]:
+        result_cache.print_first_time(f"Using the features of {len(numbers)} images of {title} in {path}")
+        return [] if known is None else [torch.from_numpy(known["features"])]
+    result_cache.print_first_time(f"Computing the features of {len(numbers)} images of {title}, kept in {path}")
+    mine = list(extract(images, distributed.shard(numbers), extractor))
+    parts = [part for share in distributed.all_gather(mine) for part in share]
+    if distributed.is_leader():
+        result_cache.save_arrays(path, {"features": torch.cat(parts).numpy()})
+    return parts

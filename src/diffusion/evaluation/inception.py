@@ -80,10 +80,10 @@ ORIGIN = "weights-inception-2015-12-05-6726825d.pth"
 def check_readable(path: str) -> None:
     """Raise ValueError unless the file holds named tensors alone, as the library unpickles what it is given."""
     try:
-        held = torch.load(path, map_location="meta", weights_only=True)
+        weights = torch.load(path, map_location="meta", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; give {ORIGIN} from torch-fidelity's releases") from None
     except Exception:  # A broken file can make the unpickler raise anything.
-        held = None
-    if not isinstance(held, dict) or not all(isinstance(name, str) for name in held):
+        weights = None
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise ValueError(f"{path} is no file of weights; give {ORIGIN} from torch-fidelity's releases")

@@ -1,4 +1,4 @@
-"""How likely a model finds images: its bound in bits/dim."""
+"""The variational bound of images under a model, in bits/dim."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tqdm import tqdm
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.denoiser import clip, transformed
-from diffusion.evaluation.plots import plot_terms
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
 from diffusion.losses.bound import Bound, prior_term, sum_terms, terms
+from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
 from diffusion.process.respacing import kept_steps
 
 
 class Estimate(NamedTuple):
-    """A mean over images, and how far it is expected to lie from the mean over all images there could be."""
+    """A mean over images, and its standard error as an estimate of the mean over the distribution."""
 
     mean: float
     standard_error: float
@@ -64,18 +64,18 @@ class Likelihood(Evaluation):
             raise ValueError(
                 f"{count} images are too few for {distributed.world_size()} processes; start fewer of them"
             )
-        self.kept(subject.model.diffusion.process)
+        self.measured_steps(subject.model.diffusion.process)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         numbers = self.numbers(subject)
         process = subject.model.diffusion.process
-        kept = self.kept(process)
+        kept = self.measured_steps(process)
         mine = list(self.bounds(subject, process.respace(kept), distributed.shard(numbers)))
         whole = concatenate(bound for bounds in distributed.all_gather(mine) for bound in bounds)
         return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.is_leader() else NOTHING
 
     def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> Findings:
-        """Writes the tables, the plot and the figures; the same figures, found."""
+        """Write the tables, the plot and the result; the findings."""
         total, prior = estimate(whole.total), estimate(whole.prior)
         figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
@@ -102,8 +102,8 @@ class Likelihood(Evaluation):
             )
         return evenly_spaced(there, there if wanted is None else wanted)
 
-    def kept(self, process: Process) -> list[int]:
-        """The steps to measure; ValueError if they make no process."""
+    def measured_steps(self, process: Process) -> list[int]:
+        """The steps of the process to measure; ValueError if that makes no process."""
         try:
             kept = kept_steps(process.bins, self.steps)
             process.respace(kept)
@@ -134,7 +134,7 @@ class Likelihood(Evaluation):
                 self.say(bar, first + len(chosen), len(numbers), running)
 
     def say(self, bar: tqdm, done: int, total: int, running: float) -> None:
-        """The mean of this process's images so far: beside the bar, or in a line of its own where there is none."""
+        """Show the mean of this process's images so far: beside the bar, or in a line of its own without a bar."""
         text = f"{running / done:.3f} bits/dim after {done} of {total} images"
         bar.set_postfix_str(text)
         if bar.disable and distributed.is_leader():

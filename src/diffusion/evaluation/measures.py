@@ -1,8 +1,9 @@
-"""Formulas that compare sets of features (N, D), drawn and real: each a plain function, computed in float64."""
+"""Formulas that compare sets of features (N, D), drawn and real, in float64; and how their values are written."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from diffusion.compute.randomness import generator
 
 SUBSETS = 100
 SUBSET = 1000
-PARTS = 10
+SCORE_PARTS = 10
 FEWEST_IN_PART = 50
 ROWS = 1024
 
@@ -79,7 +80,7 @@ def class_score(logits: Tensor) -> Value:
 
     A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50.
     """
-    parts = logits.double().log_softmax(1).tensor_split(max(1, min(PARTS, len(logits) // FEWEST_IN_PART)))
+    parts = logits.double().log_softmax(1).tensor_split(max(1, min(SCORE_PARTS, len(logits) // FEWEST_IN_PART)))
     scores = torch.stack([score_of(part) for part in parts])
     return Value(scores.mean().item(), scores.std(correction=0).item() if len(parts) > 1 else None)
 
@@ -99,3 +100,49 @@ def coverage(x: Tensor, y: Tensor, *, neighbours: int) -> float:
     radius = torch.cat([torch.cdist(rows, y).kthvalue(neighbours + 1).values for rows in y.split(ROWS)])
     inside = torch.cat([(torch.cdist(rows, y) <= radius).any(1) for rows in x.split(ROWS)])
     return inside.double().mean().item()
+
+
+def comparison(
+    x: Tensor, y: Tensor, logits: Tensor | None = None, *, neighbours: int
+) -> dict[str, Callable[[], Value]]:
+    """How to compute each measure of drawn features x (N, D) and real ones y (M, D); `logits` are of the drawn images.
+
+    Precision and recall take as many images of either, as in the paper: balls shrink as images grow in number. Those of
+    the larger set are chosen by chance.
+    """
+    x, y = x.double(), y.double()
+    count = min(len(x), len(y))
+    some_x, some_y = random_subset(x, count), random_subset(y, count)
+    measures: dict[str, Callable[[], Value]] = {
+        "frechet_distance": lambda: Value(frechet_distance(gaussian(x), gaussian(y))),
+        "kernel_distance": lambda: kernel_distance_of_subsets(x, y),
+        "precision": lambda: Value(coverage(some_x, some_y, neighbours=neighbours)),
+        "recall": lambda: Value(coverage(some_y, some_x, neighbours=neighbours)),
+    }
+    return measures if logits is None else {**measures, "class_score": lambda: class_score(logits)}
+
+
+def random_subset(features: Tensor, count: int) -> Tensor:
+    """All rows of features (N, D) in order if there are no more than `count`, else as many by chance, always the same.
+
+    Evenly spread ones would show few classes: images are often drawn class by class in turn.
+    """
+    if len(features) <= count:
+        return features
+    chosen = torch.randperm(len(features), generator=generator("precision and recall"))[:count]
+    return features[chosen.to(features.device)]
+
+
+def metric_names(found: dict[str, Value], what: str) -> dict[str, float]:
+    """The values by their full names."""
+    means = {f"{metric}_{what}": value.mean for metric, value in found.items()}
+    spreads = {f"{metric}_spread_{what}": value.spread for metric, value in found.items() if value.spread is not None}
+    return means | spreads
+
+
+def format_values(found: dict[str, Value]) -> str:
+    return ", ".join(f"{metric.replace('_', ' ')} {format_value(value)}" for metric, value in found.items())
+
+
+def format_value(value: Value) -> str:
+    return f"{value.mean:.4g}" if value.spread is None else f"{value.mean:.4g} +- {value.spread:.2g}"

@@ -1,4 +1,4 @@
-"""Whether a model draws what it learned from."""
+"""How close drawn images are to the training images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import torch
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
-from diffusion.evaluation import reference, result_cache, samples
-from diffusion.evaluation.features import Extractor, Features
-from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs
-from diffusion.evaluation.plots import plot_novelty
+from diffusion.evaluation import result_cache, samples
+from diffusion.evaluation.features import FEATURE_BATCH, Extractor, Features, extract, reference_features
+from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs, plot_novelty
 from diffusion.evaluation.subject import (
     NOTHING,
     Evaluation,
@@ -29,8 +28,8 @@ from diffusion.samplers.sampler import Sampler
 class Memorisation(Evaluation):
     """Draws `num_images` and finds the training image nearest to each, among all there are.
 
-    Distances are L2 between `features`. As many test images, where the model has not seen them, show what is to be
-    expected of new ones. What takes long to compute of training images is kept in the folder `cache`.
+    Distances are L2 between `features`. The distances of as many test images, if they were not trained on, show what
+    to expect of new ones. Costly features of the training images are cached in the folder `cache`.
 
     Writes result.json, distances.png, and nearest.png: rows of drawn images above their nearest training images, first
     the closest pairs, then median ones, then the farthest.
@@ -58,12 +57,12 @@ class Memorisation(Evaluation):
         pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
         extractor, training = self.features.extractor(subject, self.cache), subject.training_images()
         everything = range(len(training))
-        learned = reference.reference_features(
+        learned = reference_features(
             training, everything, self.features, extractor, title=subject.training_title, cache=self.cache
         )
         if not distributed.is_leader():
             return NOTHING
-        drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(reference.BATCH)])
+        drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(FEATURE_BATCH)])
         unseen = self.unseen(subject.images, extractor) if subject.held_out else None
         found = novelty(drawn, unseen, learned, place=subject.model.device)
         save_picture(
@@ -79,4 +78,4 @@ class Memorisation(Evaluation):
 
     def unseen(self, images: Images, extractor: Extractor) -> torch.Tensor:
         """The features of images that the model has not seen, as many as are drawn if there are."""
-        return torch.cat(list(reference.extract(images, evenly_spaced(len(images), self.num_images), extractor)))
+        return torch.cat(list(extract(images, evenly_spaced(len(images), self.num_images), extractor)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,44 @@ import torch
 from torch import Tensor
 
 from diffusion.data.images import Images
-from diffusion.evaluation.neighbours import Nearest, nearest
 from diffusion.pictures.grid import grid
 from diffusion.pictures.pixels import from_uint8
+from diffusion.pictures.plots import plot_distances
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = 10
+# The quicker way by a matrix product would not tell a copy from a near copy.
+EXACT = "donot_use_mm_for_euclid_dist"
+
+
+class Nearest(NamedTuple):
+    """The distance of each image to the nearest of others, (N,), and which one that is, (N,)."""
+
+    distance: Tensor
+    which: Tensor
+
+
+def nearest(x: Tensor, others: Iterable[Tensor]) -> Nearest:
+    """The nearest of `others`, (M, D) in parts, to each of x (N, D); they need not fit in memory together."""
+    distance, which, passed = x.new_full((len(x),), torch.inf), x.new_zeros(len(x), dtype=torch.long), 0
+    for part in others:
+        found = torch.cdist(x, part.to(x.device), compute_mode=EXACT).min(1)
+        which = torch.where(found.values < distance, found.indices + passed, which)
+        distance = torch.minimum(distance, found.values)
+        passed += len(part)
+    return Nearest(distance, which)
+
+
+def variety(x: Tensor, y: Tensor) -> float:
+    """The mean distance between two images of one class, over all pairs, then over classes; each has two or more.
+
+    The images x (N, C, H, W) lie in [-1, 1], their classes are y (N,); distances are over pixels in [0, 1].
+    """
+    return torch.stack([torch.pdist(flat_pixels(x[y == label])).mean() for label in y.unique()]).mean().item()
+
+
+def flat_pixels(x: Tensor) -> Tensor:
+    return ((x + 1) / 2).flatten(1)
 
 
 class Novelty(NamedTuple):
@@ -88,3 +121,10 @@ def pairs(pixels: Tensor, near: Nearest, training: Images, shown: Tensor) -> np.
     pixels, which, shown = pixels.cpu(), near.which.cpu(), shown.cpu()
     rows = [rows for chosen in shown for rows in (pixels[chosen], training.read(which[chosen].tolist()).pixels)]
     return grid(from_uint8(torch.cat(rows)), columns=shown.shape[1])
+
+
+def plot_novelty(path: Path, novelty: Novelty, *, unseen: str) -> None:
+    """A histogram of how far drawn images lie from their nearest training images, and those that `unseen` names."""
+    distances = {"drawn": novelty.drawn.distance.tolist()}
+    distances |= {} if novelty.unseen is None else {unseen: novelty.unseen.distance.tolist()}
+    plot_distances(path, distances, xlabel="L2 distance to the nearest training image")

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
-from diffusion.evaluation import reference, result_cache, samples
-from diffusion.evaluation.comparison import comparison, format_values, metric_names
-from diffusion.evaluation.features import Extracted, Extractor, Features
-from diffusion.evaluation.measures import Value
+from diffusion.evaluation import result_cache, samples
+from diffusion.evaluation.features import Extracted, Extractor, Features, reference_features
+from diffusion.evaluation.measures import Value, comparison, format_values, metric_names
 from diffusion.evaluation.subject import (
     NOTHING,
     Evaluation,
@@ -31,7 +30,7 @@ from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.sampler import Sampler
 
-SHOWN = 100
+GRID_IMAGES = 100
 NEIGHBOURS = 3
 FEWEST = 4  # so that half of them are two, which have a kernel distance
 MOST_REAL = 50_000
@@ -85,12 +84,12 @@ class Quality(Evaluation):
 
     @property
     def unusual(self) -> list[str]:
-        """The neighbours, where they are not those that the paper takes."""
+        """The neighbours in a name, if they are not the paper's 3."""
         return [] if self.neighbours == NEIGHBOURS else [f"{self.neighbours}_neighbours"]
 
     @property
     def least(self) -> int:
-        """How many images there must be of a kind."""
+        """The least number of drawn, and of real, images."""
         return max(FEWEST, self.neighbours + 1)
 
     def check_settings(self) -> None:
@@ -142,13 +141,13 @@ class Quality(Evaluation):
         real, unseen = self.real(subject), self.unseen(subject)
         known = self.features_of(real, extractor)
         expected = None if unseen is None else self.features_of(unseen, extractor)
-        drawn, first = self.drawn(subject, extractor, prompts)
+        drawn, first = self.draw_features(subject, extractor, prompts)
         if not distributed.is_leader():
             return NOTHING
         save_picture(folder / "grid.png", prompts.picture(from_uint8(first)))
         features = torch.cat(list(known))
-        found = self.compared(drawn, features, subject)
-        yardstick = {} if expected is None else self.compared(Extracted(torch.cat(list(expected))), features, subject)
+        found = self.compare(drawn, features, subject)
+        yardstick = {} if expected is None else self.compare(Extracted(torch.cat(list(expected))), features, subject)
         numbers = metric_names(found, self.what(real, self.num_images))
         others = (
             {} if unseen is None else {"test_images": metric_names(yardstick, self.what(real, len(unseen.numbers)))}
@@ -176,14 +175,14 @@ class Quality(Evaluation):
         return "_".join([self.features.name, slug(real.title), str(count), *self.unusual])
 
     def features_of(self, real: Real, extractor: Extractor) -> Iterable[Tensor]:
-        return reference.reference_features(
+        return reference_features(
             real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache
         )
 
-    def drawn(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
-        """What is seen in all images, and the first of them, uint8: no more is held, however many are drawn."""
+    def draw_features(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
+        """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""
         numbers = distributed.shard(range(self.num_images))
-        shown = sum(number < SHOWN for number in numbers)
+        shown = sum(number < GRID_IMAGES for number in numbers)
         mine: list[Extracted] = []
         first: list[Tensor] = []
         for batch in samples.draw_shard(subject, self.sampler, prompts, num_images=self.num_images):
@@ -195,10 +194,11 @@ class Quality(Evaluation):
         pixels = torch.stack([image for _, part in shares for image in part])
         return Extracted(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
 
-    def compared(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
-        """The value of each metric asked for, where what was seen has one."""
+    def compare(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
+        """The value of each metric asked for that these features have."""
         place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
-        ways = comparison(drawn, real, neighbours=self.neighbours, place=place)
+        features, known = drawn.features.to(place), real.to(place)
+        ways = comparison(features, known, drawn.logits, neighbours=self.neighbours)
         called = {name: metric for metric, name in self.features.metrics.items()}
         return {name: ways[called[name]]() for name in self.metrics if called[name] in ways}
 

@@ -1,4 +1,4 @@
-"""A small classifier of real images, to judge drawn ones by: it never sees what a model draws."""
+"""A small classifier, trained on real images alone, to judge drawn ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def network(shape: Sequence[int], num_classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(MAP), nn.Flatten(), nn.Dropout(0.25), head)
 
 
-def shifted(x: Tensor, most: int) -> Tensor:
+def random_shifts(x: Tensor, most: int) -> Tensor:
     """Each image of x (N, C, H, W) moved by up to `most` pixels each way, its border continued."""
     n, _, height, width = x.shape
     down, right = torch.randint(-most, most + 1, (2, n, 1))
@@ -49,7 +49,7 @@ def train_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
         for _ in range(STEPS):
             chosen = torch.randint(len(x), (BATCH,)).to(x.device)
-            loss = F.cross_entropy(recogniser(shifted(x[chosen], max(1, x.shape[-1] // 12))), y[chosen])
+            loss = F.cross_entropy(recogniser(random_shifts(x[chosen], max(1, x.shape[-1] // 12))), y[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

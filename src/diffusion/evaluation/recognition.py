@@ -10,9 +10,15 @@ from torch import Tensor, nn
 
 from diffusion.compute import distributed
 from diffusion.evaluation import samples
-from diffusion.evaluation.neighbours import flat_pixels, variety
-from diffusion.evaluation.novelty import Novelty, closest_to_farthest, novelty, pairs
-from diffusion.evaluation.plots import plot_novelty
+from diffusion.evaluation.novelty import (
+    Novelty,
+    closest_to_farthest,
+    flat_pixels,
+    novelty,
+    pairs,
+    plot_novelty,
+    variety,
+)
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.inference.image_files import sampler_name
@@ -21,7 +27,7 @@ from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.samplers.sampler import Sampler
 
-SHOWN = 200
+SHOWN_IMAGES = 200
 PART = 1024
 
 
@@ -33,7 +39,7 @@ class LabelledImages(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """A classifier, the images that it was taught and tested on, and the share of the latter that it reads right."""
+    """A classifier, its training and test images, and its accuracy on the latter."""
 
     network: nn.Module
     accuracy: float
@@ -66,7 +72,7 @@ class Recognition(Evaluation):
         pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
         if judge is None:
             return NOTHING
-        drawn = LabelledImages(from_uint8(pixels.to(subject.model.device)), self.asked_for(subject, prompts))
+        drawn = LabelledImages(from_uint8(pixels.to(subject.model.device)), self.target_classes(subject, prompts))
         network, accuracy, training, test = judge
         right = (predict_classes(network, drawn.x) == drawn.y).double()
         new = novelty(
@@ -109,7 +115,7 @@ class Recognition(Evaluation):
         self.sampler.levels(subject.model.diffusion.process)
 
     def judge(self, subject: Subject) -> Judge:
-        """A classifier of the training images; ValueError if it reads too few of the test images right."""
+        """A classifier trained on the training images; ValueError if its accuracy on the test images is too low."""
         test, training = all_images(subject), all_images(subject._replace(images=subject.training_images()))
         network = train_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
         accuracy = (predict_classes(network, test.x) == test.y).double().mean().item()
@@ -120,13 +126,13 @@ class Recognition(Evaluation):
             )
         return Judge(network, accuracy, training, test)
 
-    def asked_for(self, subject: Subject, prompts: Prompts) -> Tensor:
+    def target_classes(self, subject: Subject, prompts: Prompts) -> Tensor:
         """The class that each image shall show, (num_images,)."""
         return prompts.condition(range(self.num_images), subject.model.device)["y"]
 
     def show(self, drawn: LabelledImages, new: Novelty, subject: Subject, prompts: Prompts, folder: Path) -> None:
         """Writes grid.png, nearest.png and distances.png."""
-        save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN]))
+        save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN_IMAGES]))
         shown = closest_to_farthest(new.drawn.distance, drawn.y)
         save_picture(folder / "nearest.png", pairs(to_uint8(drawn.x), new.drawn, subject.training_images(), shown))
         plot_novelty(folder / "distances.png", new, unseen=subject.title)

@@ -1,4 +1,4 @@
-"""Arrays kept in files from one evaluation to the next: what took long is computed once."""
+"""A cache of arrays in files: what takes long to compute is computed once for all evaluations."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ FOLDER = "~/.cache/hydra-diffusion"
 
 @cache
 def print_first_time(text: str) -> None:
-    """Says it once, however often a training measures."""
+    """Print `text` once per process, however often a training measures."""
     distributed.print_once(text)
 
 
 def load_arrays(path: Path) -> Arrays | None:
-    """The arrays in the file; None if there is no file, or a damaged one, which is said."""
+    """The arrays in the file; None if there is none, or after a line of output if it is damaged."""
     try:
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        print_first_time(f"{path} is damaged and made anew")
+        print_first_time(f"{path} is damaged and computed again")
         return None
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
-    """Writes the file, which is whole or not there. A place that cannot be written costs the time of next time."""
-    own = path.with_name(f"{os.getpid()}_{path.name}")  # Two runs may keep the same at once.
+    """Write the file in one step. If that fails, a line of output says that it is computed again next time."""
+    own = path.with_name(f"{os.getpid()}_{path.name}")  # Two runs may write it at once.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(own, **arrays)

@@ -1,4 +1,4 @@
-"""Images drawn to be measured, as their pixels are stored."""
+"""Drawing the images to measure, as uint8."""
 
 from __future__ import annotations
 

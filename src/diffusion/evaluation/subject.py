@@ -22,7 +22,7 @@ from diffusion.runs.files import atomic_write_text
 
 
 class Examples(NamedTuple):
-    """Images x_0 (N, C, H, W) in [-1, 1] and what the network is told of them, on the model's device."""
+    """Images x_0 (N, C, H, W) in [-1, 1] and their conditions, on the model's device."""
 
     x_0: Tensor
     condition: dict[str, Tensor]
@@ -54,8 +54,8 @@ class Subject(NamedTuple):
 
     def prompts(self, count: int) -> Prompts:
         """What to ask the model for, to have `count` images: each class in turn, or the images anew from small ones."""
-        model = self.model
-        return prompts_from(model.conditions, self.images, count, classes=model.classes, numbered=self.numbered)
+        conditions, classes = self.model.conditions_to_ask, self.model.classes_to_ask
+        return prompts_from(conditions, self.images, count, classes=classes, numbered=self.numbered)
 
     def numbered(self, labels: Tensor) -> Tensor:
         """Labels of the images, int64 (N,), as the model numbers these classes."""
@@ -70,11 +70,13 @@ class Subject(NamedTuple):
     def facts(self) -> dict[str, Any]:
         """What a result was measured on, in plain values."""
         weights = {"weights": self.model.weights, "step": self.model.step, "precision": self.model.precision}
+        weights |= {"guidance": self.model.guidance.name} if self.model.guidance.name else {}
         return {**weights, "data": self.data, "held_out": self.held_out, "seed": self.seed}
 
     def folder_name(self, evaluation: Evaluation) -> str:
         """Says what was measured, so that measuring otherwise does not overwrite it."""
-        parts = [evaluation.name, self.title, self.model.origin, *([f"seed_{self.seed}"] if self.seed else [])]
+        guidance, seed = self.model.guidance.name, f"seed_{self.seed}" if self.seed else ""
+        parts = [part for part in (evaluation.name, self.title, self.model.origin, guidance, seed) if part]
         return "_".join(parts).replace(" ", "_").replace("/", "-")
 
 
@@ -85,7 +87,7 @@ class Findings(NamedTuple):
     numbers: dict[str, float]
 
 
-NOTHING = Findings("", {})  # what processes find that do not lead
+NOTHING = Findings("", {})  # the result on all processes but the leader
 
 
 class Evaluation(ABC):
@@ -94,15 +96,15 @@ class Evaluation(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What it is called where its results lie."""
+        """Its name in the folder of its results."""
 
     @abstractmethod
     def check(self, subject: Subject) -> None:
-        """Raise ValueError if the subject cannot be measured so."""
+        """Raise ValueError if it cannot measure the subject."""
 
     @abstractmethod
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        """Measures, and writes what it found into `folder`. All processes must call it; the one that leads finds."""
+        """Measure, and write the results into `folder`. All processes must call it; the leader returns the findings."""
 
 
 def slug(title: str) -> str:
@@ -110,10 +112,10 @@ def slug(title: str) -> str:
     return re.sub(r"\W+", "_", title).strip("_").lower()
 
 
-def evenly_spaced(there: int, wanted: int) -> list[int]:
-    """`wanted` of the numbers 0 .. there - 1, evenly spread; all of them if there are fewer."""
-    count = min(there, wanted)
-    return [i * there // count for i in range(count)]
+def evenly_spaced(total: int, wanted: int) -> list[int]:
+    """`wanted` of the numbers 0 .. total - 1, evenly spread; all of them if there are fewer."""
+    count = min(total, wanted)
+    return [i * total // count for i in range(count)]
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:

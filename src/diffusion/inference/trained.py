@@ -50,3 +50,9 @@ class Trained(NamedTuple):
         if self.classes is None:
             return next((list(guide.classes) for guide in self.guidance.guides if guide.classes is not None), None)
         return self.classes
+
+    @property
+    def conditions_to_ask(self) -> Conditions:
+        """What one can ask for: what the network is told, and the classes that a guide leads to."""
+        guided = self.classes is None and self.classes_to_ask is not None
+        return {**self.conditions, **BY_LABEL} if guided else self.conditions

@@ -1,18 +1,69 @@
-"""What all plots look like before there is something in them."""
+"""Plots of what a run or an evaluation found."""
 
 from __future__ import annotations
 
+import io
 import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 
-def figure(*, size: tuple[float, float], dpi: int) -> tuple[Any, Any]:
+SIZE = (6.4, 4.0)
+DPI = 150
+
+
+def quiet_matplotlib() -> Any:
+    """Matplotlib, imported here since it takes half a second that only a plot needs."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it lists the fonts that it looks for
+    import matplotlib
+
+    return matplotlib
+
+
+def figure(*, size: tuple[float, float] = SIZE, dpi: int = DPI) -> tuple[Any, Any]:
     """An empty figure of `size` inches and its axes."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of the fonts that it looks for when imported
-    from matplotlib.figure import Figure  # here, since it takes half a second that only a plot needs
+    quiet_matplotlib()
+    from matplotlib.figure import Figure
 
     empty = Figure(figsize=size, dpi=dpi, layout="constrained")
     axes = empty.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return empty, axes
+
+
+def plot_terms(path: Path, t: Sequence[int], bits_per_dim: Sequence[float], *, title: str) -> None:
+    """The mean terms of the bound against t, on a logarithmic axis: most of the bound lies in its first few steps."""
+    picture, axes = figure()
+    axes.plot(t, bits_per_dim, linewidth=1.2)
+    axes.set(xlabel="t", ylabel="term of the bound (bits/dim)", yscale="log", xlim=(0, max(t)), title=title)
+    picture.savefig(path)
+
+
+def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlabel: str) -> None:
+    """How often each distance occurs, a histogram a name, all on the same bins."""
+    picture, axes = figure()
+    everything = [value for values in distances.values() for value in values]
+    step = (max(everything) - min(everything)) / 40 or 1.0
+    bins = [min(everything) + step * i for i in range(41)]
+    for name, values in distances.items():
+        axes.hist(values, bins=bins, density=True, alpha=0.55, label=name)
+    axes.set(xlabel=xlabel, ylabel="density")
+    axes.legend(frameon=False)
+    picture.savefig(path)
+
+
+def plot_weights(probabilities: Sequence[float]) -> np.ndarray:
+    """The probability of each t = 0 .. T-1 in training, beside the uniform one: uint8 (height, width, 3)."""
+    steps = len(probabilities)
+    picture, axes = figure(size=(6.4, 3.2), dpi=125)
+    axes.plot(range(steps), probabilities, linewidth=1.2, label="drawn with")
+    axes.axhline(1 / steps, color="grey", linewidth=0.8, linestyle="--", label="uniform")
+    axes.set(xlabel="t", ylabel="p(t)", xlim=(0, max(steps - 1, 1)), yscale="log")
+    axes.legend(frameon=False)
+    file = io.BytesIO()
+    picture.savefig(file, format="png")
+    return np.asarray(Image.open(file).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Makes one HTML page about the runs in some folders: python -m diffusion.report runs/ [runs/... ...]"""
+"""Make one HTML page about the runs in some folders: python -m diffusion.report runs/ [runs/... ...]"""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m diffusion.report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders of them at any depth")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: %(default)s)")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        runs, skipped = find_runs(given.folders)
+        runs, skipped = find_runs(options.folders)
         if skipped:
             print(f"Skipped, as these hold no run that can be read: {', '.join(map(str, skipped))}", file=sys.stderr)
         if not runs:
@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"report: {error}", file=sys.stderr)
         return 1
     try:
-        write_page(runs, given.out)
+        write_page(runs, options.out)
     except OSError as error:
-        print(f"report: {given.out} cannot be written: {error.strerror}; give another --out", file=sys.stderr)
+        print(f"report: {options.out} cannot be written: {error.strerror}; give another --out", file=sys.stderr)
         return 1
-    print(f"{text_table(runs)}\n\nReport: {given.out}")
+    print(f"{text_table(runs)}\n\nReport: {options.out}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""In what runs differ: the settings to tell them apart by, and which differ by their seed only."""
+"""The settings in which runs differ, and the groups of runs that differ by their seed only."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from diffusion.report.runs import RunRecord, single_line
-from diffusion.runs.naming import flatten, same_experiment
+from diffusion.runs.resuming import flatten, same_experiment
 
-# Follow from other settings, and would only say them twice.
+# These follow from other settings.
 DERIVED = (
     "shape", "classes", "model.image_size", "model.in_channels", "model.out_channels", "train.schedule_sampler.steps",
 )  # fmt: skip
 # How the usual sets are read, which tells no runs apart.
 READING = ("data.workers", "data.cache", "data.download", "data.on_error")
 NONE = "–"
-TAKEN = ("run", "state", "steps", "loss", "time")
+TABLE_HEADS = ("run", "state", "steps", "loss", "time")
 
 
 class Group(NamedTuple):
@@ -26,7 +26,7 @@ class Group(NamedTuple):
     runs: list[RunRecord]
 
     def label_of(self, run: RunRecord) -> str:
-        """The label, with the seed where it takes that to tell the run from others."""
+        """The label, with the seed if the group has several runs."""
         return f"{self.label} · seed {settings(run).get('seed')}" if len(self.runs) > 1 else self.label
 
 
@@ -37,14 +37,14 @@ def settings(run: RunRecord) -> dict[str, str]:
         if key.endswith("._target_"):
             found[key.removesuffix("._target_")] = single_line(str(value).rpartition(".")[2])
         elif key and not key.endswith("._partial_") and not key.startswith("provenance"):
-            found[key] = visible_settings(value)
+            found[key] = typed_value(value)
     return found
 
 
-def visible_settings(value: Any) -> str:
-    """As one types it: null, true, [8,4], 0.001."""
+def typed_value(value: Any) -> str:
+    """A value as one types it: null, true, [8,4], 0.001."""
     if isinstance(value, list):
-        return f"[{','.join(visible_settings(item) for item in value)}]"
+        return f"[{','.join(typed_value(item) for item in value)}]"
     if isinstance(value, float):
         return f"{value:g}"
     if value is None or isinstance(value, bool):
@@ -53,15 +53,15 @@ def visible_settings(value: Any) -> str:
 
 
 def differing(runs: Sequence[RunRecord]) -> list[str]:
-    """The settings, in their order, that make an experiment and are `unlike` in the runs."""
-    return [key for key in unlike(runs) if is_telling(key)]
+    """The settings of an experiment, in their order, that are `unlike` in the runs."""
+    return [key for key in unlike(runs) if defines_experiment(key)]
 
 
 def unlike(runs: Sequence[RunRecord]) -> list[str]:
     """All settings, in their order, that are not the same in all runs that have them.
 
     What only some have came with a class that the others lack, or with other code. A run that failed before it began
-    may hold interpolations, and "???" for what the data would have told, which say nothing.
+    may hold interpolations, and "???" for facts of the data: these are not compared.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
@@ -70,39 +70,39 @@ def unlike(runs: Sequence[RunRecord]) -> list[str]:
     return [key for key, known in values.items() if len(known) > 1]
 
 
-def is_telling(key: str) -> bool:
+def defines_experiment(key: str) -> bool:
     return key not in DERIVED and (key == "train.max_steps" or not same_experiment(key, READING))
 
 
 def short(keys: Sequence[str]) -> dict[str, str]:
-    """Each key by its last words, as few as tell it from the others and from what the table tells of any run."""
+    """Each key by its last words, as few as distinguish it from the others and from the table's other heads."""
     names = {key: key.split(".")[-1] for key in keys}
     for length in range(2, 8):
-        count = Counter([*names.values(), *TAKEN])
+        count = Counter([*names.values(), *TABLE_HEADS])
         names = {key: name if count[name] == 1 else ".".join(key.split(".")[-length:]) for key, name in names.items()}
     return names
 
 
 def groups(runs: Sequence[RunRecord]) -> list[Group]:
-    """The runs by all that differs but the seed; each by itself and by its name where nothing else tells them apart."""
+    """The runs grouped by all that differs but the seed; a run that nothing else distinguishes alone, by its name."""
     keys = [key for key in differing(runs) if key != "seed"]
     names, found = short(keys), dict[tuple[str, ...], list[RunRecord]]()
     for run in runs:
         own = settings(run)
         found.setdefault(tuple(own.get(key, NONE) for key in keys), []).append(run)
-    made = []
+    result = []
     for values, members in found.items():
         seeds = [settings(run).get("seed") for run in members]
         label = " · ".join(f"{names[key]} {value}" for key, value in zip(keys, values, strict=True) if value != NONE)
         if len(members) > 1 and (None in seeds or len(set(seeds)) < len(seeds)):
-            made += [Group(name, [run]) for name, run in zip(short_names(members), members, strict=True)]
+            result += [Group(name, [run]) for name, run in zip(short_names(members), members, strict=True)]
         else:
-            made.append(Group(label or (short_names(members)[0] if len(members) == 1 else "all runs"), members))
-    return made
+            result.append(Group(label or (short_names(members)[0] if len(members) == 1 else "all runs"), members))
+    return result
 
 
 def short_names(runs: Sequence[RunRecord]) -> list[str]:
-    """The folders' names without what all that are composed of parts, as in a+b, have in common."""
+    """The folders' names without the parts, as in a+b, that all composed names share."""
     parts = [run.folder.resolve().name.split("+") for run in runs]
     composed = [set(own) for own in parts if len(own) > 1]
     shared = set.intersection(*composed) if len(composed) > 1 else set()

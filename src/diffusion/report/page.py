@@ -1,8 +1,9 @@
-"""The report as one HTML file: tables, plots, pictures and commands, with everything they need inside."""
+"""The report as one HTML file that needs no other: tables, plots, pictures and commands."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -10,18 +11,18 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from diffusion.report.curves import Plot
-from diffusion.report.differences import NONE, Group, groups
+from diffusion.report.differences import NONE, Group, groups, short_names
 from diffusion.report.pictures import at_last_common_step, encode_pictures
-from diffusion.report.plots import sections
-from diffusion.report.reproduction import reproduction
+from diffusion.report.plots import Plot, sections
 from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds
 from diffusion.runs.files import atomic_write
+from diffusion.runs.naming import shell_override
+from diffusion.runs.provenance import read_provenance
 
 
 def write_page(folders: Sequence[Path], out: Path) -> None:
-    """Writes the report on the runs in `folders` to `out`. ValueError if there is no run, OSError if it cannot."""
+    """Write the report on the runs in `folders` to `out`. ValueError without runs, OSError if it cannot be written."""
     if not folders:
         raise ValueError("a report needs at least one run folder; give those of train.py, such as runs/default")
     html = page([read_run(folder) for folder in folders])
@@ -96,15 +97,14 @@ def dot(group: int) -> str:
     return f'<i class="c{group % 8}{" dashed" * (group >= 8)}"></i>'
 
 
-def legend(found: Sequence[Group]) -> str:
-    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(found))
+def legend(several: Sequence[Group]) -> str:
+    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(several))
     items += '<li class="soft">x-axis: images seen</li>'
     return f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
 
 
 def plots(heading: str, drawn: Sequence[Plot]) -> str:
-    held = [(plot, plot.svg()) for plot in drawn]
-    figures = [figure_html(plot.title, plot.meaning, svg) for plot, svg in held if svg]
+    figures = [figure_html(plot.title, plot.meaning, svg) for plot in drawn if (svg := plot.svg())]
     return gallery(heading, "plots four" if len(drawn) == 4 else "plots", figures)
 
 
@@ -117,11 +117,11 @@ def pictures(several: Sequence[Group]) -> Iterator[str]:
         figures = []
         for run, drawn in at_last_common_step(runs, strip=strip):
             label, mark = label_of[run.folder]
-            told = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
+            caption = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
             if found := encode_pictures(drawn.path):
-                alt = escape(f"{heading} of {label}, {told}")
+                alt = escape(f"{heading} of {label}, {caption}")
                 size = f'width="{found.width}" height="{found.height}"'
-                figures.append(figure_html(label, told, f'<img src="{found.source}" {size} alt="{alt}">', mark))
+                figures.append(figure_html(label, caption, f'<img src="{found.source}" {size} alt="{alt}">', mark))
         yield gallery(heading, "pictures strips" if strip else "pictures", figures)
 
 
@@ -133,3 +133,23 @@ def figure_html(name: str, meaning: str, content: str, mark: str = "") -> str:
 def gallery(heading: str, look: str, figures: Sequence[str]) -> str:
     """Figures side by side under a heading; "" without any."""
     return f'<h2>{escape(heading)}</h2><div class="{look}">{chr(10).join(figures)}</div>' if figures else ""
+
+
+def reproduction(runs: Sequence[RunRecord]) -> Iterator[str]:
+    """The commands of each run, closed until one opens them."""
+    yield "<h2>Commands</h2>"
+    for run, name in zip(runs, short_names(runs), strict=True):
+        text = f"<pre><code>{escape(commands(run))}</code></pre>"
+        yield f"<details><summary><code>{escape(name)}</code></summary>{text}</details>"
+
+
+def commands(run: RunRecord) -> str:
+    """The run's own command, from the last entry of provenance.json, and those that draw from it and measure it."""
+    last = (read_provenance(run.folder / "provenance.json") or [{}])[-1]
+    lines = [f"# its settings: {run.folder / 'config.yaml'}"]
+    if isinstance(last, dict) and isinstance(last.get("command"), str):
+        lines = [f"git checkout {shlex.quote(str(last['commit']))}"] if last.get("commit") else []
+        lines += [f"git apply {shlex.quote(str(run.folder / str(last['diff'])))}"] if last.get("diff") else []
+        lines.append(last["command"])
+    place = shell_override("checkpoint", run.folder)
+    return "\n".join([*lines, f"python sample.py {place}", f"python evaluate.py {place}"])

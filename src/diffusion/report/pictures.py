@@ -1,4 +1,4 @@
-"""The pictures that runs drew of themselves, chosen for comparison and packed into the page."""
+"""The pictures that runs drew while training: which to compare, and how they get into the page."""
 
 from __future__ import annotations
 
@@ -62,21 +62,16 @@ def slowness(weights: str) -> float:
 
 
 def encode_pictures(path: Path) -> EncodedPictures | None:
-    """The picture within the page itself, made smaller if it is large; None if it cannot be read."""
+    """The picture as a data address, made smaller if it is large; None if it cannot be read."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
             if len(data) > MOST_BYTES:
                 picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-                data = png(picture)
+                picture.save(smaller := io.BytesIO(), "png")
+                data = smaller.getvalue()
             size = picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return EncodedPictures(f"data:image/png;base64,{base64.b64encode(data).decode()}", *size)
-
-
-def png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "png")
-    return file.getvalue()

@@ -1,6 +1,6 @@
 """What a run folder holds: its settings, what it logged, what was measured on it, and how it ended.
 
-A report is also about runs that crashed, so a file that is torn, garbage or missing costs its own part only.
+A report is also about runs that crashed, so a file that is torn, garbage or missing leaves out its own part only.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import groupby
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from diffusion.runs.metric_direction import aside, lower_is_better
-from diffusion.runs.naming import flatten
+from diffusion.runs.metrics import MetricsFile
+from diffusion.runs.resuming import flatten
+from diffusion.runs.status import read_status
 
 
 class Point(NamedTuple):
@@ -32,7 +33,7 @@ class Point(NamedTuple):
 
 
 class RunRecord(NamedTuple):
-    """A run folder. `logged` are the lines of training by step, `measured` the numbers that tell its quality."""
+    """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its points of quality."""
 
     folder: Path
     config: dict[str, Any]
@@ -43,15 +44,14 @@ class RunRecord(NamedTuple):
     @property
     def step(self) -> int:
         """The last step that is known of."""
-        told = self.outcome.get("step")
-        last = int(self.logged[-1]["step"]) if self.logged else 0
-        return max(last, told) if isinstance(told, int) else last
+        saved, logged = self.outcome.get("step"), int(self.logged[-1]["step"]) if self.logged else 0
+        return max(logged, saved) if isinstance(saved, int) else logged
 
     @property
     def state(self) -> str:
-        """finished, running, stopped or failed, as the run told; unfinished if it told nothing and lacks steps."""
-        if told := single_line(str(self.outcome.get("state") or "")):
-            return told
+        """finished, running, stopped or failed, as outcome.json says; without it, by the steps, maybe unfinished."""
+        if state := single_line(str(self.outcome.get("state") or "")):
+            return state
         planned = flatten(self.config).get("train.max_steps")
         return "finished" if isinstance(planned, int) and 0 < planned <= self.step else "unfinished"
 
@@ -61,7 +61,7 @@ class RunRecord(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The time spent training: images over images/s, summed over the logged lines; pictures are not counted."""
+        """The time spent training: images over images/s, summed over the logged rows; pictures are not counted."""
         spent, before = 0.0, 0.0
         for line in self.logged:
             images, speed = line.get("images", before), line.get("images_per_second", 0.0)
@@ -80,7 +80,7 @@ def is_run(folder: Path) -> bool:
 def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The run folders at and below `paths`, each once, and the topmost folders that hold none.
 
-    Raises ValueError for a path that is no folder, or of which that cannot be told.
+    Raises ValueError for a path that is no folder, or cannot be looked at.
     """
     runs: dict[Path, Path] = {}
     skipped: list[Path] = []
@@ -94,10 +94,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The runs in `folder` and what is none, by name; a folder without any run is named instead of all within it.
-
-    One that cannot be read is as one without.
-    """
+    """The runs in `folder` by name, and the topmost folders in it that hold none or cannot be read."""
     try:
         if is_run(folder):
             return [folder], []
@@ -111,7 +108,7 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def is_folder(path: Path) -> bool:
-    """ValueError if that cannot be told, as of a path in a folder that may not be entered."""
+    """ValueError if it cannot be looked at, as in a folder that may not be entered."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -122,94 +119,78 @@ def is_folder(path: Path) -> bool:
 
 def read_run(folder: Path) -> RunRecord:
     """The run in `folder`, as far as its files can be read."""
-    lines = list(json_lines(folder / "metrics.jsonl"))
-    logged = rows_by_step(line for line in lines if "loss" in line)
+    rows: list[dict[str, float]] = []
+    with suppress(OSError):
+        rows = [numbers(row) for row in MetricsFile.read(folder / "metrics.jsonl")]
+    rows = [row for row in rows if isfinite(row.get("step", float("nan")))]
+    logged = rows_by_step(row for row in rows if "loss" in row)
     measured = [
-        Point(name, "", int(line["step"]), line.get("images", line["step"]), value)
-        for line in rows_by_step(line for line in lines if "loss" not in line)
-        for name, value in line.items()
+        Point(name, "", int(row["step"]), row.get("images", row["step"]), value)
+        for row in rows_by_step(row for row in rows if "loss" not in row)
+        for name, value in row.items()
         if name not in ("step", "images") and not aside(name)
     ]
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
-    return RunRecord(
-        folder,
-        mapping(folder / "config.yaml"),
-        mapping(folder / "outcome.json"),
-        logged,
-        measured + list(unknown_runs(evaluated(folder / "evaluation", per_step), measured)),
-    )
+    measured += evaluation_points(folder / "evaluation", per_step, measured)
+    return RunRecord(folder, mapping(folder / "config.yaml"), read_status(folder), logged, measured)
 
 
-def unknown_runs(points: Iterator[Point], told: Sequence[Point]) -> Iterator[Point]:
-    """The points of each result but those that training has `told`: what it measures leaves a result, too."""
-    names, left = {(point.name, point.step) for point in told}, [place_of(point) for point in told]
-    for _, found in groupby(points, lambda point: (point.setting, point.step)):
-        result = list(found)
-        shared = [place_of(point) for point in result if (point.name, point.step) in names]
-        if shared and all(place in left for place in shared):
-            left = [place for place in left if place not in shared]
-        else:
-            yield from result
+def evaluation_points(folder: Path, images_per_step: float, in_training: Sequence[Point]) -> Iterator[Point]:
+    """The numbers of each result.json but those that training logged, which leaves its results there, too.
+
+    The setting of a point is the evaluation's folder without the step.
+    """
+    names = {(point.name, point.step) for point in in_training}
+    logged = [place_of(point) for point in in_training]
+    for path in sorted(folder.glob("*/result.json")):
+        result = mapping(path)
+        if isinstance(step := result.get("step"), int):
+            setting = path.parent.name.removesuffix(f"_step_{step}")
+            # The rest of a result are its circumstances: numbers of images, standard errors and the like.
+            found = {name: value for name, value in numbers(result).items() if lower_is_better(name) is not None}
+            points = [Point(name, setting, step, step * images_per_step, value) for name, value in found.items()]
+            shared = [place_of(point) for point in points if (point.name, point.step) in names]
+            if shared and all(place in logged for place in shared):
+                logged = [place for place in logged if place not in shared]
+            else:
+                yield from points
 
 
 def place_of(point: Point) -> tuple[str, int, str]:
-    """What two points share that are one: name, step and value, the last as text, as NaN is not even itself."""
+    """Name, step and value, which two points of one measurement share; the value as text, since NaN is not NaN."""
     return point.name, point.step, repr(point.value)
 
 
-def evaluated(folder: Path, images_per_step: float) -> Iterator[Point]:
-    """What evaluate.py found, a point a number; the setting is the evaluation's folder without the step."""
-    for path in sorted(folder.glob("*/result.json")):
-        result = mapping(path)
-        step = result.get("step")
-        if isinstance(step, int):
-            setting = path.parent.name.removesuffix(f"_step_{step}")
-            for name, value in numbers(result).items():
-                # The rest of a result are its circumstances: numbers of images, standard errors and the like.
-                if lower_is_better(name) is not None:
-                    yield Point(name, setting, step, step * images_per_step, value)
-
-
 def mapping(path: Path) -> dict[str, Any]:
-    """A YAML or JSON file of names and values; an empty one if it is missing or holds anything else."""
+    """The dictionary in a YAML or JSON file; an empty one if there is none, or anything else."""
     with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
         text = path.read_text(errors="replace")
-        held = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
-        return held if isinstance(held, dict) else {}
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
+        return content if isinstance(content, dict) else {}
     return {}
 
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast
 
 
-def json_lines(path: Path) -> Iterator[dict[str, float]]:
-    """The numbers of each line that can be read and names its step."""
-    with suppress(OSError):
-        for text in path.read_text(errors="replace").splitlines():
-            with suppress(ValueError, RecursionError):
-                held = json.loads(text)
-                if isinstance(held, dict) and isfinite(numbers(held).get("step", float("nan"))):
-                    yield numbers(held)
-
-
 def numbers(values: dict[str, Any]) -> dict[str, float]:
     """The entries of `values` that are numbers."""
-    kept = {}
+    found = {}
     for name, value in values.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             with suppress(OverflowError):
-                kept[str(name)] = float(value)
-    return kept
+                found[str(name)] = float(value)
+    return found
 
 
-def rows_by_step(lines: Iterator[dict[str, float]]) -> list[dict[str, float]]:
-    """One line a step, ascending; of two values for the same, the later."""
+def rows_by_step(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
+    """One row a step, ascending; of two values for the same, the later."""
     merged: dict[float, dict[str, float]] = {}
-    for line in lines:
-        merged.setdefault(line["step"], {}).update(line)
+    for row in rows:
+        merged.setdefault(row["step"], {}).update(row)
     return [merged[step] for step in sorted(merged)]
 
 
 def single_line(text: str) -> str:
-    """`text` without line breaks, and without what a terminal would obey or could not print."""
+    """`text` in one line of printable characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from math import floor, isfinite, log10
 from statistics import median, stdev
 from typing import NamedTuple
 
-from diffusion.report.differences import NONE, Group, differing, groups, settings, short, short_names, unlike
+from diffusion.report.differences import NONE, differing, groups, settings, short, short_names, unlike
 from diffusion.report.runs import RunRecord
 from diffusion.runs.metric_direction import best, comparable, tenths
 
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A heading, what it means, a cell a row, whether they are numbers, and whether those tell a run's quality."""
+    """A heading, what it means, a cell a row, whether they are numbers, and whether those measure quality."""
 
     head: str
     meaning: str
@@ -42,7 +42,7 @@ def columns(runs: Sequence[RunRecord]) -> list[Column]:
         Column("state", "how the run ended", [Cell(run.state, run.message) for run in runs]),
         format_number("steps", "steps trained", [run.step for run in runs], lambda value: f"{value:,.0f}"),
         *(Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys),
-        *(grade(measure, runs) for measure in measures(runs)),
+        *(grade(measure, [[run] for run in runs]) for measure in measures(runs)),
         format_number("images/s", "median while training", [speed(run) for run in runs], lambda value: f"{value:,.0f}"),
         format_number("time", "spent training, pictures not counted", [run.seconds or None for run in runs], duration),
     ]
@@ -73,18 +73,29 @@ def outcome(run: RunRecord, measure: tuple[str, str]) -> tuple[float | None, flo
     return values[-1], best(measure[0], values)
 
 
-def grade(measure: tuple[str, str], runs: Sequence[RunRecord]) -> Column:
-    """A column of final values, with the best of each run where that was an earlier one."""
+def grade(measure: tuple[str, str], rows: Sequence[Sequence[RunRecord]]) -> Column:
+    """A column of final values, a row a run, or the mean over several runs where their values are of one thing."""
     name, setting = measure
-    found = [outcome(run, measure) for run in runs]
-    style = decimals([final for final, _ in found if final is not None])
-    leads = leading(measure, [final for final, _ in found], [[run] for run in runs])
+    finals = [final_values(measure, runs) for runs in rows]
+    means = [sum(values) / len(values) if values else None for values in finals]
+    style = decimals([mean for mean in means if mean is not None])
     cells = []
-    for (final, top), lead in zip(found, leads, strict=True):
-        note = f"best {style(top)}" if final is not None and top is not None and style(top) != style(final) else ""
-        cells.append(Cell(NONE if final is None else style(final), note, final, lead))
+    for runs, values, mean, lead in zip(rows, finals, means, leading(measure, means, rows), strict=True):
+        if values is None or mean is None:
+            cells.append(Cell(NONE, "not alike" if values is None else ""))
+            continue
+        spread = f" ± {style(stdev(values))}" if len(values) > 1 and isfinite(mean) else ""
+        top = outcome(runs[0], measure)[1] if len(runs) == 1 else None
+        note = f"best {style(top)}" if top is not None and style(top) != style(mean) else ""
+        cells.append(Cell(style(mean) + spread, note, mean, lead))
     meaning = "mean of the last tenth" if measure == ("loss", "") else setting.replace("_", " ")
     return Column(name, meaning or "while training", cells, True, True)
+
+
+def final_values(measure: tuple[str, str], runs: Sequence[RunRecord]) -> list[float] | None:
+    """The final values of the runs that have some; None if these are of different things, which have no mean."""
+    values = [value for value, _ in (outcome(run, measure) for run in runs) if value is not None]
+    return values if len(values) < 2 or comparable(measure, unlike(runs)) else None
 
 
 def leading(
@@ -94,8 +105,7 @@ def leading(
 
     A row in which a run failed leads nothing: its values are not those that it was to have.
     """
-    ended = [all(run.state != "failed" for run in row) for row in rows]
-    able = [value if whole else None for value, whole in zip(values, ended, strict=True)]
+    able = [None if any(run.state == "failed" for run in row) else v for v, row in zip(values, rows, strict=True)]
     ranked = sum(value is not None for value in values) > 1 and comparable(measure, unlike([*chain(*rows)]))
     winner = best(measure[0], [value for value in able if value is not None]) if ranked else None
     return [value is not None and value == winner for value in able]
@@ -148,30 +158,5 @@ def over_seeds(runs: Sequence[RunRecord]) -> list[Column]:
     return [
         Column("settings", "all that differs but the seed", [Cell(group.label) for group in several]),
         Column("seeds", "how many runs", counts, True),
-        *spreads(several, measures(runs)),
+        *(grade(measure, [group.runs for group in several]) for measure in measures(runs)),
     ]
-
-
-def spreads(several: Sequence[Group], names: Sequence[tuple[str, str]]) -> Iterator[Column]:
-    """A column a number: what the groups' final values are on average, where these are of one thing."""
-    for measure in names:
-        found = [final_values(measure, group.runs) for group in several]
-        means = [sum(values) / len(values) if values else None for values in found]
-        style = decimals([mean for mean in means if mean is not None])
-        leads = leading(measure, means, [group.runs for group in several])
-        cells = [min_and_max(values, style)._replace(leads=lead) for values, lead in zip(found, leads, strict=True)]
-        yield Column(measure[0], measure[1].replace("_", " "), cells, True, bool(measure[1]))
-
-
-def final_values(measure: tuple[str, str], runs: Sequence[RunRecord]) -> list[float] | None:
-    """The final values of the runs that have some; None if these are of different things, which have no mean."""
-    values = [value for value, _ in (outcome(run, measure) for run in runs) if value is not None]
-    return values if len(values) < 2 or comparable(measure, unlike(runs)) else None
-
-
-def min_and_max(values: Sequence[float] | None, style: Callable[[float], str]) -> Cell:
-    if not values:
-        return Cell(NONE, "not alike" if values is None else "")
-    mean = sum(values) / len(values)
-    more = f" ± {style(stdev(values))}" if len(values) > 1 and isfinite(mean) else ""
-    return Cell(style(mean) + more, "", mean)

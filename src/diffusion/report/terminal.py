@@ -34,23 +34,22 @@ def plain_text(table: Sequence[Column]) -> str:
 
 
 def heads(table: Sequence[Column]) -> list[str]:
-    """The columns' heads; of the same ones each with the words of its meaning that not all of them share."""
+    """The columns' heads; columns of one head are distinguished by the words of their meanings that not all share."""
     count = Counter(column.head for column in table)
-    meanings = {head: [column.meaning.split() for column in table if column.head == head] for head in count}
-    told = {head: iter(differing_settings(every)) for head, every in meanings.items()}
-    found = [(column.head, next(told[column.head])) for column in table]
-    return [f"{head} ({words})" if count[head] > 1 and words else head for head, words in found]
+    words = {head: [column.meaning.split() for column in table if column.head == head] for head in count}
+    own = {head: iter(own_words(meanings)) for head, meanings in words.items()}
+    found = [(column.head, next(own[column.head])) for column in table]
+    return [f"{head} ({meaning})" if count[head] > 1 and meaning else head for head, meaning in found]
 
 
-def differing_settings(texts: Sequence[list[str]]) -> list[str]:
+def own_words(texts: Sequence[list[str]]) -> list[str]:
     """The words of each text without those that all begin or end with."""
-    begun = shared_settings(texts)
-    rest = [words[begun:] for words in texts]
-    ended = shared_settings([words[::-1] for words in rest])
-    return [" ".join(words[: len(words) - ended]) for words in rest]
+    rest = [words[shared_words(texts) :] for words in texts]
+    shared = shared_words([words[::-1] for words in rest])
+    return [" ".join(words[: len(words) - shared]) for words in rest]
 
 
-def shared_settings(texts: Sequence[list[str]]) -> int:
+def shared_words(texts: Sequence[list[str]]) -> int:
     """How many words all texts begin with."""
     return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*texts, strict=False)))
 

@@ -1,4 +1,4 @@
-"""One checkpoint as a file: whole, ours and harmless, or refused in one line."""
+"""One checkpoint as a file: tensors and plain values under a checksum, checked before anything is built from it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import IO, Any
 
 import torch
 
-FORMAT = 1
-SEAL = b"sha256:"  # begins the comment at the end of the zip archive, which seals all that stands before it
+from diffusion.runs.files import atomic_write
+
+CHECKPOINT_FORMAT = 1
+SEAL = b"sha256:"  # The comment that ends the zip archive is this and the hash of all bytes before it.
 SEALED = len(SEAL) + 64
 
-PARTS = {  # what every file of this format holds
+STATE_PARTS = {  # what every file of this format holds
     "step": int, "model": dict, "ema": dict, "optimizer": dict, "scaler": dict, "schedule_sampler": dict,
     "averages": dict, "config": dict,
 }  # fmt: skip
-
-
 MOST_STEPS = 2**48
-DEEPEST = 30  # levels of a configuration
+MOST_LEVELS = 30  # of a configuration
 
 
 class Foreign(ValueError):
@@ -30,22 +30,16 @@ class Foreign(ValueError):
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` beside `path`, flush it to the disk, and only then give it that name. OSError if that fails."""
-    partial = path.with_suffix(".partial")
+    """Write `state` to `path` in one step, so that a file of that name is whole. OSError if that fails."""
     try:
-        with open(partial, "w+b") as file:
-            torch.save({"format": FORMAT, **state}, file)
+        with atomic_write(path) as partial, open(partial, "w+b") as file:
+            torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
             seal(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         # torch hides what the disk said behind an error of its own.
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
         raise OSError(getattr(cause, "errno", None), f"the checkpoint was not written ({reason})", str(path)) from error
-    sync_folder(path.parent)
 
 
 def seal(file: IO[bytes]) -> None:
@@ -58,70 +52,57 @@ def seal(file: IO[bytes]) -> None:
     file.write(SEAL + digest)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` outlast a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a file. ValueError if it is missing, damaged or more than plain values; Foreign if not ours."""
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
-    foreign = Foreign(f"{path} is not a checkpoint of this program (format {FORMAT}); give one that train.py wrote")
+    foreign = Foreign(f"{path} is not a checkpoint of this program (format {CHECKPOINT_FORMAT}); give one of train.py")
     with open(path, "rb") as file:
         # Ours are zip archives, and begin like one even when the rest is damaged.
         if file.read(2) not in (b"PK", b""):
             raise foreign
     try:
-        fault = damage(path)
-        if fault is None:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        sealed = check_seal(path)
+        state = torch.load(path, map_location="cpu", weights_only=True) if sealed else None
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
     except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} is truncated, damaged or no checkpoint ({reason})") from None
-    if fault is not None:
-        raise ValueError(f"{path} is damaged: {fault}")
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise foreign
     check_parts(path, state)
     return state
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with the bytes of an archive, by its seal; by its records' checksums if it is older than seals."""
+def check_seal(path: Path) -> bool:
+    """Whether an archive has a seal. ValueError if its bytes do not match it, or if it could unpack to any size."""
     with zipfile.ZipFile(path) as archive:
         comment = archive.comment
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-            return "its records are compressed, and could be of any size"
-        if not comment:
-            record = archive.testzip()
-            return record and f"the checksum of {record} does not match"
+            raise ValueError("its records are compressed, and could be of any size")
+    content = hashlib.sha256()
     with open(path, "rb") as file:
-        content = hashlib.sha256()
-        for left in blocks(path.stat().st_size - len(comment)):
-            content.update(file.read(left))
-    return None if comment == SEAL + content.hexdigest().encode() else "its checksum does not match"
+        for size in blocks(path.stat().st_size - len(comment)) if comment else ():
+            content.update(file.read(size))
+    if comment and comment != SEAL + content.hexdigest().encode():
+        raise ValueError("its checksum does not match")
+    return bool(comment)
 
 
 def blocks(size: int, block: int = 1 << 22) -> list[int]:
-    """The sizes of the pieces in which to read so many bytes."""
+    """The sizes of the pieces in which to read `size` bytes."""
     return [min(block, size - begin) for begin in range(0, size, block)]
 
 
 def check_parts(path: Path, state: dict[str, Any]) -> None:
     """Raise ValueError unless every part is there and of its kind."""
-    if missing := sorted(PARTS.keys() - state.keys()):
+    if missing := sorted(STATE_PARTS.keys() - state.keys()):
         raise ValueError(f"{path} lacks {', '.join(missing)}; it is no whole checkpoint")
-    wrong = [name for name, kind in PARTS.items() if not isinstance(state[name], kind)]
+    wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state[name], kind)]
     if type(state["step"]) is not int or not 0 <= state["step"] < MOST_STEPS:
         wrong.append("step")
-    if not is_plain(state["config"], DEEPEST):
+    if not is_plain(state["config"], MOST_LEVELS):
         wrong.append("config")
     if not all(isinstance(weight, torch.Tensor) for weights in weights_of(state) for weight in weights.values()):
         wrong.append("weights")
@@ -132,14 +113,14 @@ def check_parts(path: Path, state: dict[str, Any]) -> None:
 
 
 def weights_of(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Whatever is tensors by name: the weights, each average of them, and the means of what is logged."""
+    """All dicts of tensors: the weights, each average of them, and the running means of what is logged."""
     ema = state["ema"] if isinstance(state["ema"], dict) else {}
     parts = (state["model"], state["averages"], *ema.values())
     return [part if isinstance(part, dict) else {"": part} for part in parts]
 
 
 def is_plain(tree: Any, depth: int) -> bool:
-    """True for dicts and lists of text, numbers and nothing, at most so deep: what contains itself has no end."""
+    """True for dicts and lists of text, numbers and None, at most `depth` levels deep, as one could contain itself."""
     if isinstance(tree, dict):
         return depth > 0 and all(isinstance(key, str) and is_plain(value, depth - 1) for key, value in tree.items())
     if isinstance(tree, list):

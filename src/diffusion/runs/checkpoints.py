@@ -1,4 +1,4 @@
-"""The checkpoints of a run: a folder of files, of which some stay."""
+"""The checkpoints of a run, as a folder of files."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def checkpoint_step(path: Path) -> int:
 
 
 def clean_up(folder: Path, step: int) -> None:
-    """Remove what a killed process left half-written; set aside files after `step`, which were damaged."""
-    for partial in folder.glob("step_*.partial"):
+    """Remove what a killed process left half-written; rename files after `step`, which were damaged, to .damaged."""
+    for partial in folder.glob("step_*.partial.pt"):
         partial.unlink()
     for later in [path for path in list_checkpoints(folder) if checkpoint_step(path) > step]:
         later.rename(later.with_suffix(".damaged"))
 
 
 def load_newest(run: Path) -> dict[str, Any] | None:
-    """The state of a run's last sound checkpoint, or None if it has none; damaged ones are passed over by name."""
+    """The state in a run's last sound checkpoint, None if it has no file; a warning names each damaged one skipped."""
     paths = list_checkpoints(run / "checkpoints")
     for path in reversed(paths):
         try:
@@ -59,7 +59,7 @@ def load_newest(run: Path) -> dict[str, Any] | None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state at `path`: a file, or a run folder's newest."""
+    """The state in the file `path`, or the newest in the run folder `path`."""
     if path.is_dir():
         state = load_newest(path)
         if state is None:

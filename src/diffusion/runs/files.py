@@ -1,4 +1,4 @@
-"""Files and folders that are whole, or as they were before."""
+"""Atomic writes, and locks on folders."""
 
 from __future__ import annotations
 
@@ -12,20 +12,38 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` once all is written; the old file stays if that fails."""
+    """A path to write to, renamed to `path` once it is on the disk; an old file stays if that fails."""
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
         yield partial
+        sync(partial)
         os.replace(partial, path)
+        sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    """`atomic_write` of a text."""
+    with atomic_write(path) as partial:
+        partial.write_text(text)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk, so that they outlast a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def make_folder(folder: Path) -> Iterator[None]:
-    """Makes `folder` and those above it first, so that a place that cannot be written is noticed before hours of work.
+    """Make `folder` at the start, so that a place that cannot be written is noticed before hours of work.
 
-    Those that it made and that stay empty go again.
+    Folders made here that are empty at the end are removed.
     """
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,25 +55,25 @@ def make_folder(folder: Path) -> Iterator[None]:
                 place.rmdir()
 
 
-_held: set[int] = set()  # the handles of the folders that this process keeps to itself
+_locks: set[int] = set()  # the open handles of the folders that this process has locked
 
 
-def _let_go() -> None:
-    """A process that was forked, to read images, must not keep a folder once the one that forked it is killed."""
-    for handle in _held:
+def _close_in_child() -> None:
+    """Close the handles in a forked process, such as one that reads images: it must not outlive its parent's lock."""
+    for handle in _locks:
         os.close(handle)
-    _held.clear()
+    _locks.clear()
 
 
 @cache
 def release_in_children() -> None:
     """Have processes that are forked from now on let go of the folders."""
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keeps a folder to this process, even past `kill -9` no longer than it lives. ValueError if another has it."""
+    """Hold an exclusive lock on `folder`; the kernel drops it when the process dies. ValueError if another holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     release_in_children()
     handle = os.open(folder, os.O_RDONLY)
@@ -66,24 +84,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
         raise ValueError(
             f"another process is training in {folder}; wait for it, or give this run another name=..."
         ) from None
-    _held.add(handle)
+    _locks.add(handle)
     try:
         yield
     finally:
-        _held.discard(handle)
+        _locks.discard(handle)
         os.close(handle)
-
-
-def atomic_write_text(path: Path, text: str) -> None:
-    """Writes a whole file or, if that fails half-way, leaves the old one as it was."""
-    fresh = path.with_name(path.name + ".tmp")
-    try:
-        with fresh.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
-    except OSError as error:
-        with suppress(OSError):
-            fresh.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,4 +1,4 @@
-"""Which numbers say that a run is better, and in which direction."""
+"""For which metrics less is better and for which more, and when two values may be compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import isfinite
 
 LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
 HIGHER = r"recognised|accuracy|precision|recall|inception_score|class_score|psnr|images_per_second"
-# Settings, of data or of an evaluation, that decide how images are read or kept and not which.
+# Settings of data that decide how images are read, not which.
 HOW_READ = {"workers", "cache", "on_error", "download"}
 # What makes another number of the above: an uncertainty, a count, the judge's own figure.
 ASIDE = r"standard_error|_spread_|^num_|^classifier_accuracy"

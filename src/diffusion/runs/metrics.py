@@ -1,15 +1,17 @@
-"""What a training run measured, a line a logged step."""
+"""metrics.jsonl, a line a logged step, and the number among them that runs are compared by."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from diffusion.runs.files import atomic_write_text
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class MetricsFile:
@@ -24,7 +26,7 @@ class MetricsFile:
         self._failed = False
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends one line, which is out of this process's hands on return."""
+        """Append one line, which the system has on return."""
         line = json.dumps({"step": step, **values}) + "\n"
         try:
             with self.path.open("a") as file:
@@ -34,32 +36,51 @@ class MetricsFile:
             self._warn(error)
 
     def rewind(self, step: int) -> None:
-        """Drops what was logged after `step`, as a run resumed from there logs it again."""
+        """Remove the lines after `step`, which a run resumed from there logs again."""
         try:
             if self.path.exists():
-                kept = [line for line in self.read(self.path) if line["step"] <= step]
-                atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+                lines = [line for line in self.read(self.path) if line["step"] <= step]
+                atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
         except OSError as error:
             self._warn(error)
 
     def names(self) -> set[str]:
-        """What the file has numbers of."""
+        """The names of all numbers in the file."""
         return {name for line in self.read(self.path) for name in line}
 
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:
-        """The lines of a file in the order they were written, [] of none; a line torn by a crash is left out."""
+        """The lines of a file in the order they were written, [] of no file; a line torn by a crash is left out."""
         if not path.exists():
             return []
         lines = []
-        for text in path.read_text().splitlines():
-            try:
+        for text in path.read_text(errors="replace").splitlines():
+            with suppress(ValueError, RecursionError):
                 lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                continue
         return [line for line in lines if isinstance(line, dict)]
 
     def _warn(self, error: OSError) -> None:
         if not self._failed:
-            console.warning("Training goes on, but %s misses lines: %s", self.path, error)
+            log.warning("Training goes on, but %s misses lines: %s", self.path, error)
         self._failed = True
+
+
+def require_logged(objective: str | None, logged: Collection[str]) -> None:
+    """ValueError if an `objective` is set and is not among the names of what a run has logged."""
+    # A quartile has no mean where it had no images.
+    if objective is None or objective in logged or re.sub(r"_q[0-3]$", "", objective) in logged:
+        return
+    known = ", ".join(sorted(set(logged) - {"step", "images"})) or "nothing"
+    raise ValueError(
+        f"objective={objective} was never logged; this run logged {known}; "
+        "what is measured needs 'train/evaluations=[...]' and train.evaluate_every"
+    )
+
+
+def objective_value(folder: Path, objective: str | None) -> float | None:
+    """The last value of `objective` that the run in `folder` logged, None without one; ValueError as above."""
+    if objective is None:
+        return None
+    lines = MetricsFile.read(folder / "metrics.jsonl")
+    require_logged(objective, {name for line in lines for name in line})
+    return next((float(line[objective]) for line in reversed(lines) if objective in line), None)

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ import torch
 from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 HERE = Path(__file__)
-PATIENCE = 20  # seconds for git to answer, which takes long on a slow network disk
+GIT_TIMEOUT = 20  # seconds for git to answer, which takes long on a slow network disk
 
 
 def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
-    """What provenance.json in `folder` tells of this start; it holds an entry a start, and code.diff what differs.
+    """Add this start to provenance.json in `folder`, and what differs from the commit as code.diff; the new entry.
 
     Keys and passwords are left out of both. A disk that is full or gone costs a warning.
     """
@@ -41,21 +42,21 @@ def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]
         file = folder / "provenance.json"
         atomic_write_text(file, json.dumps([*read_provenance(file), entry], indent=2) + "\n")
     except OSError as error:
-        console.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
+        log.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
     return entry
 
 
 def read_provenance(file: Path) -> list[dict[str, Any]]:
     """The entries of a provenance.json, an entry a start; none if there is no such file."""
     try:
-        entries = json.loads(file.read_text())
-    except (OSError, ValueError):
+        entries = json.loads(file.read_text(errors="replace"))
+    except (OSError, ValueError, RecursionError):
         return []
     return entries if isinstance(entries, list) else []
 
 
 def code_state(folder: Path) -> dict[str, Any]:
-    """The commit of the repository that this code runs from, if it is one, and the name of the kept difference."""
+    """The commit of the repository that this code runs from, if it is in one, and the name of the file of the diff."""
     if run_git("ls-files", "--error-unmatch", HERE.name) is None:
         return {}  # installed, or in a repository of something else
     commit, diff = run_git("rev-parse", "HEAD"), run_git("diff", "HEAD", "--no-color", "--no-ext-diff")
@@ -69,21 +70,20 @@ def code_state(folder: Path) -> dict[str, Any]:
 
 def save_diff(folder: Path, diff: str) -> str:
     """The name of the file that holds `diff`: code.diff, or code_2.diff if the code has changed since, and so on."""
-    number = 1
-    while True:
+    for number in count(1):
         file = folder / ("code.diff" if number == 1 else f"code_{number}.diff")
         if not file.exists():
             atomic_write_text(file, diff)
         if file.read_text() == diff:
             return file.name
-        number += 1
+    raise AssertionError
 
 
 def run_git(*words: str) -> str | None:
     """What git says about the repository around this file; None if it cannot."""
     command = ["git", "-C", str(HERE.parent), *words]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=GIT_TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace")

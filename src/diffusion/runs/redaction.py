@@ -1,4 +1,4 @@
-"""Texts without the keys and passwords that may stand in them."""
+"""Removing keys and passwords from texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ended, as its folder tells: what is finished need not be loaded again."""
+"""How a run stands or ended, in its folder's outcome.json: a finished run need not be loaded again."""
 
 from __future__ import annotations
 
@@ -13,49 +13,53 @@ from typing import Any
 import yaml
 
 from diffusion.compute import distributed
-from diffusion.runs import checkpoints, objective
+from diffusion.runs import checkpoints
 from diffusion.runs.files import atomic_write_text
-from diffusion.runs.metrics import MetricsFile
-from diffusion.runs.naming import flatten, may_change
 from diffusion.runs.redaction import redact
+from diffusion.runs.resuming import flatten, may_change
 
-FILE = "outcome.json"
+STATUS_FILE = "outcome.json"
 log = logging.getLogger(__name__)
-
-
-def write_status(
-    folder: Path, state: str, *, step: int = 0, max_steps: int | None = None, message: str = "", found: Any = None
-) -> None:
-    """Keep that the run is running, finished, stopped or failed, and at which step."""
-    message = redact(message)
-    told = {"state": state, "step": step, "max_steps": max_steps, "message": message, "objective": found}
-    atomic_write_text(folder / FILE, json.dumps(told) + "\n")
 
 
 @dataclass
 class Outcome:
-    """What a run came to: its exit code, and the number that a sweeper makes small."""
+    """What a run came to: its exit code, and the number that a sweeper minimises."""
 
     code: int = 0
     objective: float | None = None
 
 
+def write_status(
+    folder: Path,
+    state: str,
+    *,
+    step: int = 0,
+    max_steps: int | None = None,
+    message: str = "",
+    objective: float | None = None,
+) -> None:
+    """Write that the run is running, finished, stopped or failed, and at which step."""
+    status = {"state": state, "step": step, "max_steps": max_steps, "message": redact(message), "objective": objective}
+    atomic_write_text(folder / STATUS_FILE, json.dumps(status) + "\n")
+
+
 @contextmanager
 def record_status(folder: Path, max_steps: int | None) -> Iterator[Outcome]:
-    """Keep that the run is running and, at the end, how it ended. Of several processes one writes."""
-    end, state, message = Outcome(), "failed", ""
+    """Write that the run is running and, at the end, how it ended. Of several processes the leader writes."""
+    outcome, state, message = Outcome(), "failed", ""
     update_status(folder, "running", max_steps)
     try:
-        yield end
-        state = "stopped" if end.code else "finished"
+        yield outcome
+        state = "stopped" if outcome.code else "finished"
     except BaseException as error:
         message = " ".join(str(error).split()) or type(error).__name__
         raise
     finally:
         try:
-            update_status(folder, state, max_steps, message=message, found=end.objective)
+            update_status(folder, state, max_steps, message=message, objective=outcome.objective)
         except OSError as error:  # It must not hide what the run came to.
-            log.warning("How the run ended cannot be kept: %s", error)
+            log.warning("How the run ended cannot be written: %s", error)
 
 
 def update_status(folder: Path, state: str, max_steps: int | None, **more: Any) -> None:
@@ -65,10 +69,10 @@ def update_status(folder: Path, state: str, max_steps: int | None, **more: Any) 
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """What was kept last; nothing if there is no file, or garbage."""
-    with suppress(OSError, ValueError):
-        told = json.loads((folder / FILE).read_text())
-        return told if isinstance(told, dict) else {}
+    """What was written last; nothing if there is no file, or garbage."""
+    with suppress(OSError, ValueError, RecursionError):
+        status = json.loads((folder / STATUS_FILE).read_text(errors="replace"))
+        return status if isinstance(status, dict) else {}
     return {}
 
 
@@ -84,11 +88,11 @@ def is_finished(
     this one. `also` adds settings that may differ; `complete` puts the settings of an earlier version in the words of
     this one, before they are compared.
     """
-    told, steps = read_status(folder), config["train"]["max_steps"]
+    status, steps = read_status(folder), config["train"]["max_steps"]
     weights = folder / "checkpoints" / f"step_{steps or 0:08d}.pt"
     return (
-        told.get("state") == "finished"
-        and told.get("step") == steps
+        status.get("state") == "finished"
+        and status.get("step") == steps
         and weights.exists()
         and is_same_experiment(folder, config, also, complete)
     )
@@ -103,19 +107,9 @@ def is_same_experiment(
     except (OSError, ValueError, yaml.YAMLError):
         return False
     for key, value in flatten(complete(config)).items():
-        # What is to be measured must have been: it was kept with the settings of the run that measured it.
+        # Evaluations must be the same: an added one is still to be measured.
         measures = key.startswith("train.evaluations.")
         unlike = old.get(key, None if measures else value) != value
         if unlike and value != "???" and (measures or not may_change(key, also)):
             return False
     return True
-
-
-def objective_value(folder: Path, name: str | None) -> float | None:
-    """The last value that a run logged under `name`, if one is asked for; ValueError if it logged none of the name."""
-    if name is None:
-        return None
-    lines = MetricsFile.read(folder / "metrics.jsonl")
-    values = [line[name] for line in lines if name in line]
-    objective.require_logged(name, {key for line in lines for key in line})
-    return float(values[-1]) if values else None

@@ -1,1 +1,1 @@
-"""Where a run is written down for others: Weights & Biases, and what its code was. No secret leaves with it."""
+"""Weights & Biases."""

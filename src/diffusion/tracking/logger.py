@@ -1,4 +1,4 @@
-"""Weights & Biases as an observer: offline, broken or absent, it never makes the training wait or die."""
+"""Weights & Biases as an observer of a run: offline, broken or absent, it never stops the training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion.runs.redaction import redact, redact_values
-from diffusion.tracking.continuation import (
-    last_recorded,
-    logged_before,
-    mend_parts,
-    new_identity,
-    read_identity,
-    write_identity,
-)
+from diffusion.tracking.history import last_logged_step, logged_before, run_id
 from diffusion.tracking.panels import Bests, panel_name
 from diffusion.tracking.wandb_run import check_mode, first_line, open_run
 
@@ -28,16 +21,15 @@ if TYPE_CHECKING:
     import numpy as np
     from wandb import Run
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class WandbLogger:
     """Sends metrics and pictures to W&B. Each step is one row, over the number of images seen.
 
     `mode` is online, offline or disabled; None asks WANDB_MODE, then goes online if there is a valid key, else offline.
-    `artifacts` uploads every checkpoint too. A row leaves with the first call for a later step, or with `finish`. A run
-    that goes on first sends what W&B misses of it. Its summary holds the last values, and the best ones under best/.
-    The exact record of a run is `MetricsFile`.
+    `artifacts` uploads every checkpoint too. A row is sent with the first call for a later step, or with `finish`. The
+    run's summary holds the last values, and the best ones under best/. The exact record of a run is `MetricsFile`.
     """
 
     def __init__(
@@ -66,68 +58,63 @@ class WandbLogger:
         resume: bool,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        """Opens the run that `folder` remembers if `resume`, else a new one; says in one line where it is.
+        """Open the W&B run whose id `folder` holds if `resume`, else a new one; log in one line where it is.
 
-        `provenance` is what `provenance.keep` found. Keys and passwords in any of these are not sent.
+        `provenance` is what `record_provenance` returned. Keys and passwords in any of these are not sent.
         """
         if (self.mode or os.environ.get("WANDB_MODE")) == "disabled":
             return
-        self._folder, self._file = folder, folder / "wandb.json"
-        identity = read_identity(self._file) if resume else new_identity()
-        self._id, earlier = identity.id, []
-        with self._unharmed():
-            earlier = mend_parts(folder, identity.id)
-            write_identity(self._file, identity._replace(step=None))  # unknown for as long as the run is open
-        made_by = dict(provenance or {})
-        begun = open_run(
+        self._folder, provenance = folder, dict(provenance or {})
+        self._id, continued = run_id(folder / "wandb.json", resume=resume)
+        opened = open_run(
             self.mode,
-            commit=made_by.get("commit"),
+            commit=provenance.get("commit"),
             id=self._id,
             dir=folder,
             name=redact(name),
-            config={**redact_values(config), "provenance": made_by},
+            config={**redact_values(config), "provenance": provenance},
             **self._about,
         )
-        if begun is None:
+        if opened is None:
             return
-        self._run, online = begun
-        self._bests = Bests()
-        self._up_to_date = False
-        if online:
-            self._seen = self._run.starting_step - 1
-        else:
-            self._seen = last_recorded(earlier) if identity.step is None else identity.step
-        self._step = self._seen
-        console.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
-        with self._unharmed():
-            self._send_provenance()
+        self._run, online = opened
+        self._bests, self._caught_up, self._last_step = Bests(), False, -1
+        log.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
+        with self._warning():
+            # The last step that W&B has. Offline it cannot be asked, but it was sent all that was logged before.
+            if online or continued:
+                self._last_step = self._run.starting_step - 1 if online else last_logged_step(folder)
+            for file in (folder / "provenance.json", *folder.glob("code*.diff")):
+                if file.exists():
+                    # A copy of its own, since W&B says a line about every link that it makes.
+                    self._run.save(shutil.copy(file, self._run.dir), base_path=self._run.dir, policy="now")
 
     @property
     def upload(self) -> str:
-        """What to type to upload the run, all its parts."""
+        """What to type to upload the run, with all its starts."""
         return f"wandb sync --include-online {shlex.quote(str(self._folder / 'wandb'))}/*run-*-{self._id}"
 
     def log(self, step: int, values: Mapping[str, float], panel: str | None = None) -> None:
-        """Adds metrics to the row of `step`; `values["images"]` is its place on the x-axis.
+        """Add metrics to the row of `step`; `values["images"]` is its place on the x-axis.
 
         They are shown in `panel`, or else each in the panel of its kind.
         """
         self._add(step, {panel_name(name, panel): value for name, value in values.items()})
 
     def images(self, step: int, name: str, picture: np.ndarray | Path, caption: str) -> None:
-        """Adds a picture, uint8 (H, W, C) or a file, to the row of `step`, under samples/ unless `name` says where."""
+        """Add a picture, uint8 (H, W, C) or a file, to the row of `step`, under samples/ unless `name` has a slash."""
         if self._run is not None:
-            with self._unharmed():
+            with self._warning():
                 import wandb
 
-                shown = str(picture) if isinstance(picture, Path) else picture
+                source = str(picture) if isinstance(picture, Path) else picture
                 key = name if "/" in name else f"samples/{name}"
-                self._add(step, {key: wandb.Image(shown, caption=caption)})
+                self._add(step, {key: wandb.Image(source, caption=caption)})
 
     def checkpoint(self, path: Path, step: int) -> None:
-        """Uploads a checkpoint as the newest version of the artifact checkpoint-ID, if `artifacts` are wanted."""
+        """Upload a checkpoint as the newest version of the artifact checkpoint-ID, if `artifacts` are wanted."""
         if self._run is not None and self.artifacts:
-            with self._unharmed():
+            with self._warning():
                 import wandb
 
                 artifact = wandb.Artifact(f"checkpoint-{self._id}", "model", metadata={"step": step})
@@ -136,62 +123,53 @@ class WandbLogger:
                 self._run.log_artifact(artifact, aliases=["latest", f"step_{step}"])
 
     def alert(self, title: str, text: str) -> None:
-        """Notifies whoever watches the run."""
+        """Notify whoever watches the run."""
         if self._run is not None:
-            with self._unharmed():
+            with self._warning():
                 self._run.alert(title, redact(text))
 
     def finish(self, exit_code: int = 0) -> None:
-        """Closes the run; nothing is sent after it."""
+        """Close the run; nothing is sent after it."""
         if self._run is None:
             return
         self._catch_up(math.inf)
         run, self._run = self._run, None
-        with self._unharmed():
+        with self._warning():
             try:
                 run.finish(exit_code=exit_code)
             except TimeoutError:
-                console.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
-        if not self._warned:
-            with self._unharmed():
-                write_identity(self._file, read_identity(self._file)._replace(step=self._step))
+                log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
 
     def _add(self, step: int, row: dict[str, Any]) -> None:
         self._catch_up(step)
         if self._run is None:
             return
-        with self._unharmed():
+        with self._warning():
             # A run resumed from an older checkpoint repeats steps that W&B has already.
-            if step > self._seen:
+            if step > self._last_step:
                 self._run.log({"step": step, **row}, step=step)
-                self._step = step
             if better := self._bests.improved(row):
                 self._run.summary.update(better)
 
     def _catch_up(self, before: float) -> None:
-        """Sends what the folder has from before this start and W&B has not, as when a process was killed."""
-        if self._run is None or self._up_to_date:
+        """Send, once, the steps below `before` that the folder has and W&B has not, as after a kill."""
+        if self._run is None or self._caught_up:
             return
-        self._up_to_date = True
-        with self._unharmed():
-            for step, lines, pictures in logged_before(self._folder, before):
-                for line in lines:
-                    self.log(step, line, panel=None if "loss" in line else "quality")
-                for name, path in pictures.items() if step > self._seen else ():
-                    self.images(step, name, path, f"step {step}, {name}")
-
-    def _send_provenance(self) -> None:
-        for file in (self._folder / "provenance.json", *self._folder.glob("code*.diff")):
-            if self._run is not None and file.exists():
-                # A copy of its own, since W&B says a line about every link that it makes.
-                copy = shutil.copy(file, self._run.dir)
-                self._run.save(copy, base_path=self._run.dir, policy="now")
+        self._caught_up = True
+        with self._warning():
+            for step, entry in logged_before(self._folder, before):
+                if not isinstance(entry, Path):
+                    self.log(step, entry, panel=None if "loss" in entry else "quality")
+                elif step > self._last_step:
+                    name = entry.stem.split("_", 2)[2]
+                    self.images(step, name, entry, f"step {step}, {name}")
 
     @contextmanager
-    def _unharmed(self) -> Iterator[None]:
+    def _warning(self) -> Iterator[None]:
+        """Turn whatever fails into a warning, the first time."""
         try:
             yield
         except Exception as error:
             if not self._warned:
-                console.warning("Training goes on, but W&B misses records: %s", first_line(error))
+                log.warning("Training goes on, but W&B misses records: %s", first_line(error))
             self._warned = True

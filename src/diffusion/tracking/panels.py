@@ -1,4 +1,4 @@
-"""Where a number is shown in W&B, and which of its values was the best."""
+"""The W&B panel of each metric, and the best value of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run of W&B is opened: online if that works within seconds, else offline, else not at all."""
+"""Opening a W&B run: online if that works within seconds, else offline, else not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from diffusion.runs.redaction import redact
 if TYPE_CHECKING:
     from wandb import Run
 
-console = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
+WANDB_MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
-LONGEST = 300  # characters of what an error of W&B says
+LONGEST_MESSAGE = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
@@ -41,7 +41,7 @@ def open_run(mode: str | None, *, commit: str | None, **about: Any) -> OpenRun |
             return OpenRun(init_run("online" if online else "offline", commit, about), online)
         except Exception as error:
             this, next_best = ("online", "offline") if online else ("offline", "off")
-            console.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
+            log.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
             forget_failure()
     return None
 
@@ -50,13 +50,15 @@ def check_mode(mode: str | None) -> None:
     """ValueError unless `mode` is known here and, if W&B is used, WANDB_MODE is known to W&B, which always reads it."""
     if mode not in (None, "online", "offline", "disabled"):
         raise ValueError(f"logger.mode={mode} is unknown; use online, offline, disabled or null")
-    given = os.environ.get("WANDB_MODE")
-    if mode != "disabled" and given is not None and given not in MODES:
-        raise ValueError(f"WANDB_MODE={given} is unknown; use online, offline or disabled, or type: unset WANDB_MODE")
+    variable = os.environ.get("WANDB_MODE")
+    if mode != "disabled" and variable is not None and variable not in WANDB_MODES:
+        raise ValueError(
+            f"WANDB_MODE={variable} is unknown; use online, offline or disabled, or type: unset WANDB_MODE"
+        )
 
 
 def is_online(mode: str | None) -> bool:
-    """Whether a run shall be online, and W&B knows who asks. It never asks a person."""
+    """True if a run shall be online and W&B has a valid key for it; nobody is asked to type one."""
     wanted = mode or os.environ.get("WANDB_MODE")
     if wanted in ("offline", "dryrun"):
         return False
@@ -66,10 +68,10 @@ def is_online(mode: str | None) -> bool:
         wandb.setup(wandb.Settings(silent=True, mode="online"))
         logged_in = wandb.login(prompt=False)
     except Exception as error:
-        console.warning("W&B does not log in, so offline: %s", first_line(error))
+        log.warning("W&B does not log in, so offline: %s", first_line(error))
         return False
     if wanted and not logged_in:
-        console.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
+        log.warning("W&B cannot be %s without a key, so offline; log in with: wandb login", wanted)
     return logged_in
 
 
@@ -94,17 +96,17 @@ def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
 
 @contextmanager
 def public_arguments() -> Iterator[None]:
-    """Hides keys in this process's command line, which W&B records when it starts."""
-    given = sys.argv
-    sys.argv = [redact(word) for word in given]
+    """Hide keys in this process's command line, which W&B records when it starts."""
+    arguments = sys.argv
+    sys.argv = [redact(word) for word in arguments]
     try:
         yield
     finally:
-        sys.argv = given
+        sys.argv = arguments
 
 
 def forget_failure() -> None:
-    """Stops W&B's service, which keeps the id of a run that failed to start as being in use."""
+    """Stop W&B's service, which holds the id of a run that failed to start as being in use."""
     with suppress(Exception):
         import wandb
 
@@ -113,5 +115,5 @@ def forget_failure() -> None:
 
 def first_line(error: BaseException) -> str:
     """What an error says, its lines joined and shortened, without keys."""
-    said = redact(" ".join(str(error).split()))
-    return (said if len(said) <= LONGEST else f"{said[:LONGEST]} ...") or type(error).__name__
+    text = redact(" ".join(str(error).split()))
+    return (text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ...") or type(error).__name__

@@ -1,4 +1,4 @@
-"""Which layer first makes a number that is not finite."""
+"""Finding the layer whose output or gradient is the first that is not finite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from diffusion.training.not_finite import NotFinite
 def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None]:
     """Raise NotFinite with the name of the first layer whose output, or weight whose gradient, is not finite.
 
-    Forward, that is the layer that did it; backward, the one behind it did. Every look waits for the device.
+    In forward that layer is the culprit, in backward the one after it. Every check waits for the device.
     """
 
     def look(what: str, value: Tensor) -> None:

@@ -29,7 +29,7 @@ class EMA:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
-        """Go on with the averages in `state`; ValueError unless each has the shape of its weight."""
+        """Continue from the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
             for name, mine in zip(self.names, average, strict=True):
                 theirs = state[str(rate)][name]

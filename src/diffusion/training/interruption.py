@@ -1,4 +1,4 @@
-"""A request to stop that waits for the step in hand."""
+"""Signals that ask a training to stop after its current step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from types import FrameType
 from diffusion.compute import distributed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # schedulers choose among the last three
-# Seconds in which a signal is the first one heard again: torchrun passes on what a terminal or scheduler has sent to
-# its processes already, and of those that a scheduler signals one may have heard of it from another.
+# Seconds in which a second signal counts as the first one repeated: torchrun forwards a signal that a terminal or
+# scheduler has also sent to its processes, and a process may have heard of it from another one before.
 ECHO = 3.0
 
 
 class Interruption:
-    """Notes that Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 has come; a second one ends the process at once."""
+    """Records that Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 came; a second one ends the process at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -32,15 +32,15 @@ class Interruption:
 
     @property
     def agreed(self) -> bool:
-        """True once one has come to any of the processes, which must all ask."""
-        told = distributed.all_max(self.signal or 0)
-        if told and self.signal is None:
-            self.signal, self._since = told, monotonic()
-        return told > 0  # and not by one's own signal alone, which may have come while the others were asked
+        """True once a signal came to any process; all processes must ask."""
+        number = distributed.all_max(self.signal or 0)
+        if number and self.signal is None:
+            self.signal, self._since = number, monotonic()
+        return number > 0  # Not self.signal: one that came since the exchange is not known to the others yet.
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports for a process that the signal ended."""
+        """What a shell reports for a process that the signal ended; 0 without one."""
         return 0 if self.signal is None else 128 + self.signal
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
+from diffusion.compute.precision import Precision
 from diffusion.compute.randomness import generator, normal, seed_of, uniform
 from diffusion.data.loader import Batch
 from diffusion.denoiser.denoiser import conditions_of
@@ -18,7 +19,6 @@ from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
 from diffusion.training.parallel import Parallel, full_on_leader, full_tensors, laid_out_like, shard_like
-from diffusion.training.precision import Precision
 from diffusion.training.running_means import RunningMeans
 
 

@@ -9,17 +9,15 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
 from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
-from diffusion.runs import checkpoints, objective
+from diffusion.runs import checkpoints
 from diffusion.runs.files import make_folder
-from diffusion.runs.metrics import MetricsFile
+from diffusion.runs.metrics import MetricsFile, require_logged
 from diffusion.runs.naming import shell_override
 from diffusion.training import anomaly
 from diffusion.training.interruption import Interruption
@@ -74,7 +72,7 @@ class Loop:
         checkpoints.clean_up(self.run.checkpoints, start)
         saver = Saver(
             self.run.checkpoints, keep=self.trainer.keep, keep_every=self.trainer.keep_every,
-            written=self.run.logger.checkpoint,
+            on_write=self.run.logger.checkpoint,
         )  # fmt: skip
         self.saver = opened.enter_context(closing(saver))
         self.progress = opened.enter_context(closing(Progress(self.trainer.max_steps, start)))
@@ -132,7 +130,7 @@ class Loop:
         readings = self.learner.readings() | speeds
         self.logged = step
         if not self.trainer.evaluations:
-            objective.require_logged(self.run.objective, readings)  # at the first log, not after days
+            require_logged(self.run.objective, readings)  # at the first log, not after days
         if self.leads:
             self.write(readings)
             loss = readings.get("loss", float("nan"))
@@ -150,8 +148,9 @@ class Loop:
         if not self.leads:
             return
         try:
-            model = self.model(self.learner.parallel.plain(), "raw")
-            prompts = prompts_from(run.conditions, run.images, preview.images, classes=run.images.classes)
+            model = run.trained(self.learner.parallel.plain(), step=step)
+            conditions, classes = model.conditions_to_ask, model.classes_to_ask
+            prompts = prompts_from(conditions, run.images, preview.images, classes=classes)
             for name, grid in preview.pictures(model, weights, run.sampler, prompts, self.learner.schedule_sampler):
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
@@ -167,9 +166,7 @@ class Loop:
         with autocast("float32", self.run.device):
             found = [self.found(name, evaluation, subject) for name, evaluation in self.trainer.evaluations.items()]
         if all(found):
-            distributed.broadcast_from_leader(
-                lambda: objective.require_logged(self.run.objective, self.metrics.names())
-            )
+            distributed.broadcast_from_leader(lambda: require_logged(self.run.objective, self.metrics.names()))
 
     def found(self, name: str, evaluation: Any, subject: Any) -> bool:
         """Measure and keep the numbers; what goes wrong costs them and a warning, never the training."""
@@ -209,16 +206,7 @@ class Loop:
         network = copy.deepcopy(self.learner.parallel.plain()).eval()
         chosen = list(weights)[-1]
         network.load_state_dict(weights[chosen])
-        return self.model(network, chosen)
-
-    def model(self, network: nn.Module, weights: str) -> Trained:
-        """What is in training, with a network of these weights."""
-        run = self.run
-        return Trained(
-            network=network, diffusion=run.diffusion, shape=run.images.shape, classes=run.config["classes"],
-            config=run.config, step=self.learner.steps_done, weights=weights, device=run.device, guidance=run.guidance,
-            conditions=run.conditions,
-        )  # fmt: skip
+        return self.run.trained(network, step=self.learner.steps_done, weights=chosen)
 
     def save(self) -> None:
         """Have a checkpoint of the step in hand written, unless it is there already or is the untrained beginning."""

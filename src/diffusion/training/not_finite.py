@@ -1,4 +1,4 @@
-"""Numbers gone wrong, kept from the weights."""
+"""Stopping at a loss or gradient that is not finite, before it reaches the weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from diffusion.training.precision import Precision
+from diffusion.compute.precision import Precision
 
 
 class NotFinite(ValueError):
@@ -15,10 +15,10 @@ class NotFinite(ValueError):
 
 
 class NonFiniteGuard:
-    """Keeps a loss or gradient that is not finite from the weights, and remembers the first.
+    """Skips an update whose loss or gradient is not finite, and remembers the first.
 
-    On a CPU it raises at once. On a GPU, looking would make every step wait: there the fused optimizer itself leaves
-    the weights alone, and `check` finds out later.
+    On a CPU it raises at once. On a GPU, that would make every step wait: there the fused optimizer skips the update,
+    and `check` raises later.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, precision: Precision) -> None:

@@ -1,4 +1,4 @@
-"""How a network is spread over the processes that train it."""
+"""Training a network on several processes: replicated (DDP) or sharded (FSDP2)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Parallel(ABC):
 
     @abstractmethod
     def adding(self, *, last: bool) -> AbstractContextManager:
-        """Where a backward adds to this process's gradients; after the `last` they are the mean over all processes."""
+        """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
 
     @abstractmethod
     def plain(self) -> nn.Module:
-        """The network as one process would have it, to be called with weights of one's own."""
+        """The network without wrappers or shards, to be called with weights from elsewhere."""
 
 
 class Replicated(Parallel):
@@ -98,12 +98,12 @@ def is_sharded(tensor: Any) -> bool:
 
 
 def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Of each tensor the part that lies in this process, sharing its memory; for use under `torch.no_grad`."""
+    """This process's part of each tensor, sharing its memory; for use under `torch.no_grad`."""
     return [tensor.to_local() if is_sharded(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
 
 
 def full_tensors(tree: Any) -> Any:
-    """Dicts and lists in which every tensor is whole; where they are spread, all processes must call it."""
+    """Nested dicts and lists with every sharded tensor assembled; with such tensors, all processes must call it."""
     if is_sharded(tree):
         return tree.full_tensor().detach()
     if isinstance(tree, dict):
@@ -114,7 +114,7 @@ def full_tensors(tree: Any) -> Any:
 
 
 def full_on_leader(tree: Any) -> Any:
-    """The same for a file: whole in the process that leads, in ordinary memory, one tensor at a time."""
+    """The same on the leader alone, in the CPU's memory, one tensor at a time: for a file."""
     if is_sharded(tree):
         full = tree.full_tensor().detach()
         return full.cpu() if distributed.is_leader() else full.new_empty(0)
@@ -124,7 +124,7 @@ def full_on_leader(tree: Any) -> Any:
 
 
 def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor as `like` is spread, if it is."""
+    """`tensor` sharded as `like` is, if it is."""
     if not is_sharded(like):
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor
@@ -135,5 +135,5 @@ def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """The same, in the order in memory that `like` has: a fused optimizer walks through both side by side."""
+    """The same, in the memory order of `like`, which a fused optimizer assumes."""
     return shard_like(tensor, like) if is_sharded(like) else torch.empty_like(like).copy_(tensor)

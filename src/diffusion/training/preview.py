@@ -12,7 +12,7 @@ from diffusion.inference.draw import draw_steps
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.pictures import weights_over_t
+from diffusion.pictures.plots import plot_weights
 from diffusion.samplers.sampler import Sampler, draw
 from diffusion.training.ema import WithWeights
 from diffusion.training.strip import Strip
@@ -66,11 +66,11 @@ class Preview:
                 yield Picture(f"strip_{name}", strip.picture())
         p = None if schedule_sampler is None else schedule_sampler.probabilities(model.diffusion.process)
         if p is not None:
-            yield Picture("schedule_sampler", weights_over_t.plot(p))
+            yield Picture("schedule_sampler", plot_weights(p.tolist()))
 
 
 def caption(step: int, name: str, sampler: Sampler) -> str:
-    """What W&B shows below a picture: the step, the weights and how they were drawn from."""
+    """What W&B shows below a picture: the step, the weights, the sampler."""
     if name == "schedule_sampler":
         return f"step {step}, how often each t is drawn"
     drawn = f"{type(sampler).__name__}, {'all' if sampler.steps is None else sampler.steps} steps"

@@ -1,4 +1,4 @@
-"""What a training run shows while it runs: a bar on a terminal, plain lines in a file."""
+"""The progress of a training run: a bar on a terminal, plain lines in a file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-EARLY = (
-    20  # seconds until a first word, if none is due before: a run that is slow, or rarely logs, has a first ETA soon
-)
+EARLY = 20  # seconds until a first line, so that a run that is slow or rarely logs has a first ETA soon
 SMOOTHING = 0.3  # weight of the newest interval in the speed, so that a slow first step is soon forgotten
 
 
@@ -29,13 +27,13 @@ class Progress:
             self._bar = tqdm(total=total, initial=start, file=self.stream, bar_format=layout, dynamic_ncols=True)
 
     def tick(self, step: int) -> None:
-        """Shows the step and the time left once, early; called after every step."""
+        """Show the step and the time left once, early; called after every step."""
         if self._early is not None and monotonic() >= self._early:
             self._measure(step)
             self._show(step, self._time_left())
 
     def update(self, step: int, images_per_second: float, loss: float) -> None:
-        """Shows where the run is; called once per logging interval."""
+        """Show step, loss, speed and time left; called once per logging interval."""
         self._measure(step)
         speed = f"{images_per_second:.0f}" if images_per_second >= 10 else f"{images_per_second:.2g}"
         self._show(step, f"  loss {loss:.4g}  {speed} images/s{self._time_left()}")
@@ -50,7 +48,7 @@ class Progress:
             self._bar.set_description_str(text)
 
     def say(self, text: str) -> None:
-        """Prints a line of its own; a bar stays below it."""
+        """Print a line of its own, above the bar if there is one."""
         if self._bar is None:
             print(text, file=self.stream, flush=True)
         else:

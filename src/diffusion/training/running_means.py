@@ -1,4 +1,4 @@
-"""Running means between two logged steps."""
+"""Means of what is logged, from one logged step to the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BINS = ("", "_q0", "_q1", "_q2", "_q3")  # all images, and those of each quarter
 
 
 class RunningMeans:
-    """Means since the last `read`, kept as sums and counts, which add across steps and across processes.
+    """Means since the last `read`, stored as sums and counts, which add up over steps.
 
     They stay on the device of what is added, so that only `read` waits for it.
     """
@@ -20,7 +20,7 @@ class RunningMeans:
         self._tallies: dict[str, Tensor] = {}  # a term's (2, 5) sums and counts by bin, a value's (2, 1)
 
     def add(self, terms: Mapping[str, Tensor], quarter: Tensor, weights: Tensor) -> None:
-        """Counts each loss term (N,) times its weight (N,), over all and by the `quarter` of the way (N,), 0 to 3."""
+        """Add each loss term (N,) times its weight (N,), over all and by the `quarter` of the way (N,), 0 to 3."""
         bins = torch.arange(-1, 4, device=quarter.device)
         in_bin = (bins == quarter[:, None]) | (bins < 0)
         for name, term in terms.items():
@@ -29,12 +29,12 @@ class RunningMeans:
             self._tally(name, torch.where(in_bin, weighted, 0).sum(0), in_bin.sum(0))
 
     def add_value(self, name: str, value: Tensor | float) -> None:
-        """Counts one number that belongs to a whole step, such as the gradient's norm."""
+        """Add one number of a whole step, such as the gradient's norm."""
         total = value.detach().reshape(1) if isinstance(value, Tensor) else torch.tensor([value], dtype=torch.float64)
         self._tally(name, total, torch.ones_like(total))
 
     def read(self) -> dict[str, float]:
-        """The mean of every name, `name_q0` to `name_q3` where a quartile had images; then starts anew."""
+        """The mean of every name, `name_q0` to `name_q3` where a quartile had images; then all are reset."""
         means = {
             name + suffix: total / count
             for name, tally in self._tallies.items()

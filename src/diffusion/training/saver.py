@@ -1,4 +1,4 @@
-"""Writes checkpoints beside the training: a step waits for a copy in memory, never for the disk."""
+"""Writing checkpoints in a thread: a step waits for a copy in memory, never for the disk."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ State = dict[str, Any]
 
 
 class Saver:
-    """Keeps the last `keep` states given to it, and every `keep_every`-th step, as files in `folder`.
+    """Writes states to files in `folder`, of which the last `keep` and every `keep_every`-th step remain.
 
-    One thread writes one after the other. What is given while it writes waits; of those that wait only the newest is
-    written, with those that are kept for good. A file that cannot be written costs a warning; `close` raises what went
-    wrong if that was the last one.
+    One thread writes one file after the other. Of the states that queue up meanwhile it writes the newest, and those of
+    a `keep_every`-th step. A file that cannot be written costs a warning; `close` raises the error if it was the last.
     """
 
     def __init__(
-        self, folder: Path, *, keep: int, keep_every: int | None, written: Callable[[Path, int], None] | None = None
+        self, folder: Path, *, keep: int, keep_every: int | None, on_write: Callable[[Path, int], None] | None = None
     ) -> None:
         self.folder, self.keep, self.keep_every = folder, keep, keep_every
-        self.written = written
-        self._waiting: list[State] = []
+        self.on_write = on_write
+        self._queue: list[State] = []
         self._change = Condition()
         self._failure: Exception | None = None
         self._closed = False
@@ -41,14 +40,14 @@ class Saver:
         self._thread.start()
 
     def save(self, state: State) -> None:
-        """Have `state` written as it is now, whatever becomes of its tensors."""
+        """Queue a copy of `state`; its tensors may change afterwards."""
         copy = snapshot(state)
         with self._change:
-            self._waiting = [one for one in self._waiting if self._stays(one["step"])] + [copy]
+            self._queue = [one for one in self._queue if self._stays(one["step"])] + [copy]
             self._change.notify()
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all queued states are written."""
         with self._change:
             self._closed = True
             self._change.notify()
@@ -60,13 +59,13 @@ class Saver:
         return self.keep_every is not None and step % self.keep_every == 0
 
     def _write_all(self) -> None:
-        give_way()
+        lower_priority()
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
+                self._change.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
                     return
-                state = self._waiting.pop(0)
+                state = self._queue.pop(0)
             self._write(state)
 
     def _write(self, state: State) -> None:
@@ -81,19 +80,19 @@ class Saver:
             )
         else:
             self._failure = None
-            if self.written is not None:
-                self.written(path, state["step"])
+            if self.on_write is not None:
+                self.on_write(path, state["step"])
 
 
-def give_way() -> None:
-    """Let this thread have a core when the training wants none, where a thread has a priority of its own."""
+def lower_priority() -> None:
+    """Lower this thread's priority below the training's, on systems where threads have one."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
 
 
 def snapshot(tree: Any) -> Any:
-    """Dicts and lists with a copy of every tensor, in ordinary memory."""
+    """A copy of nested dicts and lists, every tensor copied to the CPU's memory."""
     if isinstance(tree, Tensor):
         return tree.detach().cpu() if tree.device.type != "cpu" else tree.detach().clone()
     if isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""How images come out of the noise: what a sampler has in hand at evenly spaced moments."""
+"""How images come out of the noise: a sampler's x_t and predicted x_0 at evenly spaced moments."""
 
 from __future__ import annotations
 

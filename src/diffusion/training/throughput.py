@@ -1,8 +1,7 @@
-"""How fast a run trains, and how near its device comes to what it could do."""
+"""The speed of a training run, and its share of what the device can do."""
 
 from __future__ import annotations
 
-import inspect
 import resource
 import sys
 import time
@@ -14,13 +13,14 @@ from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import matmul_speed, training_flops
+from diffusion.compute.precision import Precision
 from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
 from diffusion.data.images import Images
-from diffusion.training.precision import Precision
+from diffusion.denoiser.denoiser import conditions_of
 
 
 class Throughput:
-    """Counts images from its beginning, or from the last reading, to the next."""
+    """Measures speed between one reading and the next."""
 
     def __init__(
         self, network: nn.Module, images: Images, precision: Precision, conditions: Conditions = BY_LABEL
@@ -41,10 +41,10 @@ class Throughput:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time that is not counted."""
-        begun = time.perf_counter()
+        """A context whose time is not counted."""
+        start = time.perf_counter()
         yield
-        self._since += time.perf_counter() - begun
+        self._since += time.perf_counter() - start
 
     def of(self, speed: float) -> dict[str, float]:
         if not self._flops:
@@ -58,12 +58,11 @@ class Throughput:
         }
 
     def flops_per_image(self) -> float:
-        """What one image costs, forward and backward."""
+        """The operations of one image, forward and backward."""
         x = torch.zeros(1, *self.images.shape, device="meta")
-        told = inspect.signature(self.network.forward).parameters
         labels = torch.zeros(1, device="meta", dtype=torch.long)
         condition = arguments(available(self.conditions, self.images.classes), x, labels)
-        condition = {name: value for name, value in condition.items() if name in told}
+        condition = {name: values for name, values in condition.items() if name in conditions_of(self.network)}
         return training_flops(self.network, x, torch.zeros(1), condition)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from diffusion.compute import distributed, precision
 from diffusion.compute.compilation import compile_network
+from diffusion.compute.precision import Precision
 from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
@@ -26,7 +27,6 @@ from diffusion.training import ema, parallel
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.loop import Loop
-from diffusion.training.precision import Precision
 from diffusion.training.preview import Preview
 
 
@@ -51,6 +51,14 @@ class Run:
     guidance: Guidance = field(default_factory=Guidance)
     objective: str | None = None
     conditions: Conditions = field(default_factory=lambda: BY_LABEL)
+
+    def trained(self, network: nn.Module, *, step: int = 0, weights: str = "raw") -> Trained:
+        """What is trained here, with a network of these weights after so many steps."""
+        return Trained(
+            network=network, diffusion=self.diffusion, shape=self.images.shape, classes=self.config["classes"],
+            config=self.config, step=step, weights=weights, device=self.device, guidance=self.guidance,
+            conditions=self.conditions,
+        )  # fmt: skip
 
     @property
     def checkpoints(self) -> Path:

@@ -1,4 +1,4 @@
-"""Which device a name means."""
+"""Which device a name stands for."""
 
 import pytest
 import torch

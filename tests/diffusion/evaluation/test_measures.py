@@ -9,6 +9,7 @@ import torch
 from diffusion.evaluation.measures import (
     Gaussian,
     class_score,
+    comparison,
     coverage,
     frechet_distance,
     gaussian,
@@ -92,3 +93,20 @@ def test_the_library_finds_the_same_on_the_same_features():
     scores = isc_features_to_metric(x, splits=2, shuffle=False)
     assert class_score(x).mean == pytest.approx(scores["inception_score_mean"], rel=1e-9)
     assert class_score(x).spread == pytest.approx(scores["inception_score_std"], rel=1e-6)
+
+
+def in_turn(count):
+    """Features of images that show each of ten classes in turn, all images of a class alike."""
+    return torch.eye(10)[torch.arange(count) % 10]
+
+
+@pytest.mark.parametrize("drawn, real", [(500, 100), (100, 500)])
+def test_precision_and_recall_see_all_classes_of_a_larger_set_that_shows_each_in_turn(drawn, real):
+    ways = comparison(in_turn(drawn), in_turn(real), neighbours=3)
+    assert (ways["precision"]().mean, ways["recall"]().mean) == (1, 1)
+
+
+def test_precision_and_recall_take_the_whole_of_the_smaller_set():
+    odd = torch.cat([in_turn(99), torch.full((1, 10), 9.0)])
+    assert comparison(odd, in_turn(500), neighbours=3)["precision"]().mean == 0.99
+    assert comparison(in_turn(500), odd, neighbours=3)["recall"]().mean == 0.99

@@ -2,7 +2,7 @@ import torch
 
 from diffusion.data.digits import Digits
 from diffusion.evaluation import recogniser
-from diffusion.evaluation.recogniser import predict_classes, shifted, train_recogniser
+from diffusion.evaluation.recogniser import predict_classes, random_shifts, train_recogniser
 from diffusion.pictures.pixels import from_uint8
 
 
@@ -39,6 +39,6 @@ def test_a_shift_moves_an_image_whole_and_continues_its_border():
     possible = {
         (d, r): x[0, 0][(rows + d).clamp(0, 7)][:, (columns + r).clamp(0, 7)] for d in (-1, 0, 1) for r in (-1, 0, 1)
     }
-    moved = shifted(x, 1)[:, 0]
+    moved = random_shifts(x, 1)[:, 0]
     seen = {key for image in moved for key, expected in possible.items() if torch.equal(image, expected)}
     assert seen == set(possible)

@@ -10,14 +10,11 @@ import sys
 from pathlib import Path
 
 logging.basicConfig(level=logging.INFO)
-from diffusion.evaluation.plots import plot_distances
+from diffusion.pictures.plots import plot_distances, plot_weights
 
 plot_distances(Path(sys.argv[1]), {"a": [1.0, 2.0]}, xlabel="a")
 
-import torch
-from diffusion.pictures import weights_over_t
-
-weights_over_t.plot(torch.ones(4) / 4)
+plot_weights([0.25] * 4)
 """
 
 

@@ -10,7 +10,7 @@ import torch
 from tiny_training import tiny_state
 
 from diffusion.runs import checkpoints
-from diffusion.runs.checkpoint_file import FORMAT
+from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, write_checkpoint
 
 
 @pytest.fixture
@@ -77,6 +77,10 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
+def unsealed(path: Path) -> None:
+    torch.save({"format": CHECKPOINT_FORMAT, **tiny_state(1)}, path)
+
+
 def text(path: Path) -> None:
     path.write_text("model: unet\n")
 
@@ -98,14 +102,14 @@ class Bomb:
 
 
 def bomb(path: Path) -> None:
-    torch.save({"format": FORMAT, "step": 1, "model": Bomb()}, path)
+    write_checkpoint(path, {"step": 1, "model": Bomb()})
 
 
 def old_bomb(path: Path) -> None:
     path.write_bytes(pickle.dumps(Bomb()))
 
 
-SPOILT = [truncated, emptied, flipped, text, another_zip, bare_weights, bomb, old_bomb]
+SPOILT = [truncated, emptied, flipped, text, another_zip, bare_weights, unsealed, bomb, old_bomb]
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
@@ -120,7 +124,7 @@ def test_a_file_that_is_not_whole_ours_and_harmless_is_refused_in_one_line(folde
 
 
 def test_a_checkpoint_that_lacks_a_part_is_refused_by_its_name(tmp_path):
-    torch.save({"format": FORMAT, "step": 3, "config": {}}, tmp_path / "step_00000003.pt")
+    write_checkpoint(tmp_path / "step_00000003.pt", {"step": 3, "config": {}})
     with pytest.raises(ValueError, match=r"lacks .*model"):
         checkpoints.read_checkpoint(tmp_path / "step_00000003.pt")
 

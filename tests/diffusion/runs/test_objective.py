@@ -6,8 +6,8 @@ import pytest
 from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.evaluation.subject import Findings, write_result
-from diffusion.runs import checkpoints, objective
-from diffusion.runs.metrics import MetricsFile
+from diffusion.runs import checkpoints
+from diffusion.runs.metrics import MetricsFile, require_logged
 
 
 class Counted:
@@ -37,11 +37,11 @@ def measured(folder, evaluations, **options):
 
 
 def test_what_is_logged_is_accepted_and_what_is_not_is_named_with_what_is():
-    objective.require_logged(None, [])
-    objective.require_logged("loss", ["loss", "lr"])
-    objective.require_logged("loss_q3", ["loss"])
+    require_logged(None, [])
+    require_logged("loss", ["loss", "lr"])
+    require_logged("loss_q3", ["loss"])
     with pytest.raises(ValueError, match=r"objective=bits was never logged; this run logged loss, lr; .*evaluations"):
-        objective.require_logged("bits", ["step", "images", "lr", "loss"])
+        require_logged("bits", ["step", "images", "lr", "loss"])
 
 
 def test_a_run_without_its_objective_ends_at_the_first_log_and_keeps_its_steps(tmp_path):

@@ -1,4 +1,4 @@
-"""What all samplers have in common, on Gaussian data whose exact denoiser is known."""
+"""What all samplers have in common, on ReverseGaussian data whose exact denoiser is known."""
 
 import pytest
 import torch

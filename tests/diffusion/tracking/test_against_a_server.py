@@ -1,7 +1,10 @@
 """The whole way to a server: a stand-in for W&B's listens on this machine and keeps what arrives."""
 
+import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -12,7 +15,6 @@ from wandb_stand_in import KEY, StandIn
 from diffusion.runs import provenance
 from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking import wandb_run
-from diffusion.tracking.continuation import offline_parts, record_step
 from diffusion.tracking.logger import WandbLogger
 
 CONFIG = {"model": {"channels": 32}, "data": {"root": f"/images/{KEY}"}}
@@ -102,8 +104,10 @@ def test_a_server_that_dies_stops_nothing_and_loses_nothing(server, folder, capl
     with caplog.at_level(logging.WARNING, "diffusion"):
         trial.logger.finish()
     assert time.monotonic() - before < 20  # 2 s, and what a busy machine adds
-    (part,) = offline_parts(folder, server.run["name"])
-    assert record_step(part) == 4 and steps(MetricsFile.read(trial.metrics.path)) == [1, 2, 3, 4]
+    (part,) = folder.glob(f"wandb/*run-*-{server.run['name']}")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(part)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["step"] == 4 and steps(MetricsFile.read(trial.metrics.path)) == [1, 2, 3, 4]
     (said,) = [record.getMessage() for record in caplog.records if record.name.startswith("diffusion")]
     assert said.startswith("W&B did not take everything in time; upload the rest with: wandb sync ")
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from wandb_stand_in import KEY
 
+from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking.logger import WandbLogger
 from diffusion.tracking.panels import panel_name
 from diffusion.tracking.wandb_run import first_line, is_online
@@ -49,8 +50,12 @@ def resumed_folder(tmp_path_factory):
         for resume, steps in ((False, (10, 20, 30)), (True, (20, 30, 40))):
             logger = WandbLogger(project="tests", group="sweep", tags=("tiny",), notes="a note")
             logger.start(folder, name="digits", config=CONFIG | {"max_steps": max(steps)}, resume=resume)
+            metrics = MetricsFile(folder / "metrics.jsonl")
+            metrics.rewind(10)
             for step in steps:
-                logger.log(step, {"images": 4 * step, "mse": 1 / step, "mse_q0": 0.5, "grad_norm": float("nan")})
+                values = {"images": 4 * step, "mse": 1 / step, "mse_q0": 0.5, "grad_norm": float("nan")}
+                metrics.write(step, values)
+                logger.log(step, values)
                 logger.images(step, "ema_0.9999", picture, caption=f"step {step}")
             logger.alert("stopped", f"at {steps[-1]}")
             logger.finish(exit_code=0 if resume else 1)
@@ -199,6 +204,7 @@ def test_a_service_that_dies_costs_one_warning(stranger, tmp_path, caplog):
 SCRIPT = """
 import logging, sys
 from pathlib import Path
+from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking.logger import WandbLogger
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 logger = WandbLogger({arguments})

@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny_training import CPU, tiny_images, tiny_learner
 
+from diffusion.compute.precision import SMALLEST_SCALE, Precision
 from diffusion.data.loader import batches
 from diffusion.training.learner import Draws
-from diffusion.training.precision import SMALLEST_SCALE, Precision
 
 
 def weights(learner):

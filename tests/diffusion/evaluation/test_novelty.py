@@ -1,8 +1,7 @@
 import torch
 
 from diffusion.data.synthetic import Synthetic
-from diffusion.evaluation.neighbours import Nearest, nearest, variety
-from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs
+from diffusion.evaluation.novelty import Nearest, closest_to_farthest, nearest, novelty, pairs, variety
 from diffusion.evaluation.recognition import LabelledImages, matching_counts
 
 CPU = torch.device("cpu")

@@ -14,8 +14,10 @@ import torch
 from diffusion import DDIM
 from diffusion.config import load
 from diffusion.data.digits import Digits
+from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.pictures.grid import save_grid
 from diffusion.pictures.pixels import from_uint8
+from diffusion.samplers.sampler import draw, trajectory
 
 
 def arguments() -> argparse.Namespace:
@@ -32,17 +34,18 @@ def main() -> None:
     model = load.load_model(chosen.model, device="auto")
     digits = Digits(split="test", image_size=model.shape[-1])
     x_0 = from_uint8(digits.pixels[: chosen.images]).to(model.device)
-    condition = {} if model.classes is None else {"y": digits.labels[: chosen.images].to(model.device)}
+    process, condition = model.diffusion.process, {"y": digits.labels[: chosen.images].to(model.device)}
+    denoise = transformed(model.denoiser.given(condition), clip)
 
     print("steps  mean error  worst image  worst pixel  std of x_T")
     for steps in chosen.steps:
         sampler = DDIM(steps=steps)
-        *_, end = sampler.encode(model.diffusion, model.network, x_0, condition=condition)
-        back = sampler.sample(model.diffusion, model.network, end.x_t.clone, condition=condition)
+        *_, (x_T, _) = sampler.encode(denoise, process, x_0)
+        back = draw(trajectory(sampler, process, denoise, x_T.clone))
         error = 127.5 * (back - x_0).abs().flatten(1)
-        figures = f"{error.mean():10.2f}  {error.mean(1).max():11.2f}  {error.max():11.1f}  {end.x_t.std():10.3f}"
+        figures = f"{error.mean():10.2f}  {error.mean(1).max():11.2f}  {error.max():11.1f}  {x_T.std():10.3f}"
         print(f"{steps:5}  {figures}", flush=True)
-    save_grid(chosen.out, torch.cat([x_0, end.x_t / 3, back]), columns=chosen.images)
+    save_grid(chosen.out, torch.cat([x_0, x_T / 3, back]), columns=chosen.images)
     print(f"Look at {chosen.out}: given, encoded (divided by 3), decoded")
 
 

@@ -8,25 +8,21 @@ mean distance between two images of a class. Writes a picture of one class, a ro
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 import torch
-from diffusion.denoiser.classifier_guidance import ClassifierGuidance
-from diffusion.samplers.draw import draw
 
 from diffusion import DDIM, Ancestral
-from diffusion.config import load, preflight
+from diffusion.config import load
 from diffusion.data.digits import Digits
+from diffusion.denoiser.guidance import Guidance
 from diffusion.evaluation.novelty import variety
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
+from diffusion.inference.draw import draw_steps
 from diffusion.pictures.grid import save_grid
 from diffusion.pictures.pixels import from_uint8
-from diffusion.samplers.sampler import Sampler
+from diffusion.samplers.sampler import draw
 
-SAMPLERS: dict[str, Callable[..., Sampler]] = {
-    "ancestral": Ancestral,
-    "ddim": lambda steps: DDIM(steps=steps, clip_guided=True),
-}
+SAMPLERS = {"ancestral": Ancestral, "ddim": DDIM}
 
 
 def arguments() -> argparse.Namespace:
@@ -45,27 +41,23 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     chosen = arguments()
     model, classifier = (load.load_model(path, device="auto") for path in (chosen.model, chosen.classifier))
-    preflight.check_guides(classifier, model, chosen.classifier)
+    Guidance(classifier=classifier).check(model)
     sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
     y = torch.arange(chosen.images, device=model.device) % 10
     real = Digits(image_size=model.shape[-1])
     judge = train_recogniser(
         from_uint8(real.pixels).to(model.device), real.labels.to(model.device), num_classes=10, seed=0
     )
-    first = torch.zeros_like(y)
-    condition = {} if model.classes is None else {"y": y}
+    first = classifier.diffusion.process.level(torch.zeros_like(y))
 
     print(f"{chosen.sampler}, {chosen.steps} steps, {chosen.images} images")
     print("scale  classifier  judge  variety")
     rows = []
     for scale in chosen.scales:
-        guide = ClassifierGuidance(classifier.network, classes=classifier.classes or [], scale=scale)
-        x = draw(
-            sampler, model.diffusion, model.network, range(chosen.images), shape=model.shape, seed=0,
-            device=model.device, condition=condition, guidance=guide.towards(y),
-        ).clamp(-1, 1)  # fmt: skip
+        guided = model._replace(guidance=Guidance(classifier=classifier, scale=scale))
+        x = draw(draw_steps(guided, sampler, range(chosen.images), seed=0, condition={"y": y})).clamp(-1, 1)
         with torch.no_grad():
-            named = classifier.network(x, classifier.diffusion.process.time(first)).argmax(1)
+            named = classifier.denoiser.output(x, first).argmax(1)
         shares = [(labels == y).float().mean().item() for labels in (named, predict_classes(judge, x).to(y))]
         print(f"{scale:5g}  {shares[0]:10.1%}  {shares[1]:5.1%}  {variety(x, y):7.2f}", flush=True)
         rows.append(x[y == chosen.shown][:10])

@@ -20,7 +20,7 @@ from recipe import Recipe
 from torch import Tensor
 
 import unet
-from diffusion.losses.losses import example_from
+from diffusion.losses.losses import noised
 
 MEANS = {"Epsilon": "EPSILON", "Start": "START_X", "Previous": "PREVIOUS_X"}
 VARIANCES = {
@@ -72,13 +72,14 @@ class Original:
 
     def spaced(self, ours: Recipe, kept: list[int]) -> Any:
         kinds, diffusion = self.modules["gaussian_diffusion"], ours.diffusion
+        process = diffusion.process
         return self.modules["respace"].SpacedDiffusion(
             use_timesteps=kept,
-            betas=diffusion.process.beta.values.numpy(),
+            betas=process.move(torch.arange(len(process))).upper.numpy(),
             model_mean_type=kinds.ModelMeanType[chosen(MEANS, diffusion.prediction)],
             model_var_type=kinds.ModelVarType[chosen(VARIANCES, diffusion.variance)],
             loss_type=kinds.LossType[chosen(LOSSES, diffusion.loss)],
-            rescale_timesteps=diffusion.process.times.is_floating_point(),
+            rescale_timesteps=process.times.is_floating_point(),
         )
 
     def difference(self) -> float:
@@ -89,8 +90,8 @@ class Original:
         self.model.eval()
         self.ours.network.eval()
         with torch.no_grad():
-            example = example_from(self.ours.diffusion, x_0, t, eps, **condition)
-            mine = self.ours.diffusion.loss(self.ours.diffusion, self.ours.network, example)["loss"]
+            example = noised(self.ours.diffusion.process, x_0, t, eps, condition.get("y"))
+            mine = self.ours.diffusion.loss(self.ours.diffusion, self.ours.denoiser(self.ours.network), example)["loss"]
             theirs = self.diffusion.training_losses(self.model, x_0, t, model_kwargs=condition, noise=eps)["loss"]
         self.model.train()
         return ((theirs - mine).abs() / mine.abs()).max().item()

@@ -16,6 +16,7 @@ from diffusion.compute.flops import flops
 from diffusion.config import build, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.data.conditions import arguments, available
+from diffusion.denoiser.denoiser import Denoiser, conditions_of
 from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -36,6 +37,10 @@ class Recipe(NamedTuple):
     def flops(self) -> float:
         """Of one image through the network once."""
         return flops(self.network, self.x_0, torch.zeros(1), self.condition)
+
+    def denoiser(self, network: nn.Module) -> Denoiser:
+        """That calls `network`, which is told the recipe's condition."""
+        return self.diffusion.denoiser(network, conditions_of(network)).given(self.condition)
 
     def run(self) -> Run:
         nothing = cast(Any, None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 
 import torch
@@ -22,9 +23,10 @@ from torch import Tensor
 
 from diffusion.cli.command import report_errors
 from diffusion.config import build
+from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.inference.fast_network import FastNetwork
-from diffusion.samplers.sampler import Sampler
-from diffusion.samplers.spacing import kept_steps
+from diffusion.process.respacing import kept_steps
+from diffusion.samplers.sampler import Noise, Sampler, Step, draw, trajectory
 
 
 def arguments() -> argparse.Namespace:
@@ -49,7 +51,7 @@ def main() -> None:
     if chosen.bf16:
         networks["bf16"] = FastNetwork(ours.network, ours.device, compile=chosen.compile, precision="bf16")
     contestants = [
-        contestant(name, ours, steps_of(sampler, ours, network, noise), chosen.steps)
+        contestant(name, ours, partial(steps_of, sampler, ours, network, lambda: noise), chosen.steps)
         for name, network in networks.items()
     ]
     if chosen.original:
@@ -60,9 +62,10 @@ def main() -> None:
     report("sampling", contestants, times, peaks, **machine(ours.device), overrides=chosen.overrides)
 
 
-def steps_of(sampler: Sampler, ours: Recipe, network: FastNetwork, noise: Tensor) -> Callable[[], Iterator]:
-    """Begins a drawing: an iterator over its steps."""
-    return lambda: sampler.progressive(ours.diffusion, network, lambda: noise, condition=ours.condition)
+def steps_of(sampler: Sampler, ours: Recipe, network: FastNetwork, noise: Noise) -> Iterator[Step]:
+    """A drawing, step by step."""
+    denoise = ours.denoiser(network)
+    return trajectory(sampler, ours.diffusion.process, transformed(denoise, clip) if sampler.clip else denoise, noise)
 
 
 def contestant(name: str, ours: Recipe, begin: Callable[[], Iterator], steps: int) -> Contestant:
@@ -73,18 +76,18 @@ def contestant(name: str, ours: Recipe, begin: Callable[[], Iterator], steps: in
 
 def original_sampling(checkout: str, ours: Recipe, sampler: Sampler, noise: Tensor, steps: int) -> Contestant:
     """Theirs, after a look at whether it computes the same."""
-    theirs = Original(checkout, ours, kept=kept_steps(len(ours.diffusion.process), sampler.steps))
-    require_same("the means of a step", difference(theirs, ours, sampler, noise))
+    kept = kept_steps(len(ours.diffusion.process), sampler.steps)
+    theirs = Original(checkout, ours, kept=kept)
+    require_same("the means of a step", difference(theirs, ours, kept, noise))
     return contestant("original", ours, lambda: theirs.sampling(noise), steps)
 
 
 @torch.no_grad()
-def difference(theirs: Original, ours: Recipe, sampler: Sampler, x_t: Tensor) -> float:
+def difference(theirs: Original, ours: Recipe, kept: list[int], x_t: Tensor) -> float:
     """The largest difference between p(x_{t-1} | x_t)'s mean in theirs and in ours, half-way."""
-    spaced = sampler.spaced(ours.diffusion)
-    t = torch.full((len(x_t),), len(spaced.process) // 2, device=x_t.device)
-    output = ours.network(x_t, spaced.process.time(t), **ours.condition)
-    mine = spaced.reverse(output, x_t, t, clip=False).mean
+    t = torch.full((len(x_t),), len(kept) // 2, device=x_t.device)
+    move = ours.diffusion.process.respace(kept).move(t)
+    mine = ours.denoiser(ours.network)(x_t, move.here).reverse(move).mean
     given = theirs.diffusion.p_mean_variance(
         theirs.model.eval(), x_t, t, clip_denoised=False, model_kwargs=ours.condition
     )
@@ -97,7 +100,7 @@ def rounding(sampler: Sampler, ours: Recipe, networks: dict[str, FastNetwork], n
     for name in ("ours", "bf16"):
         chance = torch.Generator(noise.device).manual_seed(0)
         like_noise = lambda: torch.randn(noise.shape, generator=chance, device=noise.device)  # noqa: B023, E731
-        drawn.append(sampler.sample(ours.diffusion, networks[name], like_noise, condition=ours.condition))
+        drawn.append(draw(steps_of(sampler, ours, networks[name], like_noise)))
     return 127.5 * (drawn[0] - drawn[1]).abs().mean().item()
 
 

@@ -3,7 +3,7 @@ import inspect
 import pytest
 import torch
 
-from unet import SuperResolutionUNet, UNet
+from unet import Classifier, SuperResolutionUNet, UNet
 
 CIFAR = {"image_size": 32, "channel_mult": (1, 2, 2, 2), "blocks_per_level": 3, "out_channels": 6}
 LARGE = {"image_size": 256, "channel_mult": (1, 1, 2, 2, 4, 4), "out_channels": 6}
@@ -179,3 +179,10 @@ def test_the_signature_is_the_schema():
         parameters = inspect.signature(kind).parameters.values()
         assert len(parameters) == 18
         assert all(p.kind is p.KEYWORD_ONLY and p.annotation is not p.empty for p in parameters)
+
+
+def test_a_network_says_what_it_is_told_beside_image_and_time(tiny):
+    for classes, labels in ((None, ()), (3, ("y",))):
+        assert tiny(num_classes=classes).conditions == labels
+        assert tiny(SuperResolutionUNet, num_classes=classes).conditions == ("low_res", *labels)
+    assert Classifier.conditions == ()  # it names the label itself

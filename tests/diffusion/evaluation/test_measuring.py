@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from toy_gaussian import Called
 
-from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange
+from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Hybrid, LearnedRange, Simple, Start
 from diffusion.config.preflight import check_measurable
 from diffusion.data.digits import Digits
 from diffusion.evaluation.likelihood import Likelihood, estimate
@@ -30,7 +31,9 @@ def subject_of(images, *, classes=DIGITS, batch_size=4, seed=0, held_out=True) -
     diffusion = GaussianDiffusion(
         steps=6, schedule=Cosine(), prediction=Epsilon(), variance=LearnedRange(), loss=Hybrid()
     )
-    model = Trained(network, diffusion, images.shape, classes, {"data": DATA}, 12, "raw", torch.device("cpu"))
+    model = Trained(
+        Called(network, "y"), diffusion, images.shape, classes, {"data": DATA}, 12, "raw", torch.device("cpu")
+    )
     data = {**DATA, "split": "test"}
     training = lambda: Digits(image_size=8)  # noqa: E731
     return Subject(model, images, data, "digits test", held_out, training, "digits train", batch_size, seed)
@@ -108,18 +111,19 @@ def test_images_that_do_not_fit_the_model_are_refused():
         check_measurable(model, images)
 
 
-class Copying(Ancestral):
-    """Draws training images of the class asked for, but of the next class from 5 on."""
-
-    def sample(self, diffusion, network, noise, *, condition, **options):
-        pixels, labels = Digits(image_size=8).read(range(1442))
-        wanted = [y if y < 5 else (y + 1) % 10 for y in condition["y"].tolist()]
-        return torch.stack([from_uint8(pixels)[labels == y][i] for i, y in enumerate(wanted)])
+def copying(x, time, y):
+    """Expects training images of the class asked for, but of the next class from 5 on."""
+    pixels, labels = Digits(image_size=8).read(range(1442))
+    wanted = [label if label < 5 else (label + 1) % 10 for label in y.tolist()]
+    return torch.stack([from_uint8(pixels)[labels == label][i] for i, label in enumerate(wanted)])
 
 
 def test_copies_are_known_as_copies_and_wrong_classes_as_wrong(tmp_path):
     subject = subject_of(Digits(split="test", image_size=8), batch_size=40)
-    Recognition(sampler=Copying(steps=2), num_images=40)(subject, tmp_path)
+    sure = GaussianDiffusion(steps=6, schedule=Cosine(), prediction=Start(), variance=FixedSmall(), loss=Simple())
+    model = subject.model._replace(network=Called(copying, "y"), diffusion=sure)
+    subject = subject._replace(model=model)
+    Recognition(sampler=Ancestral(steps=2), num_images=40)(subject, tmp_path)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["classifier_accuracy"] >= 0.97
     by_class = result["recognised_by_class"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from toy_gaussian import Called
 
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
 from diffusion.data.digits import Digits
@@ -15,6 +16,7 @@ from diffusion.evaluation.quality import Quality
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
+from diffusion.samplers.sampler import Step
 
 DATA = {"_target_": "diffusion.data.digits.Digits", "split": "train", "image_size": 8, "flip": False}
 DIGITS = {split: Digits(split=split, image_size=8) for split in ("train", "test")}
@@ -28,18 +30,20 @@ class Showing(Ancestral):
         self.split, self.again = split, again
         self.drawn = 0
 
-    def sample(self, diffusion, network, noise, **options):
-        count = len(noise())
-        numbers = range(self.drawn, self.drawn + count)
-        self.drawn += count
-        return from_uint8(DIGITS[self.split].read([0 if self.again else number for number in numbers]).pixels)
+    def walk(self, denoise, levels, x, noise):
+        numbers = range(self.drawn, self.drawn + len(x))
+        self.drawn += len(x)
+        shown = from_uint8(DIGITS[self.split].read([0 if self.again else number for number in numbers]).pixels)
+        yield Step(shown, shown)
 
 
 def subject(held_out=True):
     diffusion = GaussianDiffusion(
         steps=6, schedule=Cosine(), prediction=Epsilon(), variance=FixedSmall(), loss=Simple()
     )
-    model = Trained(torch.nn.Identity(), diffusion, (1, 8, 8), None, {"data": DATA}, 1, "raw", torch.device("cpu"))
+    model = Trained(
+        Called(lambda x, time: x), diffusion, (1, 8, 8), None, {"data": DATA}, 1, "raw", torch.device("cpu")
+    )
     images = Digits(split="test" if held_out else "train", image_size=8)
     data = {**DATA, "split": "test" if held_out else "train"}
     title = f"digits {data['split']}"

@@ -133,7 +133,9 @@ def load_exactly(network: torch.nn.Module, weights: dict[str, torch.Tensor], pat
     theirs, ours = ({name: tuple(w.shape) for name, w in each.items()} for each in (weights, network.state_dict()))
     if wrong := [name for name in [*ours, *theirs] if theirs.get(name) != ours.get(name)]:
         has, needs = (shapes.get(wrong[0], "nothing") for shapes in (theirs, ours))
-        raise ValueError(f"{path} holds {has} for {wrong[0]}, the network {needs}; give the weights of the same network")
+        raise ValueError(
+            f"{path} holds {has} for {wrong[0]}, the network {needs}; give the weights of the same network"
+        )
     network.load_state_dict(weights)
 
 

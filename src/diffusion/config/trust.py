@@ -70,7 +70,7 @@ def require_kind(place: str, target: str, kind: Any) -> None:
         group = place.replace(".", "/")
         needed = kind.__name__ if isinstance(kind, type) else kind
         raise ValueError(
-            f"{place} needs a {needed}, and {target} is none; inherit from it, or take one of conf/{group}"
+            f"{place} must be of the kind {needed}, and {target} is not; inherit from it, or take one of conf/{group}"
         )
 
 

@@ -21,8 +21,9 @@ def main(config: DictConfig) -> None:
     out = Path(config.out)
     check(out, overwrite=config.overwrite)
     model = load.load_choice(config)
+    tensors = unet.export_released(model.network)
     write(model.network, out)
-    print(f"Wrote the {len(unet.export_released(model.network))} tensors of {model.origin} to {out}")
+    print(f"Wrote the {len(tensors)} tensors of {model.origin} to {out}")
 
 
 def check(out: Path, *, overwrite: bool) -> None:

@@ -13,7 +13,13 @@ from typing import Any
 ROOMS = (
     "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
 )  # fmt: skip
-FUNCTIONS = {"kept_steps": "diffusion.samplers.spacing"}
+FUNCTIONS = {
+    "as_factor": "diffusion.process.level",
+    "draw": "diffusion.samplers.sampler",
+    "kept_steps": "diffusion.process.respacing",
+    "moves": "diffusion.process.level",
+    "trajectory": "diffusion.samplers.sampler",
+}
 
 
 @cache

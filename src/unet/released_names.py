@@ -38,10 +38,16 @@ def released_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     return named
 
 
+RELEASED = (UNet, Classifier)
+
+
 def of_a_released_kind(network: nn.Module) -> UNet | Classifier:
-    """The network itself. TypeError if it is of a kind that was never released."""
+    """The network itself. ValueError if it is of a kind that was never released."""
     if not isinstance(network, UNet | Classifier):
-        raise TypeError(f"{type(network).__name__} was never released; give a UNet, SuperResolutionUNet or Classifier")
+        raise ValueError(
+            f"{type(network).__name__} has no released names, only a UNet, SuperResolutionUNet or Classifier has; "
+            "its checkpoints hold its weights under its own names"
+        )
     return network
 
 

@@ -92,7 +92,8 @@ def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dic
         )
         log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
     elif init_from is not None:
-        start_from(run.model, init_from, model=run.config["model"], trust=trust)
+        own = [target for _, target in targets(run.config["model"])]
+        start_from(run.model, init_from, model=run.config["model"], trust=[*trust, *own])
         log.info("Starting with the weights of %s", init_from)
     return state
 
@@ -112,7 +113,28 @@ def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], tr
         unet.load_released(network, path)
         return
     check_same_network(state["config"]["model"], model, path)
-    unet.load_released(network, unet.export_released(restore_model(state, ema=None, device="cpu", trust=trust).network))
+    if isinstance(network, unet.RELEASED):  # whose names tell what to change where they do not fit
+        source = restore_model(state, ema=None, device="cpu", trust=trust).network
+        unet.load_released(network, unet.export_released(source))
+    else:
+        load_exactly(network, weights_of(state, average_rate(None, list(state["ema"]))), path)
+
+
+def weights_of(state: dict[str, Any], rate: str | None) -> dict[str, torch.Tensor]:
+    """The weights in a state, or their average of that rate.
+
+    An average is one of parameters: what else a network holds, such as running means, is that of its weights.
+    """
+    return state["model"] if rate is None else {**state["model"], **state["ema"][rate]}
+
+
+def load_exactly(network: torch.nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:
+    """Give a network weights under its own names; ValueError unless they fit to the last tensor."""
+    theirs, ours = ({name: tuple(w.shape) for name, w in each.items()} for each in (weights, network.state_dict()))
+    if wrong := [name for name in [*ours, *theirs] if theirs.get(name) != ours.get(name)]:
+        has, needs = (shapes.get(wrong[0], "nothing") for shapes in (theirs, ours))
+        raise ValueError(f"{path} holds {has} for {wrong[0]}, the network {needs}; give the weights of the same network")
+    network.load_state_dict(weights)
 
 
 def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:
@@ -158,7 +180,7 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
     network = build.restore(config["model"], "model", trust=trust)
     told = config["conditions"]
     rate = average_rate(ema, list(state["ema"]))
-    network.load_state_dict(state["model"] if rate is None else state["ema"][rate])
+    network.load_state_dict(weights_of(state, rate))
     return Trained(
         network=network,
         diffusion=diffusion,

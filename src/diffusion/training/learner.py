@@ -156,7 +156,9 @@ class Learner:
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
         averages = sorted(full_tensors(self.ema.state_dict()).items(), key=lambda item: float(item[0]))
-        return {"raw": full_tensors(self.model.state_dict()), **{f"ema_{rate}": average for rate, average in averages}}
+        raw = full_tensors(self.model.state_dict())
+        # An average is one of parameters; buffers are those of the weights.
+        return {"raw": raw, **{f"ema_{rate}": {**raw, **average} for rate, average in averages}}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, whole in the process that leads, however it is spread over all, which must all call it."""

@@ -70,7 +70,8 @@ class Run:
         if self.diffusion.loss.classifies:
             return f"python sample.py checkpoint=runs/NAME {shell_override('guidance.classifier', self.folder)}"
         small = " low_res=FOLDER" if needing_images(self.conditions) else ""
-        return f"python sample.py {shell_override('checkpoint', self.folder)}{small}"
+        trust = f" 'trust=[{','.join(packages)}]'" if (packages := own_packages(self.config)) else ""
+        return f"python sample.py {shell_override('checkpoint', self.folder)}{small}{trust}"
 
 
 class Trainer:
@@ -194,6 +195,16 @@ class Trainer:
             microbatch=self.microbatch,
             clip_grad_norm=self.clip_grad_norm,
         )
+
+
+def own_packages(config: Any) -> list[str]:
+    """The packages beside this program's whose classes a model and its diffusion are made of."""
+    if not isinstance(config, dict):
+        return []
+    named = [str(config["_target_"]).partition(".")[0]] if "_target_" in config else []
+    parts = (config.get("model"), config.get("diffusion")) if "model" in config else config.values()
+    named += [package for part in parts for package in own_packages(part)]
+    return sorted({*named} - {"diffusion", "unet", "torch"})
 
 
 def plural(word: str) -> str:

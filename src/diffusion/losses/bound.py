@@ -60,7 +60,8 @@ def bound_term(said: Denoised, move: Move, x_0: Tensor, x_t: Tensor) -> Tensor:
     true_log_variance = as_factor(move.arriving(move.variance).log(), x_t)
     kl = normal_kl(move.mean(x_t, x_0), true_log_variance, reverse.mean, reverse.log_variance)
     nll = -discretized_log_probability(x_0, reverse.mean, 0.5 * reverse.log_variance)
-    return torch.where(move.there.sigma == 0, bits_per_dim(nll), bits_per_dim(kl))
+    arrives = (move.there.sigma == 0).to(x_t.device)
+    return torch.where(arrives, bits_per_dim(nll), bits_per_dim(kl))
 
 
 def prior_term(process: Process, x_0: Tensor) -> Tensor:

@@ -72,3 +72,9 @@ def test_any_other_network_has_a_larger_bound_at_every_step(spoilt):
     _, _, right = mean_bound(toy, toy.network, nodes=20)
     _, _, wrong = mean_bound(toy, lambda x, time: spoilt(toy.network(x, time)), nodes=20)
     assert (wrong > right).all()
+
+
+def test_the_bound_is_computed_where_its_images_are():
+    # The meta device takes nothing from the CPU unasked, as a GPU.
+    toy, x_0 = ToyGaussian(mean=0.1, std=0.2, steps=3), torch.zeros(2, 1, 4, 4, device="meta")
+    assert all(table.is_meta for table in bound(toy.process, toy.denoise, x_0, lambda t: x_0))

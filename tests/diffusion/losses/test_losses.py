@@ -14,6 +14,7 @@ from diffusion import (
     Learned,
     LearnedRange,
     Simple,
+    Uniform,
 )
 from diffusion.losses.bound import bound
 from diffusion.losses.losses import Example, noised
@@ -98,6 +99,15 @@ def test_the_network_sees_the_noisy_image_its_time_and_the_condition(drawn):
     denoiser = diffusion.denoiser(network, takes=["y"]).given({"y": y, "low_res": x_0[:3]})
     example = noised(diffusion.process, x_0[:3], t, eps[:3], y)
     assert diffusion.loss(diffusion, denoiser, example)["loss"].shape == (3,)
+
+
+@pytest.mark.parametrize("loss", [Hybrid(), VLB()])
+def test_a_loss_is_computed_where_its_images_are(loss):
+    # The meta device takes nothing from the CPU unasked, as a GPU.
+    diffusion, x_0 = diffusion_of(loss), torch.zeros(2, 3, 4, 4, device="meta")
+    t, _ = Uniform().draw(torch.zeros(2, device="meta"), diffusion.process)
+    terms = terms_of(diffusion, torch.cat([x_0, x_0], dim=1), noised(diffusion.process, x_0, t, x_0))
+    assert t.is_meta and all(term.is_meta for term in terms.values())
 
 
 def test_a_classifier_is_told_right_from_wrong():

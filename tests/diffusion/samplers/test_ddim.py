@@ -54,6 +54,15 @@ def test_what_ddim_encodes_it_decodes(process):
     assert error(600) < 2 / 255 and error(600) < 0.6 * error(300)
 
 
+@everywhere
+def test_encoding_ends_at_the_noise_itself(process):
+    # As many steps as decoding takes; the last one leads from the noisiest level to where nothing but noise is left.
+    steps = [*DDIM(steps=5).encode(TOY.denoise, process, TOY.mean + TOY.std * X)]
+    noisiest = DDIM(steps=5).levels(process)[0]
+    assert len(steps) == 5
+    assert torch.allclose(steps[-1].x, noisiest.eps(steps[-2].x, steps[-1].x_0), rtol=0, atol=1e-12)
+
+
 def test_only_a_path_without_chance_can_be_walked_backwards():
     with pytest.raises(ValueError, match=r"sampler\.eta=0"):
         next(DDIM(eta=0.5).encode(TOY.denoise, TOY.process, torch.zeros(1, 1, 2, 2)))

@@ -131,6 +131,14 @@ def test_guidance_by_a_likelihood_draws_from_the_posterior():
     assert x.item() == pytest.approx(seen * toy.std**2 / (1 + toy.std**2), rel=0.01)
 
 
+@everywhere
+@whatever
+def test_images_are_drawn_where_the_noise_is(process, kind):
+    # The meta device takes nothing from the CPU unasked, as a GPU.
+    guided = by_classifier(transformed(TOY.denoise, clip), lambda x, level: x.flatten(1).sum(1))
+    assert draw(trajectory(kind(steps=3), process, guided, lambda: torch.zeros(2, 1, 4, 4, device="meta"))).is_meta
+
+
 class Idle(Sampler):
     def walk(self, denoise, levels, x, noise):
         yield from ()

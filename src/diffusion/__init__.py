@@ -16,6 +16,8 @@ ROOMS = (
 FUNCTIONS = {
     "as_factor": "diffusion.process.level",
     "draw": "diffusion.samplers.sampler",
+    "load": "diffusion.config.python",
+    "train": "diffusion.config.python",
     "kept_steps": "diffusion.process.respacing",
     "moves": "diffusion.process.level",
     "trajectory": "diffusion.samplers.sampler",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shlex
@@ -24,6 +25,7 @@ from diffusion.config.signature import signature
 from diffusion.config.subjects import subject_of
 from diffusion.config.trust import check_checkpoint_targets, kind_of_hint, targets
 from diffusion.data.images import Images
+from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
@@ -161,26 +163,39 @@ def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     return {**state, "config": migrate.complete(state["config"], trust)}
 
 
-def restore_model(state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = ()) -> Trained:
+Parts = tuple[torch.nn.Module | None, Diffusion | None]
+
+
+def restore_model(
+    state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = (),
+    parts: Parts = (None, None),
+) -> Trained:  # fmt: skip
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
-    None takes the highest rate, or the weights themselves if no average was kept.
+    None takes the highest rate, or the weights themselves if no average was kept. A network and a diffusion in `parts`
+    stand in for those that the state does not describe.
     """
     place = resolve_device(device)
     try:
-        model = model_of_state(state, ema, trust)
+        model = model_of_state(state, ema, trust, parts)
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"the checkpoint of step {state['step']} is not what its settings say ({reason})") from error
     return model._replace(network=model.network.to(place).eval(), device=place)
 
 
-def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str]) -> Trained:
+def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Parts) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
-    config = state["config"]
-    diffusion = build.restore(config["diffusion"], "diffusion", trust=trust)
-    network = build.restore(config["model"], "model", trust=trust)
-    told = config["conditions"]
+    config, told = state["config"], state["config"]["conditions"]
+    network, diffusion = copy.deepcopy(parts[0]), parts[1]
+    for part, given in (("model", network), ("diffusion", diffusion)):
+        if config[part] is None and given is None:
+            raise ValueError(
+                "this run was begun in Python, with parts that do not keep their constructor's arguments; "
+                "open it there: diffusion.load(path, network=..., diffusion=...)"
+            )
+    network = network or build.restore(config["model"], "model", trust=trust)
+    diffusion = diffusion or build.restore(config["diffusion"], "diffusion", trust=trust)
     rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(weights_of(state, rate))
     return Trained(
@@ -206,7 +221,7 @@ def subject(config: DictConfig, model: Trained) -> Subject:
         check_reads_no_code(data)
         return build.restore(data, "data", trust=config.trust)
 
-    if model.step is not None:
+    if model.step is not None and model.config["data"] is not None:
         check_checkpoint_targets(model.config["data"], "data", config.trust)  # before anyone asks the class of the set
     return subject_of(
         model, None if config.data is None else build.plain_values(config.data), HydraConfig.get().overrides.task,

@@ -45,6 +45,8 @@ def subject_of(
     `overrides` that name a split get that one. `read` opens images that the user named, `restore` those that only the
     checkpoint names.
     """
+    if model.config["data"] is None:
+        raise ValueError("this run does not say which images it was trained on; give them: data=...")
     if model.step is None:  # A released file: its recipe is the user's own, and may name another split.
         learned_from, open_training = with_split(model.config["data"], "train"), read
     else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.

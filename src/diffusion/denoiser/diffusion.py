@@ -80,6 +80,7 @@ class GaussianDiffusion(Diffusion):
     ) -> None:  # fmt: skip
         if steps < 2:
             raise ValueError(f"a process needs at least 2 steps, got {steps}; ask for more (diffusion.steps)")
+        self.steps, self.schedule, self.rescale_times = steps, schedule, rescale_times
         times = torch.arange(steps)
         process = Chain(schedule.betas(steps), times.float() * (1000 / steps) if rescale_times else times)
         super().__init__(process, prediction=prediction, variance=variance, loss=loss, weighting=weighting)
@@ -103,5 +104,6 @@ class ContinuousDiffusion(Diffusion):
         self, *, schedule: LogSNRSchedule, path: NoisePath, prediction: Prediction, loss: Loss,
         variance: Variance | None = None, weighting: Weighting | None = None,
     ) -> None:  # fmt: skip
+        self.schedule, self.path = schedule, path
         process, variance = Continuum(schedule, path), variance or FixedSmall()
         super().__init__(process, prediction=prediction, variance=variance, loss=loss, weighting=weighting)

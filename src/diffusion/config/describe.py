@@ -1,0 +1,31 @@
+"""From objects to a configuration: what a checkpoint keeps of a run that was begun in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusion.config.signature import as_list, is_plain, signature
+
+
+def describe(choice: object) -> dict[str, Any] | None:
+    """The configuration that builds an object like this one; None if it does not keep its constructor's arguments.
+
+    They are read off its `settings`, or its attributes of the same names.
+    """
+    kept = getattr(choice, "settings", None) or vars(choice)
+    found: dict[str, Any] = {"_target_": name_of_class(type(choice))}
+    for key in signature(found["_target_"]).settings:
+        if key not in kept:
+            return None
+        value = as_list(kept[key])
+        found[key] = value if is_plain(value) else describe(value)
+        if found[key] is None and value is not None:
+            return None
+    return found
+
+
+def name_of_class(kind: type) -> str:
+    """The name under which settings store a class."""
+    package = kind.__module__.partition(".")[0]
+    place = package if package in ("diffusion", "unet") else kind.__module__
+    return f"{place}.{kind.__qualname__}"

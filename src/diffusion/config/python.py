@@ -1,0 +1,98 @@
+"""The same as train.py and sample.py, from Python: `diffusion.train` and `diffusion.load`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from torch import nn
+
+from diffusion.compute.device import resolve_device
+from diffusion.config import load as loading
+from diffusion.config import preflight
+from diffusion.config.describe import describe
+from diffusion.data.conditions import BY_LABEL, Conditions, available
+from diffusion.data.images import Images
+from diffusion.denoiser.diffusion import Diffusion
+from diffusion.inference.model import Model
+from diffusion.losses.schedule_samplers import ScheduleSampler, Uniform
+from diffusion.runs import checkpoints
+from diffusion.runs.files import lock_folder
+from diffusion.samplers.ancestral import Ancestral
+from diffusion.samplers.sampler import Sampler
+from diffusion.tracking.logger import WandbLogger
+from diffusion.training.optimizer import AdamW
+from diffusion.training.preview import Preview
+from diffusion.training.trainer import Run, Trainer
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+def load(
+    path: str | Path, *, network: nn.Module | None = None, diffusion: Diffusion | None = None,
+    ema: float | str | None = None, device: str = "auto", trust: Iterable[str] = (), experiment: str | None = None,
+) -> Model:  # fmt: skip
+    """The trained model at `path`: a run folder, a checkpoint, or with `experiment` a file of weights from OpenAI.
+
+    `ema` names the weights (a rate, or "off"; the slowest average by default). `network` and `diffusion` are needed
+    where the run was begun in Python with parts that do not keep their arguments. `trust` lists the packages whose
+    classes a checkpoint may name.
+    """
+    if experiment is None:
+        state = loading.read_state(str(path), trust=trust)
+        return Model(*loading.restore_model(state, ema=ema, device=device, trust=trust, parts=(network, diffusion)))
+    if not CONF.is_dir():
+        raise ValueError(f"experiment={experiment} is read from conf/ of the repository, and there is no {CONF}")
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        words = [f"checkpoint='{path}'", f"experiment={experiment}", f"device={device}"]
+        return Model(*loading.load_choice(hydra.compose("sample", words)))
+
+
+def train(
+    network: nn.Module, diffusion: Diffusion, images: Images, *, max_steps: int, folder: str | Path,
+    conditions: Conditions = BY_LABEL, lr: float = 1e-4, optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+    schedule_sampler: ScheduleSampler | None = None, preview: Preview | None = None, sampler: Sampler | None = None,
+    logger: WandbLogger | None = None, seed: int = 0, device: str = "auto", **settings: Any,
+) -> Model:  # fmt: skip
+    """Train `network` on `images` to `max_steps`, in `folder`; the same call goes on where it was stopped.
+
+    `settings` are those of `Trainer`, such as batch_size, ema_rates or save_every. Returns the model with the slowest
+    average of its weights.
+    """
+    trainer = Trainer(
+        optimizer=optimizer or partial(AdamW, lr=lr), schedule_sampler=schedule_sampler or Uniform(),
+        preview=preview or Preview(every=0), max_steps=max_steps, **settings,
+    )  # fmt: skip
+    preflight.check_labels(diffusion.loss, images)
+    classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
+    told = available(conditions, classes or None)
+    config = {
+        "model": describe(network), "diffusion": describe(diffusion), "data": describe(images), "seed": seed,
+        "conditions": {name: describe(condition) for name, condition in told.items()},
+        "train": {"max_steps": max_steps}, "shape": list(images.shape), "classes": classes or None,
+    }  # fmt: skip
+    folder = Path(folder).absolute()
+    run = Run(
+        folder=folder, seed=seed, device=resolve_device(device), model=copy.deepcopy(network), diffusion=diffusion,
+        images=images, conditions=told, sampler=sampler or Ancestral(), config=config,
+        logger=logger or WandbLogger(mode="disabled"),
+    )  # fmt: skip
+    preflight.check_run(trainer, run)
+    with lock_folder(folder):
+        state = checkpoints.load_newest(folder)
+        run.logger.start(folder, name=folder.name, config=config, resume=state is not None)
+        code = 1
+        try:
+            code = trainer.fit(run, state)
+        finally:
+            run.logger.finish(code)
+    if code:
+        raise KeyboardInterrupt(
+            f"stopped by a signal; all steps are saved in {folder}"
+        )
+    return load(folder, network=network, diffusion=diffusion, device=device)

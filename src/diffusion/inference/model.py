@@ -1,0 +1,70 @@
+"""A trained model in Python: what `diffusion.load` and `diffusion.train` return."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diffusion.compute.randomness import generator, normal
+from diffusion.data.conditions import arguments, available
+from diffusion.denoiser.denoiser import clip, transformed
+from diffusion.denoiser.guidance import Guidance
+from diffusion.inference.draw import draw_steps
+from diffusion.inference.labels import Labels, chosen_labels
+from diffusion.inference.trained import Trained
+from diffusion.losses.bound import bound
+from diffusion.pictures.pixels import from_uint8
+from diffusion.process.respacing import kept_steps
+from diffusion.samplers.ancestral import Ancestral
+from diffusion.samplers.sampler import Sampler, draw
+
+
+class Model(Trained):
+    """A trained model that draws, and says how likely it finds images; see `Trained` for its parts."""
+
+    def draw(
+        self, count: int, *, labels: Labels = None, sampler: Sampler | None = None, guidance: Guidance | None = None,
+        seed: int = 0, batch_size: int = 64, **told: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """The images number 0 .. count - 1 of `seed`, (count, C, H, W) near [-1, 1], whatever the batch size.
+
+        `labels` are classes by name or number, in turn, and all of them by default; `told` gives the network's other
+        arguments, (M, ...) in turn, such as low_res (M, C, h, w). The sampler is ancestral in 50 steps by default.
+        """
+        if guidance is not None and not isinstance(guidance, Guidance):
+            raise ValueError(
+                f"guidance={guidance!r} is none; give one such as diffusion.Guidance(classifier=...)"
+            )
+        if missing := [name for name in self.denoiser.takes if name not in told and name != "y"]:
+            raise ValueError(f"the network needs {missing[0]}; give it: draw({count}, {missing[0]}=tensor)")
+        model = self._replace(guidance=guidance or self.guidance)
+        sampler = sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
+        classes = chosen_labels(labels, model.classes_to_ask)
+        rows = told if classes is None else {"y": torch.tensor(classes), **told}
+        batches = []
+        for numbers in torch.arange(count).split(batch_size):
+            condition = {name: values[numbers % len(values)].to(self.device) for name, values in rows.items()}
+            steps = draw_steps(model, sampler, numbers.tolist(), seed=seed, condition=condition)
+            batches.append(draw(steps))
+        return torch.cat(batches)
+
+    def bits_per_dim(
+        self, images: Tensor, *, labels: Labels = None, steps: int | str | None = None, seed: int = 0
+    ) -> Tensor:
+        """The variational bound of images (N, C, H, W), uint8 or in [-1, 1], in bits/dim (N,).
+
+        A class-conditional model needs the label of each image. `steps` keeps some steps of the process.
+        """
+        x_0 = (from_uint8(images) if images.dtype == torch.uint8 else images).to(self.device)
+        if tuple(x_0.shape[1:]) != self.shape:
+            raise ValueError(f"the model draws images of {self.shape}, these are {tuple(x_0.shape[1:])}")
+        if self.classes is not None and labels is None:
+            raise ValueError("the model is class-conditional; give the class of each image: labels=[...]")
+        y = torch.tensor(chosen_labels(labels, self.classes) or [0] * len(x_0), device=self.device)
+        condition = arguments(available(self.conditions, self.classes), x_0, y)
+        process = self.diffusion.process.respace(kept_steps(self.diffusion.process.bins, steps))
+
+        def noise(t: int) -> Tensor:
+            return normal([generator(seed, "bound", n, t, device=self.device) for n in range(len(x_0))], self.shape)
+
+        return bound(process, transformed(self.denoiser.given(condition), clip), x_0, noise).total

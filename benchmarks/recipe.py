@@ -65,6 +65,6 @@ def recipe(overrides: list[str]) -> Recipe:
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.02)
     x_0 = 2 * torch.rand(trainer.batch_size, *shape, device=device) - 1
-    told = available(build.conditions_of(config.conditions), classes)
+    told = available(build.build_conditions(config.conditions), classes)
     condition = arguments(told, x_0, torch.randint(classes or 1, (len(x_0),), device=device))
     return Recipe(config, device, network, diffusion, trainer, x_0, condition)

@@ -41,8 +41,8 @@ def one_line(error: BaseException) -> str:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if option in PLUGINS:
             return f'{group}={option} needs a plugin; type: pip install -e ".[sweep]"'
-        return (
-            f"there is no {group or 'configuration'} {option}; there are {', '.join(error.options or options(group))}"
+        return f"there is no {group or 'configuration'} {option}; there are " + ", ".join(
+            error.options or help.group_options(group, config_folders()) or [f"those in conf/{group}"]
         )
     if several := re.search(r"Ambiguous value for argument '(.*?)'", str(error)):
         return f"'{several[1]}' gives several values; add -m for a run of each, or brackets for a list"
@@ -52,11 +52,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def options(group: str) -> list[str]:
-    """What there is in a group from which one takes several, where Hydra itself does not say it."""
-    return help.options(group, config_folders()) or [f"those in conf/{group}"]
-
-
 def config_folders() -> list[Path]:
     """The folders of YAML files that this program composes its configuration from."""
     hydra = GlobalHydra.instance()
@@ -64,12 +59,12 @@ def config_folders() -> list[Path]:
         sources = hydra.config_loader().get_sources()
         return [Path(source.path) for source in sources if source.scheme() == "file"]
     # A command's Hydra is gone when its error arrives here; the configuration lies beside the command.
-    return help.config_folders(sys.argv[0], sys.argv[1:])
+    return help.folders_of_command(sys.argv[0], sys.argv[1:])
 
 
 def check_config_folders(script: str, words: list[str]) -> None:
     """Raise ValueError if --config-dir names no folder."""
-    for folder in help.config_folders(script, words)[1:]:
+    for folder in help.folders_of_command(script, words)[1:]:
         if not folder.is_dir():
             raise ValueError(f"--config-dir {folder} is no folder; give one with groups, such as DIR/model/mine.yaml")
 
@@ -114,7 +109,8 @@ def check_schemas(config: DictConfig, place: str = "") -> None:
 
 
 def unknown_setting(key: str) -> str:
-    nearest = difflib.get_close_matches(key.rpartition(".")[2], known_keys(), n=3)
+    last = key.rpartition(".")[2]
+    nearest = difflib.get_close_matches(last, known_keys() - {last}, n=3)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "--cfg job lists what there is"
     return f"there is no setting {key}; {hint}"
 

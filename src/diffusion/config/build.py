@@ -111,7 +111,7 @@ def images_from(settings: dict[str, Any]) -> Images:
     return instantiate(OmegaConf.create({"data": settings}).data)
 
 
-def conditions_of(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:
+def build_conditions(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:
     """What a configuration tells a network beside the time; a condition that is null tells nothing."""
     return {str(name): instantiate(node) for name, node in nodes.items() if node is not None}
 
@@ -122,7 +122,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     device, diffusion, trainer = resolve_device(config.device), instantiate(config.diffusion), instantiate(config.train)
     images = images_of(config.data)
     preflight.check_labels(diffusion.loss, images)
-    told = available(conditions_of(config.conditions), images.classes)
+    told = available(build_conditions(config.conditions), images.classes)
     torch.manual_seed(config.seed)
     num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)

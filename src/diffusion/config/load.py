@@ -44,7 +44,7 @@ def load_choice(config: DictConfig, *, reads_data: bool = False) -> Trained:
     """The model that the command line of a script asks for (`ModelChoice`). `reads_data`: data=... has a use anyway."""
     state = read_own_state(config.checkpoint, trust=config.trust)
     if state is None:
-        return load_released(config.checkpoint, config, device=config.device)
+        return load_recipe(config.checkpoint, config, device=config.device)
     useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
     useless += ["conditions"] if config.conditions else []
     if useless:
@@ -241,7 +241,7 @@ def average_rate(ema: float | str | None, rates: list[str]) -> str | None:
     return str(ema)
 
 
-def load_released(path: str, recipe: DictConfig, *, device: str) -> Trained:
+def load_recipe(path: str, recipe: DictConfig, *, device: str) -> Trained:
     """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
     place = resolve_device(device)
     weights = unet.read_weights(path)
@@ -268,7 +268,7 @@ def load_released(path: str, recipe: DictConfig, *, device: str) -> Trained:
         step=None,
         weights=Path(path).stem,
         device=place,
-        conditions=build.conditions_of(recipe.conditions),
+        conditions=build.build_conditions(recipe.conditions),
     )
 
 

@@ -92,7 +92,5 @@ def train(
         finally:
             run.logger.finish(code)
     if code:
-        raise KeyboardInterrupt(
-            f"stopped by a signal; all steps are saved in {folder}"
-        )
+        raise KeyboardInterrupt(f"stopped by a signal; all steps are saved in {folder}")
     return load(folder, network=network, diffusion=diffusion, device=device)

@@ -17,7 +17,7 @@ def register_resolvers(sweep: str = "sweep") -> None:
     """Define `${run_name:}`, `${sweep_name:}` and `${sweep_group:}` in this process."""
 
     def run_name(*, _root_: Any) -> str:
-        return naming.run_name(HydraConfig.get().overrides.task, incidental(_root_))
+        return naming.run_name(HydraConfig.get().overrides.task, incidental_settings(_root_))
 
     def sweep_group() -> str | None:
         return sweep if HydraConfig.get().mode == RunMode.MULTIRUN else None
@@ -27,7 +27,7 @@ def register_resolvers(sweep: str = "sweep") -> None:
     OmegaConf.register_new_resolver("sweep_group", sweep_group, replace=True)
 
 
-def incidental(config: Any) -> tuple[str, ...]:
+def incidental_settings(config: Any) -> tuple[str, ...]:
     """The settings of the data that make no other experiment; the usual ones while no set can be told."""
     try:
         return data_choice.incidental({"_target_": config.data._target_})

@@ -32,9 +32,7 @@ class Model(Trained):
         arguments, (M, ...) in turn, such as low_res (M, C, h, w). The sampler is ancestral in 50 steps by default.
         """
         if guidance is not None and not isinstance(guidance, Guidance):
-            raise ValueError(
-                f"guidance={guidance!r} is none; give one such as diffusion.Guidance(classifier=...)"
-            )
+            raise ValueError(f"guidance={guidance!r} is none; give one such as diffusion.Guidance(classifier=...)")
         if missing := [name for name in self.denoiser.takes if name not in told and name != "y"]:
             raise ValueError(f"the network needs {missing[0]}; give it: draw({count}, {missing[0]}=tensor)")
         model = self._replace(guidance=guidance or self.guidance)

@@ -13,7 +13,13 @@ from typing import Any
 ROOMS = (
     "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
 )  # fmt: skip
-FUNCTIONS = {"kept_steps": "diffusion.samplers.spacing"}
+FUNCTIONS = {
+    "moves": "diffusion.process.level",
+    "as_factor": "diffusion.process.level",
+    "kept_steps": "diffusion.process.respacing",
+    "draw": "diffusion.samplers.sampler",
+    "trajectory": "diffusion.samplers.sampler",
+}
 
 
 @cache

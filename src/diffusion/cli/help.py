@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Which groups each command offers; a group brings those inside it, such as diffusion/schedule.
 GROUPS = {
-    "train": ("experiment", "data", "model", "diffusion", "train", "sampler", "guidance", "logger"),
+    "train": ("experiment", "data", "conditions", "model", "diffusion", "train", "sampler", "guidance", "logger"),
     "sample": ("sampler", "guidance", "experiment"),
     "evaluate": ("evaluation", "sampler", "guidance", "experiment"),
     "export": ("experiment",),

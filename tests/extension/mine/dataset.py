@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import torch
 
 from diffusion import Resident
@@ -6,7 +8,7 @@ from diffusion import Resident
 class Checkers(Resident):
     """Grey checkerboards of two classes: light or dark in the corner. Every fourth image is for testing."""
 
-    splits = {"train": {"test": False}, "test": {"test": True}}
+    splits: ClassVar = {"train": {"test": False}, "test": {"test": True}}
 
     def __init__(self, *, image_size: int = 8, num_images: int = 64, test: bool = False, flip: bool = False) -> None:
         labels = torch.arange(num_images) % 2

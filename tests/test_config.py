@@ -18,6 +18,7 @@ from PIL import Image
 
 from diffusion.cli.user_errors import check_known, check_schemas, one_line
 from diffusion.config import build
+from diffusion.config.data_choice import from_checkpoint, identity
 from diffusion.config.resolvers import register_resolvers
 from diffusion.config.trust import check_user_targets
 from diffusion.runs.metrics import MetricsFile
@@ -26,9 +27,10 @@ HERE = Path(__file__).parent
 CONF = HERE.parent / "conf"
 
 TINY = (
-    "name=test", "device=cpu", "logger.mode=disabled", "logger.group=null", "sampler.steps=2", "diffusion.steps=20",
-    "train.max_steps=1", "train.batch_size=2", "train.microbatch=1", "train.warmup_steps=0", "train.preview.images=2",
+    "name=test", "device=cpu", "logger.mode=disabled", "logger.group=null", "sampler.steps=2", "train.max_steps=1",
+    "train.batch_size=2", "train.microbatch=1", "train.warmup_steps=0", "train.preview.images=2",
 )  # fmt: skip
+SHORT = "diffusion.steps=20"  # for what has steps
 SYNTHETIC = ("data=synthetic", "data.image_size=16", "data.num_images=4")
 NARROW = (
     "data=synthetic", "data.image_size=32", "data.num_images=4", "model.base_channels=16", "model.norm_groups=8",
@@ -41,9 +43,13 @@ FITS = {
     "model": SYNTHETIC,
     "model/unet_": NARROW,
     "model/unet_tiny": SYNTHETIC,
-    "model/superres_": ("data=upsampling", *NARROW[3:], NO_PREVIEW),
+    "model/superres_": ("data=digits", "data.image_size=32", "conditions=[label,small_image]", *NARROW[3:], NO_PREVIEW),
     "model/classifier_": (*SYNTHETIC, "data.num_classes=2", "diffusion/loss=classification", NO_PREVIEW),
     "diffusion": SYNTHETIC,
+    "diffusion/path": (*SYNTHETIC, "diffusion=continuous"),
+    "diffusion/schedule/cosine_log_snr": (*SYNTHETIC, "diffusion=continuous"),
+    "diffusion/schedule/even_log_snr": (*SYNTHETIC, "diffusion=continuous"),
+    "diffusion/schedule/straight_time": (*SYNTHETIC, "diffusion=continuous"),
     "diffusion/variance/fixed_": (*SYNTHETIC, "diffusion/loss=simple"),
     "diffusion/loss/simple": (*SYNTHETIC, "diffusion/variance=fixed_large"),
     "diffusion/loss/classification": (*SYNTHETIC, "data.num_classes=2", "model=classifier_tiny", NO_PREVIEW),
@@ -52,7 +58,7 @@ FITS = {
     "logger": SYNTHETIC,
     "data": ("data.image_size=16",),
     "data/digits": ("data.image_size=8",),
-    "data/upsampling": ("model=superres_tiny", NO_PREVIEW),
+    "conditions/small_image": ("data=digits", "data.image_size=32", "model=superres_tiny", NO_PREVIEW),
     "data/image_folder": ("data.root={root}/pictures", "data.image_size=8", "data.labels=folder", "data.workers=0"),
     "data/mnist": ("data.root={root}", "data.image_size=16"),
     "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),
@@ -126,7 +132,9 @@ def fake_cifar(folder, monkeypatch):
 def test_an_option_composes_builds_and_trains_a_step(option, files):
     group, _, name = option.rpartition("/")
     overrides = [override.format(root=files) for override in what_fits(option)]
-    config = composed(f"{group}={name}", *TINY, *overrides)
+    chosen = f"{group}=[{name}]" if group == "conditions" else f"{group}={name}"  # conditions are a list
+    short = () if "diffusion=continuous" in (chosen, *overrides) else (SHORT,)
+    config = composed(chosen, *TINY, *short, *overrides)
     trainer, run = build.training(config, files / "run")
     run.folder.mkdir()
     before = [weight.detach().clone() for weight in run.model.parameters()]
@@ -157,8 +165,10 @@ def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files,
     config = composed(*TINY, "data=image_folder", "data.root=pictures", "data.image_size=8", "data.workers=0")
     root = build.training(config, Path())[1].config["data"]["root"]
     assert root == str(files / "pictures")
-    assert build.described({"root": "pictures"}) == build.described({"root": root, "on_error": "skip"})
-    assert build.without_download({"images": {"download": True}}) == {"images": {"download": False}}
+    folder = {"_target_": "diffusion.ImageFolder", "image_size": 8}
+    assert identity({**folder, "root": "pictures"}) == identity({**folder, "root": root, "on_error": "skip"})
+    cifar = {"_target_": "diffusion.TorchvisionImages", "dataset": "CIFAR10", "download": True}
+    assert from_checkpoint(cifar) == {**cifar, "download": False}
 
 
 @pytest.mark.parametrize("root, group", [("sample", "sampler"), ("evaluate", "evaluation")])
@@ -178,14 +188,13 @@ def test_facts_of_the_data_and_the_variance_reach_the_network():
     model = run.config["model"]
     assert (model["image_size"], model["in_channels"], model["out_channels"], model["num_classes"]) == (16, 1, 2, 3)
     assert run.config["shape"] == [1, 16, 16] and run.config["classes"] == ["0", "1", "2"]
-    assert run.config["train"]["schedule_sampler"]["steps"] == 20
     fixed = composed(*TINY, *SYNTHETIC, "diffusion=linear")
     assert build.training(fixed, Path())[1].config["model"]["out_channels"] == 3
 
 
 def test_a_network_may_ignore_the_classes():
     _, run = build.training(composed(*TINY, "model.num_classes=null"), Path())
-    assert run.images.classes is None and run.config["classes"] is None
+    assert run.images.classes is not None and run.config["classes"] is None and run.conditions == {}
 
 
 def test_a_configuration_is_plain_values_as_a_checkpoint_needs():
@@ -246,11 +255,11 @@ REFUSED = [
     (["experiment=digits_classifier", "model.heads=2"], r"decides the heads.*set model\.channels_per_head=null"),
     (["diffusion.steps=0"], "at least 2 steps, got 0"),
     (["diffusion.steps=-3"], "at least 2 steps, got -3"),
-    (["train.schedule_sampler.steps=50"], "schedule_sampler.steps=50 is not diffusion.steps=1000"),
     (["train/schedule_sampler=loss_second_moment", "train.schedule_sampler.history=0"], "history=0 must be at least 1"),
     (["train.schedule_sampler=null"], "train.schedule_sampler is null"),
     (["train.optimizer=null"], "train.optimizer is null"),
     (["train.preview=null"], "train.preview is null"),
+    (["diffusion.schedule=null"], "diffusion.schedule is null"),
     (["train.optimizer.betas=[0.9]"], r"AdamW has two betas, got \[0.9\]; set"),
     (["train.preview.images=0"], "train.preview.images=0 must be at least 1"),
     (["train.preview.every=-1"], "train.preview.every=-1 must be 0 or more"),

@@ -102,7 +102,7 @@ WRONG = {
     ),
     "stranger": (
         "class Stranger:\n    def __init__(self): pass\n",
-        "model must be of the kind Module, and wrong.Stranger is not",
+        "model needs a torch.nn.Module, and wrong.Stranger is none",
     ),
 }
 

@@ -155,6 +155,7 @@ def test_a_recipe_is_the_published_one(compose, name):
         "prediction": {"_target_": "diffusion.Epsilon"},
         "variance": {"_target_": variance},
         "loss": loss,
+        "weighting": None,
         "rescale_times": rescale_times,
     }
     for node, expected in ((config.train, TRAIN_DEFAULTS | train), (config.data, data)):

@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.compute.device import resolve_device
 from diffusion.config import preflight
 from diffusion.config.data_choice import absolute_paths
+from diffusion.config.signature import signature
 from diffusion.config.subjects import subject_in_training
-from diffusion.config.trust import check_checkpoint_targets, check_user_targets
+from diffusion.config.trust import check_checkpoint_targets, check_user_targets, children
 from diffusion.data.conditions import Condition, available
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
@@ -33,6 +34,7 @@ def instantiate(node: DictConfig, **given: Any) -> Any:
     check_user_targets(plain, place_of(node))
     if missing := sorted(OmegaConf.missing_keys(node)):
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
+    check_nulls(plain, place_of(node))
     return construct(plain, **given)
 
 
@@ -42,6 +44,17 @@ def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> An
         raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
     check_checkpoint_targets(node, part, trust)
     return construct(node)
+
+
+def check_nulls(node: Any, place: str) -> None:
+    """Raise ValueError if an argument is null that its constructor cannot do without."""
+    target = str(node["_target_"]) if isinstance(node, dict) and "_target_" in node else None
+    settings = {} if target is None else signature(target).settings
+    for key, child in children(node):
+        inner = f"{place}.{key}".lstrip(".")
+        if child is None and key in settings and not settings[key].takes_none:
+            raise ValueError(f"{inner} is null, and {target} cannot be built without it; leave {inner}=null out")
+        check_nulls(child, inner)
 
 
 def construct(node: dict[str, Any], **given: Any) -> Any:

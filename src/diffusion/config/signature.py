@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum
 from functools import cache
-from types import ModuleType, SimpleNamespace
-from typing import Any, NamedTuple, get_type_hints
+from types import ModuleType, NoneType, SimpleNamespace
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 PLAIN = (bool, int, float, str)
 SETTINGS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -23,6 +23,11 @@ class Setting(NamedTuple):
 
     hint: Any
     default: Any
+
+    @property
+    def takes_none(self) -> bool:
+        """False if a value is needed: the hint has no None in it, and the default is not None."""
+        return self.default is None or self.hint in (Any, object, NoneType) or NoneType in get_args(self.hint)
 
 
 class Signature(NamedTuple):

@@ -8,6 +8,7 @@ must be of the kind that its place is for: what the constructor around it says o
 from __future__ import annotations
 
 import re
+import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Union, get_args, get_origin
@@ -68,10 +69,17 @@ def require_kind(place: str, target: str, kind: Any) -> None:
         raise ValueError(f"{place}._target_={target} is a function; name a class")
     if kind is not None and not issubclass(found, kind):
         group = place.replace(".", "/")
-        needed = kind.__name__ if isinstance(kind, type) else kind
         raise ValueError(
-            f"{place} must be of the kind {needed}, and {target} is not; inherit from it, or take one of conf/{group}"
+            f"{place} needs a {shortest_name(kind)}, and {target} is none; inherit from it, or take one of conf/{group}"
         )
+
+
+def shortest_name(kind: type) -> str:
+    """The class as a user imports it: diffusion.Images, torch.nn.Module."""
+    parts = kind.__module__.split(".")
+    places = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    found = (place for place in places if getattr(sys.modules.get(place), kind.__name__, None) is kind)
+    return f"{next(found, kind.__module__)}.{kind.__name__}"
 
 
 def root_kind(place: str) -> Any:

@@ -36,8 +36,8 @@ class ScheduleSampler(ABC):
     def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+    def load_state_dict(self, state: dict[str, Any], process: Process) -> None:
+        """Go on where `state` was saved; ValueError if that was with another process."""
 
 
 def draw_bins(p: Tensor, u: Tensor, process: Process) -> Drawn:
@@ -76,7 +76,7 @@ class LossSecondMoment(ScheduleSampler):
 
     def fit_to(self, process: Process) -> None:
         """Begin with an empty history; ValueError if there is one of another process."""
-        if not len(self.counts):
+        if not len(self.counts) and not len(self.losses):
             self.losses = torch.zeros(process.bins, self.history, dtype=torch.float64)
             self.counts = torch.zeros(process.bins, dtype=torch.int64)
         if self.losses.shape != (process.bins, self.history) or self.counts.shape != (process.bins,):
@@ -117,5 +117,6 @@ class LossSecondMoment(ScheduleSampler):
     def state_dict(self) -> dict[str, Any]:
         return {"losses": self.losses, "counts": self.counts}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], process: Process) -> None:
         self.losses, self.counts = state["losses"].clone(), state["counts"].clone()
+        self.fit_to(process)

@@ -187,7 +187,7 @@ class Learner:
         for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(setting)
         self.precision.scaler.load_state_dict(state["scaler"])
-        self.schedule_sampler.load_state_dict(state["schedule_sampler"])
+        self.schedule_sampler.load_state_dict(state["schedule_sampler"], self.diffusion.process)
         self.averages.load_state_dict(state["averages"])
         self.steps_done = state["step"]
 

@@ -9,7 +9,7 @@ import yaml
 from diffusion.config.migrate import complete, migrate, public_name, with_defaults
 from diffusion.config.signature import find_class
 from diffusion.config.trust import is_trusted, targets
-from diffusion.runs import naming
+from diffusion.runs.resuming import check_resumable
 
 BEFORE = yaml.safe_load((Path(__file__).parents[2] / "run_before" / "run" / "config.yaml").read_text())
 
@@ -47,9 +47,9 @@ def test_a_setting_that_was_added_later_counts_as_its_default():
     now = complete(BEFORE)
     assert complete(lacking)["diffusion"] == now["diffusion"] and complete(lacking)["seed"] == 0
     with pytest.raises(ValueError, match=r"train.ema_rates: \[0.9999\] -> \[0.9\]"):
-        naming.check_resumable(complete(lacking), now)
+        check_resumable(complete(lacking), now)
     lacking["train"]["ema_rates"] = [0.9]
-    assert naming.check_resumable(complete(lacking), now) == []
+    assert check_resumable(complete(lacking), now) == []
 
 
 def test_what_a_stranger_names_is_not_looked_up(tmp_path, monkeypatch):

@@ -2,116 +2,163 @@
 
 import pytest
 import torch
+from tiny_training import tiny_diffusion, tiny_images, tiny_run, tiny_trainer
+from toy_gaussian import Called
 
 from diffusion import (
+    AdamW,
+    Ancestral,
     Classification,
     Cosine,
+    Digits,
     Epsilon,
     FixedLarge,
     GaussianDiffusion,
     Hybrid,
-    LearnedRange,
-    Linear,
+    Label,
+    Likelihood,
+    Preview,
     Simple,
-    Uniform,
+    SmallImage,
+    Synthetic,
+    Trained,
 )
-from diffusion.config.preflight import check_draws, check_guides, check_labels, check_shape, check_times, check_training
-from diffusion.data.conditions import Label, SmallImage
-from diffusion.data.synthetic import Synthetic
-from diffusion.inference.trained import Trained
-from diffusion.training.preview import Preview
+from diffusion.config import preflight
+from diffusion.config.preflight import check_draws, check_labels, check_run, uses_classes
+from diffusion.config.subjects import subject_in_training
 from unet import Classifier, SuperResolutionUNet, UNet
 
 SMALL = {"image_size": 8, "in_channels": 1, "base_channels": 8, "channel_mult": (1,), "norm_groups": 4}
-BLOCKS = {"blocks_per_level": 1, "attention_resolutions": (), "heads": 1, "channels_per_head": None}
+BLOCKS = {"blocks_per_level": 1, "attention_resolutions": (), "heads": 1}
 UNET = UNet(out_channels=1, num_classes=2, **SMALL, **BLOCKS)
 SUPERRES = SuperResolutionUNet(out_channels=1, num_classes=2, **SMALL, **BLOCKS)
-CLASSIFIER = Classifier(num_classes=2, **SMALL, **BLOCKS)
-PLAIN = Synthetic(image_size=8, channels=1, num_classes=2, num_images=4)
+CLASSIFIER = Classifier(num_classes=2, channels_per_head=None, **SMALL, **BLOCKS)
 ALONE, WITH_SMALL = {"y": Label()}, {"y": Label(), "low_res": SmallImage(size=4)}
 OFF, ON = Preview(every=0), Preview(every=5)
 
 
-def trained(**changes) -> Trained:
-    process = dict(steps=100, schedule=Cosine(), prediction=Epsilon(), variance=FixedLarge(), loss=Simple())
-    process |= {name: changes.pop(name) for name in list(changes) if name in (*process, "rescale_times")}
-    model = Trained(
-        network=torch.nn.Identity(), diffusion=GaussianDiffusion(**process), shape=(1, 8, 8), classes=["a", "b"],
-        config={}, step=1, weights="raw", device=torch.device("cpu"),
-    )  # fmt: skip
-    return model._replace(**changes)
+def fixed(loss) -> GaussianDiffusion:
+    return GaussianDiffusion(steps=4, schedule=Cosine(), prediction=Epsilon(), variance=FixedLarge(), loss=loss)
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """run_of(change=..., ...) -> a run of a network with two classes and one output channel."""
+    return lambda **changes: tiny_run(tmp_path, **{"model": UNET, "diffusion": fixed(Simple()), **changes})
 
 
 @pytest.mark.parametrize(
     ("network", "loss", "conditions", "preview"),
-    [(UNET, Hybrid(), ALONE, ON), (SUPERRES, Simple(), WITH_SMALL, ON), (CLASSIFIER, Classification(), ALONE, OFF)],
+    [(UNET, Simple(), ALONE, ON), (SUPERRES, Simple(), WITH_SMALL, ON), (CLASSIFIER, Classification(), ALONE, OFF)],
 )
-def test_what_goes_together_passes(network, loss, conditions, preview):
-    check_training(network, loss, PLAIN, preview, conditions)
+def test_what_goes_together_passes_every_check(run_of, network, loss, conditions, preview):
+    check_run(tiny_trainer(preview=preview), run_of(model=network, diffusion=fixed(loss), conditions=conditions))
 
 
 @pytest.mark.parametrize(
     ("network", "loss", "conditions", "preview", "message"),
     [
-        (UNET, Hybrid(), WITH_SMALL, ON, r"which UNet is not shown; set 'conditions=\[label\]'"),
-        (SUPERRES, Hybrid(), ALONE, ON, r"got no small image.*'conditions=\[label,small_image\]'"),
-        (CLASSIFIER, Hybrid(), ALONE, OFF, r"set diffusion/loss=classification"),
+        (UNET, Simple(), WITH_SMALL, ON, r"with low_res .*which UNet is not shown; set 'conditions=\[label\]'"),
+        (SUPERRES, Simple(), ALONE, ON, r"got no small image.*'conditions=\[label,small_image\]'"),
+        (CLASSIFIER, Simple(), ALONE, OFF, r"set diffusion/loss=classification"),
         (UNET, Classification(), ALONE, OFF, r"UNet draws; set model=classifier_tiny"),
         (CLASSIFIER, Classification(), ALONE, ON, r"set train\.preview\.every=0"),
         (CLASSIFIER, Classification(), WITH_SMALL, OFF, r"which Classifier is not shown"),
     ],
 )
-def test_what_does_not_says_what_to_type(network, loss, conditions, preview, message):
+def test_what_does_not_says_what_to_type(run_of, network, loss, conditions, preview, message):
     with pytest.raises(ValueError, match=message):
-        check_training(network, loss, PLAIN, preview, conditions)
+        check_run(tiny_trainer(preview=preview), run_of(model=network, diffusion=fixed(loss), conditions=conditions))
 
 
-def test_images_of_a_shape_that_the_network_cannot_take_are_refused_before_it_is_trained():
+def test_a_classifier_is_measured_by_nothing_that_draws(run_of):
+    trainer = tiny_trainer(evaluations={"bound": Likelihood()})
+    with pytest.raises(ValueError, match="leave train/evaluations out"):
+        check_run(trainer, run_of(model=CLASSIFIER, diffusion=fixed(Classification())))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "tf32"}, r"train\.precision=tf32 needs an NVIDIA GPU"),
+        ({"optimizer": lambda weights: AdamW(weights, betas=(0.9,))}, r"AdamW has two betas"),
+        ({"batch_size": 16}, r"12 images do not fill a batch of 16"),
+    ],
+)
+def test_what_the_trainer_cannot_do_with_the_run_is_refused(run_of, options, message):
+    with pytest.raises(ValueError, match=message):
+        check_run(tiny_trainer(**options), run_of())
+
+
+def test_images_of_a_shape_that_the_network_cannot_take_are_refused_before_it_is_trained(run_of):
+    def check(network, width, loss):
+        images = Synthetic(image_size=8, width=width, channels=1, num_classes=2, num_images=4)
+        run = run_of(model=network, images=images, diffusion=fixed(loss))
+        before = torch.get_rng_state()
+        check_run(tiny_trainer(), run)
+        assert torch.equal(before, torch.get_rng_state()) and network.training
+
     network = UNet(out_channels=1, num_classes=2, **{**SMALL, "channel_mult": (1, 1)}, **BLOCKS)
-    before = torch.get_rng_state()
-    check_shape(network, Synthetic(image_size=8, width=10, channels=1, num_classes=2, num_images=2))
-    assert torch.equal(before, torch.get_rng_state()) and network.training
+    check(network, 10, Simple())
     with pytest.raises(ValueError, match="8 x 9 cannot be halved"):
-        check_shape(network, Synthetic(image_size=8, width=9, channels=1, num_classes=2, num_images=2))
+        check(network, 9, Simple())
     with pytest.raises(ValueError, match=r"64 positions and got 80; .*model\.pool=adaptive"):
-        check_shape(CLASSIFIER, Synthetic(image_size=8, width=10, channels=1, num_classes=2, num_images=2))
+        check(CLASSIFIER, 10, Classification())
 
 
-def test_the_times_to_train_on_are_those_of_the_diffusion():
-    check_times(trained().diffusion, Uniform(steps=100))
-    with pytest.raises(ValueError, match=r"schedule_sampler\.steps=50 is not diffusion\.steps=100"):
-        check_times(trained().diffusion, Uniform(steps=50))
+def test_a_network_that_cannot_be_called_or_gives_other_channels_is_refused(run_of):
+    class Strict(torch.nn.Module):
+        conditions = ("y",)
+
+        def forward(self, x, time):
+            return x
+
+    with pytest.raises(ValueError, match=r"Strict cannot be called as forward\(x, time, y\)"):
+        check_run(tiny_trainer(), run_of(model=Strict()))
+    with pytest.raises(ValueError, match=r"needs 2 output channels, the model gives 1; set model\.out_channels=2"):
+        check_run(tiny_trainer(), run_of(diffusion=tiny_diffusion()))
+
+
+def test_steps_that_the_process_does_not_have_are_refused_where_previews_take_them(run_of):
+    run = run_of(sampler=Ancestral(steps=9))
+    with pytest.raises(ValueError, match=r"cannot take 9 of 4 steps; sampler\.steps must be at most 4"):
+        check_run(tiny_trainer(preview=ON), run)
+    check_run(tiny_trainer(preview=OFF), run)
+
+
+def test_an_evaluation_that_cannot_measure_is_refused_by_its_place_in_the_configuration(run_of):
+    images = tiny_images()
+    data = {"_target_": "diffusion.Synthetic", "image_size": 8, "channels": 1, "num_classes": 2, "num_images": 12}
+    subject = subject_in_training(data, images, read=lambda _: images, batch_size=2, seed=0)
+    run = run_of(images=images, subject=subject)
+    check_run(tiny_trainer(evaluations={"bound": Likelihood(num_images=4)}), run)
+    with pytest.raises(ValueError, match=r"12 images, not 13; set train\.evaluations\.bound\.num_images=12"):
+        check_run(tiny_trainer(evaluations={"bound": Likelihood(num_images=13)}), run)
+
+
+def test_no_check_is_missing_from_the_list():
+    checks = [value for name, value in vars(preflight).items() if name.startswith("check_")]
+    local = [check for check in checks if check.__module__ == preflight.__name__]
+    alike = [check for check in local if [*check.__annotations__] == ["trainer", "run", "return"]]
+    assert set(preflight.CHECKS) == {*alike} - {check_run}
 
 
 def test_a_classifier_needs_labels():
     with pytest.raises(ValueError, match="data without labels"):
         check_labels(Classification(), Synthetic(image_size=8, num_images=2))
     check_labels(Hybrid(), Synthetic(image_size=8, num_images=2))
+    check_labels(Classification(), Digits(image_size=8))
+
+
+def test_classes_are_used_by_a_network_that_is_told_them_and_by_a_classifiers_loss():
+    assert uses_classes(UNET, Simple()) and uses_classes(CLASSIFIER, Classification())
+    assert not uses_classes(Called(lambda x, time: x), Simple())
 
 
 def test_a_classifier_draws_nothing():
-    check_draws(trained(), "runs/a")
+    def trained(loss) -> Trained:
+        return Trained(UNET, fixed(loss), (1, 8, 8), ["a", "b"], {}, 1, "raw", torch.device("cpu"))
+
+    check_draws(trained(Simple()), "runs/a")
     with pytest.raises(ValueError, match=r"guidance\.classifier=runs/a"):
-        check_draws(trained(loss=Classification()), "runs/a")
-
-
-def test_a_classifier_of_the_same_images_and_times_guides():
-    for model in (trained(), trained(classes=None), trained(variance=LearnedRange(), loss=Hybrid())):
-        check_guides(trained(loss=Classification()), model, "runs/c")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"loss": Simple()}, "runs/c holds no classifier"),
-        ({"shape": (1, 16, 16)}, "knows images of 1x16x16, the model draws 1x8x8"),
-        ({"shape": (3, 8, 8)}, "knows images of 3x8x8, the model draws 1x8x8"),
-        ({"classes": ["a", "c"]}, r"the classes a, c \(2\), the model a, b \(2\)"),
-        ({"steps": 200}, r"told other times \(200 steps, 0 to 995\) than the model \(100 steps, 0 to 990\)"),
-        ({"rescale_times": False}, r"\(100 steps, 0 to 99\) than the model \(100 steps, 0 to 990\)"),
-        ({"schedule": Linear()}, r"train one with the model's diffusion\.schedule"),
-    ],
-)
-def test_another_does_not(changes, message):
-    with pytest.raises(ValueError, match=message):
-        check_guides(trained(**{"loss": Classification(), **changes}), trained(), "runs/c")
+        check_draws(trained(Classification()), "runs/a")

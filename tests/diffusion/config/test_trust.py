@@ -10,7 +10,7 @@ from diffusion.cli.user_errors import check_schemas
 from diffusion.config import build, load
 from diffusion.config.schema_source import schema
 from diffusion.config.signature import find_class
-from diffusion.config.trust import KINDS, check_checkpoint_targets, check_user_targets
+from diffusion.config.trust import ROOTS, check_checkpoint_targets, check_user_targets
 from diffusion.data.torchvision_images import TorchvisionImages
 
 NETWORK = {
@@ -88,11 +88,6 @@ def test_what_the_user_names_may_be_any_class_of_the_right_kind(stranger):
     assert isinstance(network, torch.nn.Module)
     for part, target, message in [
         ("data", "stranger.Net", "data needs a diffusion.Images, and stranger.Net is none; .* one of conf/data"),
-        (
-            "train.optimizer",
-            "diffusion.Cosine",
-            "needs a torch.optim.Optimizer, .*conf/train/optimizer",
-        ),
         ("model", "os.mkdir", "model._target_=os.mkdir is a function; name a class"),
         ("model", "stranger.Nothing", "stranger.Nothing does not exist"),
         ("model", "strange.Net", "there is no module strange; put its folder on PYTHONPATH, or pip install it"),
@@ -100,7 +95,11 @@ def test_what_the_user_names_may_be_any_class_of_the_right_kind(stranger):
     ]:
         with pytest.raises(ValueError, match=message):
             check_user_targets({"_target_": target}, part)
-    check_user_targets({"_target_": "torch.optim.SGD"}, "train.optimizer")
+    train = {"_target_": "diffusion.Trainer", "optimizer": {"_target_": "torch.optim.SGD"}}
+    check_user_targets(train, "train")
+    train["optimizer"] = {"_target_": "diffusion.Cosine"}
+    with pytest.raises(ValueError, match=r"train.optimizer needs a torch.optim.Optimizer, .*conf/train/optimizer"):
+        check_user_targets(train, "train")
 
 
 def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypatch):
@@ -134,6 +133,6 @@ def test_a_class_without_its_schema_is_refused_with_the_line_to_write_first():
     check_schemas(OmegaConf.create({"model": OmegaConf.structured(schema("unet.UNet")), "data": None}))
 
 
-@pytest.mark.parametrize("part", KINDS)
-def test_each_kind_is_a_class(part):
-    assert isinstance(find_class(KINDS[part]), type)
+@pytest.mark.parametrize("part", ROOTS)
+def test_each_root_is_a_class(part):
+    assert isinstance(find_class(ROOTS[part]), type)

@@ -6,7 +6,25 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from diffusion import DDIM, Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
+from diffusion import (
+    DDIM,
+    Ancestral,
+    Classification,
+    ContinuousDiffusion,
+    Cosine,
+    CosineLogSNR,
+    Epsilon,
+    FixedLarge,
+    FixedSmall,
+    GaussianDiffusion,
+    Hybrid,
+    LearnedRange,
+    Linear,
+    Simple,
+    Straight,
+    Trained,
+    Velocity,
+)
 from diffusion.denoiser.denoiser import Denoised, Denoiser, clip
 from diffusion.denoiser.guidance import Guidance, by_classifier, log_probability
 from diffusion.process.level import as_factor
@@ -139,3 +157,46 @@ def test_without_a_classifier_nothing_is_guided_or_named():
     assert guidance.name == "guided_runs/judge_2.5" and guidance.guides == [toy.classifier]
     with pytest.raises(ValueError, match=r"guidance\.scale=2\.5 scales nothing; add guidance\.classifier"):
         Guidance(scale=2.5)
+
+
+def trained(**changes) -> Trained:
+    process = dict(steps=100, schedule=Cosine(), prediction=Epsilon(), variance=FixedLarge(), loss=Simple())
+    process |= {name: changes.pop(name) for name in list(changes) if name in (*process, "rescale_times")}
+    model = Trained(
+        network=torch.nn.Identity(), diffusion=GaussianDiffusion(**process), shape=(1, 8, 8), classes=["a", "b"],
+        config={}, step=1, weights="raw", device=torch.device("cpu"),
+    )  # fmt: skip
+    return model._replace(**changes)
+
+
+def continuous(loss) -> ContinuousDiffusion:
+    return ContinuousDiffusion(schedule=CosineLogSNR(), path=Straight(), prediction=Velocity(), loss=loss)
+
+
+def test_a_classifier_of_the_same_images_and_times_guides():
+    judge = Guidance(classifier=trained(loss=Classification()))
+    for model in (trained(), trained(classes=None), trained(variance=LearnedRange(), loss=Hybrid())):
+        judge.check(model)
+    Guidance().check(trained(shape=(3, 4, 4)))
+    judge = Guidance(classifier=trained(diffusion=continuous(Classification())))
+    judge.check(trained(diffusion=continuous(Simple())))
+    with pytest.raises(ValueError, match=r"told other times than the model \(50 steps, 0 to 1000, not 100, 0 to 990\)"):
+        judge.check(trained())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": Simple()}, "runs/c holds no classifier"),
+        ({"shape": (1, 16, 16)}, "classifier runs/c knows images of 1x16x16, the model draws 1x8x8"),
+        ({"shape": (3, 8, 8)}, "knows images of 3x8x8, the model draws 1x8x8"),
+        ({"classes": ["a", "c"]}, r"knows other classes than the model"),
+        ({"steps": 200}, r"told other times than the model \(200 steps, 0 to 995, not 100, 0 to 990\)"),
+        ({"rescale_times": False}, r"\(100 steps, 0 to 99, not 100, 0 to 990\)"),
+        ({"schedule": Linear()}, r"train one with the model's diffusion\.schedule"),
+    ],
+)
+def test_another_does_not(changes, message):
+    judge = Guidance(classifier=trained(**{"loss": Classification(), "name": "runs/c", **changes}))
+    with pytest.raises(ValueError, match=message):
+        judge.check(trained())

@@ -95,10 +95,20 @@ def test_a_batch_is_learned_as_if_its_images_came_one_by_one():
 
 def test_a_state_brings_back_the_history_but_not_into_another_process():
     before, after = warmed_up(), LossSecondMoment(history=3)
-    after.load_state_dict(before.state_dict())
+    after.load_state_dict(before.state_dict(), CHAIN)
     assert torch.equal(after.probabilities(CHAIN), before.probabilities(CHAIN))
-    with pytest.raises(ValueError, match=r"losses are \(8, 3\), needed \(4, 3\)"):
-        after.draw(GRID, Chain(Cosine().betas(4)))
+    other = Chain(Cosine().betas(4))
+    for goes_on in (lambda: after.draw(GRID, other), lambda: after.load_state_dict(before.state_dict(), other)):
+        with pytest.raises(ValueError, match=r"losses are \(8, 3\), needed \(4, 3\)"):
+            goes_on()
+
+
+@pytest.mark.parametrize(
+    "damaged", [{"losses": torch.zeros(1, 8, 3)}, {"losses": torch.zeros(0)}, {"counts": torch.zeros(0)}]
+)
+def test_a_state_of_another_shape_is_refused_when_it_is_loaded(damaged):
+    with pytest.raises(ValueError, match=r"the schedule sampler's losses are"):
+        LossSecondMoment(history=3).load_state_dict({**warmed_up().state_dict(), **damaged}, CHAIN)
 
 
 def test_settings_that_remember_nothing_are_refused():

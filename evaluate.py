@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 from diffusion.cli.command import command
 from diffusion.compute import distributed
-from diffusion.config import build, load
+from diffusion.config import load, subjects
+from diffusion.config.instantiate import instantiate
 from diffusion.inference import fast_network
 from diffusion.runs import naming
 from diffusion.runs.files import make_folder
@@ -20,11 +21,11 @@ from diffusion.runs.files import make_folder
 
 @command(__file__)
 def main(config: DictConfig) -> None:
-    evaluation = build.instantiate(config.evaluation)
+    evaluation = instantiate(config.evaluation)
     model = load.load_choice(config, reads_data=True)
     model = load.add_guidance(model, config.checkpoint, config.guidance, trust=config.trust)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
-    subject = load.subject(config, model)
+    subject = subjects.subject(config, model)
     evaluation.check(subject)
     results = naming.run_folder_of(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)

@@ -11,14 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli.command import command
 from diffusion.compute import distributed
-from diffusion.config import build, load
+from diffusion.config import load
+from diffusion.config.instantiate import instantiate
 from diffusion.inference import fast_network, image_files, low_res_input
 from diffusion.runs import naming
 
 
 @command(__file__)
 def main(config: DictConfig) -> None:
-    sampler = build.instantiate(config.sampler)
+    sampler = instantiate(config.sampler)
     model = load.add_guidance(load.load_choice(config), config.checkpoint, config.guidance, trust=config.trust)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels

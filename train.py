@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli.command import ExitStatus, command
 from diffusion.compute import distributed
 from diffusion.compute.device import resolve_device
-from diffusion.config import build, data_choice, load
+from diffusion.config import build, data_choice, load, resume
+from diffusion.config.instantiate import plain_values
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metrics import objective_value
@@ -28,8 +29,8 @@ def main(config: DictConfig) -> ExitStatus:
     folder = Path(HydraConfig.get().runtime.output_dir)
     naming.check_name(config.name)
     distributed.join_process_group(resolve_device(config.device))
-    values = build.plain_values(config)
-    also, complete = data_choice.replaceable(values["data"]), load.completion(values)
+    values = plain_values(config)
+    also, complete = data_choice.replaceable(values["data"]), resume.completion(values)
     if distributed.broadcast_from_leader(lambda: status.is_finished(folder, values, also, complete)):
         log.info("Run folder: %s, which has all its steps", folder)
         return ExitStatus(0, distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective)))
@@ -43,7 +44,7 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     log.info("Run folder: %s", folder)
     if trainer.is_divided:
         log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
-    state = load.resume(run, init_from=config.init_from, trust=config.trust)
+    state = resume.resume(run, init_from=config.init_from, trust=config.trust)
     if distributed.is_leader():
         atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
         made_by = provenance.record_provenance(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diffusion import GaussianDiffusion
 from diffusion.compute.device import resolve_device
 from diffusion.compute.flops import flops
-from diffusion.config import build, load
+from diffusion.config import build, instantiate, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.data.conditions import arguments, available
 from diffusion.denoiser.denoiser import Denoiser, conditions_of
@@ -56,7 +56,7 @@ def recipe(overrides: list[str]) -> Recipe:
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         config = hydra.compose("train", [*overrides, "name=benchmark"])
     device = resolve_device(config.device)
-    diffusion, trainer = build.instantiate(config.diffusion), build.instantiate(config.train)
+    diffusion, trainer = instantiate.instantiate(config.diffusion), instantiate.instantiate(config.train)
     shape = load.shape_of(config)
     classes = None if OmegaConf.is_missing(config.model, "num_classes") else config.model.num_classes
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ from recipe import Recipe, recipe
 from torch import Tensor
 
 from diffusion.cli.command import report_errors
-from diffusion.config import build
+from diffusion.config import instantiate
 from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.inference.fast_network import FastNetwork
 from diffusion.process.respacing import kept_steps
@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     chosen = arguments()
     ours = recipe(chosen.overrides)
-    sampler, noise = build.instantiate(ours.config.sampler), torch.randn_like(ours.x_0)
+    sampler, noise = instantiate.instantiate(ours.config.sampler), torch.randn_like(ours.x_0)
     ours.network.eval()
     networks = {"ours": FastNetwork(ours.network, ours.device)}
     if chosen.compile:

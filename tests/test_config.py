@@ -17,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue
 from PIL import Image
 
 from diffusion.cli.user_errors import check_known, check_schemas, one_line
-from diffusion.config import build
+from diffusion.config import build, instantiate
 from diffusion.config.data_choice import from_checkpoint, identity
 from diffusion.config.resolvers import register_resolvers
 from diffusion.config.trust import check_user_targets
@@ -175,7 +175,7 @@ def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files,
 def test_the_other_roots_compose_with_every_option_of_theirs(root, group):
     for option in GlobalHydra.instance().config_loader().get_group_options(group):
         config = composed("checkpoint=x", f"{group}={option}", root=root)
-        check_user_targets(build.plain_values(config)[group], group)
+        check_user_targets(instantiate.plain_values(config)[group], group)
 
 
 def test_exporting_composes():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 
-from diffusion.config import build, load
+from diffusion.config import build, instantiate, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs.metrics import MetricsFile
 
@@ -165,7 +165,7 @@ def test_a_recipe_is_the_published_one(compose, name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_network_has_the_published_number_of_parameters(compose, name):
     config = compose(f"experiment={name}")
-    diffusion, shape = build.instantiate(config.diffusion), load.shape_of(config)
+    diffusion, shape = instantiate.instantiate(config.diffusion), load.shape_of(config)
     with torch.device("meta"):
         network = build.model(config.model, diffusion, shape=shape, num_classes=config.model.num_classes)
     assert sum(parameter.numel() for parameter in network.parameters()) == RECIPES[name][-1]

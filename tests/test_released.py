@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import unet
-from diffusion.config import build, load
+from diffusion.config import build, instantiate, load, resume
 from diffusion.config.resolvers import register_resolvers
 from diffusion.inference.draw import draw_steps
 from diffusion.runs import checkpoints
@@ -40,7 +40,7 @@ def network(compose):
         config = compose("train", *overrides)
         built = build.model(
             config.model,
-            build.instantiate(config.diffusion),
+            instantiate.instantiate(config.diffusion),
             shape=load.shape_of(config),
             num_classes=config.model.num_classes,
         )
@@ -127,12 +127,12 @@ def test_a_run_started_from_weights_begins_with_them(compose, network, tmp_path)
 
     again = network(*digits)
     again.head[-1].weight.data.zero_()
-    load.start_from(again, str(tmp_path / "new"), model={})
+    resume.start_from(again, str(tmp_path / "new"), model={})
     assert all(torch.equal(tensor, original[name]) for name, tensor in unet.export_released(again).items())
 
     other = {"heads": 1, "dropout": 0.5, "num_classes": 3, "attention_resolutions": [16, 8, 4]}
     with pytest.raises(ValueError, match=r"weights of another network; set 'model.attention_resolutions=.*model.heads"):
-        load.start_from(again, str(tmp_path / "new"), model=other)
+        resume.start_from(again, str(tmp_path / "new"), model=other)
 
     said = run("export.py", f"checkpoint={tmp_path / 'new'}", f"out={tmp_path / 'new.safetensors'}")
     assert f"{len(original)} tensors" in said
@@ -145,4 +145,4 @@ def test_weights_that_do_not_fit_do_not_start_a_run(network, tmp_path):
     path = tmp_path / "old.pt"
     unet.save_released(network(*BASELINE), path)
     with pytest.raises(ValueError, match=r"label_emb\.weight does not occur in the file .* model\.num_classes=null"):
-        load.start_from(network(*CONDITIONAL), str(path), model={})
+        resume.start_from(network(*CONDITIONAL), str(path), model={})

@@ -192,7 +192,7 @@ def test_hydra_builds_objects_in_one_place():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node).endswith("hydra.utils.instantiate")
     }
-    assert callers == {"diffusion/config/build.py"}
+    assert callers == {"diffusion/config/instantiate.py"}
 
 
 def test_nothing_but_a_checkpoint_is_unpickled_and_that_without_code():

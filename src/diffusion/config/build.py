@@ -1,79 +1,23 @@
-"""From a configuration to objects: the only caller of `instantiate`."""
+"""A training configuration, built: the network told the facts of the data, and the run around it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import hydra
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion.compute.device import resolve_device
 from diffusion.config import preflight
 from diffusion.config.data_choice import absolute_paths
-from diffusion.config.signature import signature
+from diffusion.config.instantiate import images_from, instantiate, plain_values
 from diffusion.config.subjects import subject_in_training
-from diffusion.config.trust import check_checkpoint_targets, check_user_targets, children
 from diffusion.data.conditions import Condition, available
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.runs.redaction import redact_values
 from diffusion.training.trainer import Run, Trainer
-
-
-def instantiate(node: DictConfig, **given: Any) -> Any:
-    """The object that a node of the user's own configuration describes; `given` replaces arguments by objects.
-
-    ValueError if a class in it cannot be imported or does not belong there, or a value is missing. What a constructor
-    refuses comes out as it was raised.
-    """
-    plain = plain_values(node)
-    check_user_targets(plain, place_of(node))
-    if missing := sorted(OmegaConf.missing_keys(node)):
-        raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
-    check_nulls(plain, place_of(node))
-    return construct(plain, **given)
-
-
-def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
-    """The object that a checkpoint's settings describe; ValueError if they name what a checkpoint may not."""
-    if not isinstance(node, dict):  # OmegaConf would read a string as YAML
-        raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
-    check_checkpoint_targets(node, part, trust)
-    return construct(node)
-
-
-def check_nulls(node: Any, place: str) -> None:
-    """Raise ValueError if an argument is null that its constructor cannot do without."""
-    target = str(node["_target_"]) if isinstance(node, dict) and "_target_" in node else None
-    settings = {} if target is None else signature(target).settings
-    for key, child in children(node):
-        inner = f"{place}.{key}".lstrip(".")
-        if child is None and key in settings and not settings[key].takes_none:
-            raise ValueError(f"{inner} is null, and {target} cannot be built without it; leave {inner}=null out")
-        check_nulls(child, inner)
-
-
-def construct(node: dict[str, Any], **given: Any) -> Any:
-    try:
-        return hydra.utils.instantiate(OmegaConf.create(node), _convert_="all", **given)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | OSError):
-            raise error.__cause__ from None
-        raise
-
-
-def place_of(node: DictConfig) -> str:
-    """The key of a node in its configuration, such as "train.optimizer"; "" for a whole configuration."""
-    return node._get_full_key(None)
-
-
-def plain_values(node: DictConfig) -> dict[str, Any]:
-    """The configuration as a checkpoint may hold it: dicts, lists, strings and numbers."""
-    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, enum_to_str=True))
 
 
 def model(
@@ -117,11 +61,6 @@ def images_of(node: DictConfig) -> Images:
         if not OmegaConf.is_missing(node, key):
             node[key] = path
     return instantiate(node)
-
-
-def images_from(settings: dict[str, Any]) -> Images:
-    """The images that plain values describe, as the user named them."""
-    return instantiate(OmegaConf.create({"data": settings}).data)
 
 
 def build_conditions(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:

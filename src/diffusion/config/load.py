@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import copy
-import json
-import logging
-import shlex
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import unet
-from diffusion.compute import distributed
 from diffusion.compute.device import resolve_device
 from diffusion.config import build, migrate, preflight
-from diffusion.config.data_choice import check_reads_no_code, class_of, replaceable, settings_of
+from diffusion.config.data_choice import class_of, settings_of
+from diffusion.config.instantiate import instantiate, plain_values, restore
 from diffusion.config.signature import signature
-from diffusion.config.subjects import subject_of
-from diffusion.config.trust import check_checkpoint_targets, kind_of_hint, targets
-from diffusion.data.images import Images
+from diffusion.config.trust import kind_of_hint
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance, Guide
-from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
-from diffusion.runs import checkpoints, naming, resuming
+from diffusion.runs import checkpoints, naming
 from diffusion.runs.checkpoint_file import Foreign
-from diffusion.training.trainer import Run
-
-# Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
-MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
-log = logging.getLogger(__name__)
 
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
@@ -65,14 +52,14 @@ def add_guidance(model: Trained, path: str, node: DictConfig, *, trust: Iterable
 
 def guidance_of(node: DictConfig, model: Trained, *, trust: Iterable[str] = ()) -> Guidance:
     """The guidance of a configuration, for `model`. An argument hinted `Guide` is a run, named by its path."""
-    plain = build.plain_values(node)
+    plain = plain_values(node)
     settings = signature(plain["_target_"]).settings
     guides = {
         key: load_guide(plain[key], str(model.device), trust)
         for key, setting in settings.items()
         if kind_of_hint(setting.hint) is Guide and plain.get(key) is not None
     }
-    guidance = build.instantiate(node, **guides)
+    guidance = instantiate(node, **guides)
     guidance.check(model)
     return guidance
 
@@ -83,70 +70,12 @@ def load_guide(path: str, device: str, trust: Iterable[str]) -> Trained:
     return model._replace(name=f"{naming.run_folder_of(Path(path)).resolve().name}_step_{model.step}")
 
 
-def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
-    """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
-    state = checkpoints.load_newest(run.folder)
-    distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
-    if state is not None:
-        complete = completion(run.config)
-        changes = resuming.check_resumable(
-            complete(state["config"]), complete(run.config), replaceable(run.config["data"])
-        )
-        log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
-    elif init_from is not None:
-        own = [target for _, target in targets(run.config["model"])]
-        start_from(run.model, init_from, model=run.config["model"], trust=[*trust, *own])
-        log.info("Starting with the weights of %s", init_from)
-    return state
-
-
-def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What puts settings of before into today's words. Classes that the user's own `config` names may be looked up."""
-    return partial(migrate.complete, trust=[target for _, target in targets(config)])
-
-
-def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], trust: Iterable[str] = ()) -> None:
-    """Give the network of configuration `model` the weights at `path`, a released file or our own.
-
-    ValueError unless they fit exactly, and were trained in a network that computes the same.
-    """
-    state = read_own_state(path, trust=trust)
-    if state is None:
-        unet.load_released(network, path)
-        return
-    check_same_network(state["config"]["model"], model, path)
-    if isinstance(network, unet.RELEASED):  # whose names tell what to change where they do not fit
-        source = restore_model(state, ema=None, device="cpu", trust=trust).network
-        unet.load_released(network, unet.export_released(source))
-    else:
-        load_exactly(network, weights_of(state, average_rate(None, list(state["ema"]))), path)
-
-
 def weights_of(state: dict[str, Any], rate: str | None) -> dict[str, torch.Tensor]:
     """The weights in a state, or their average of that rate.
 
     An average is one of parameters: what else a network holds, such as running means, is that of its weights.
     """
     return state["model"] if rate is None else {**state["model"], **state["ema"][rate]}
-
-
-def load_exactly(network: torch.nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:
-    """Give a network weights under its own names; ValueError unless they fit to the last tensor."""
-    theirs, ours = ({name: tuple(w.shape) for name, w in each.items()} for each in (weights, network.state_dict()))
-    if wrong := [name for name in [*ours, *theirs] if theirs.get(name) != ours.get(name)]:
-        has, needs = (shapes.get(wrong[0], "nothing") for shapes in (theirs, ours))
-        raise ValueError(
-            f"{path} holds {has} for {wrong[0]}, the network {needs}; give the weights of the same network"
-        )
-    network.load_state_dict(weights)
-
-
-def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:
-    """Raise ValueError if a setting differs that changes what weights of the same shapes mean."""
-    changed = [key for key in sorted(old.keys() & new.keys()) if key not in MAY_DIFFER and old[key] != new[key]]
-    if changed:
-        typed = [shlex.quote(f"model.{key}={json.dumps(old[key], separators=(',', ':'))}") for key in changed]
-        raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
 
 
 def read_own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:
@@ -186,7 +115,7 @@ def restore_model(
 
 def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Parts) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
-    config, told = state["config"], state["config"]["conditions"]
+    config = state["config"]
     network, diffusion = copy.deepcopy(parts[0]), parts[1]
     for part, given in (("model", network), ("diffusion", diffusion)):
         if config[part] is None and given is None:
@@ -194,8 +123,8 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
                 "this run was begun in Python, with parts that do not keep their constructor's arguments; "
                 "open it there: diffusion.load(path, network=..., diffusion=...)"
             )
-    network = network or build.restore(config["model"], "model", trust=trust)
-    diffusion = diffusion or build.restore(config["diffusion"], "diffusion", trust=trust)
+    network = network or restore(config["model"], "model", trust=trust)
+    diffusion = diffusion or restore(config["diffusion"], "diffusion", trust=trust)
     rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(weights_of(state, rate))
     return Trained(
@@ -207,26 +136,10 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),
-        conditions={name: build.restore(node, f"conditions.{name}", trust=trust) for name, node in told.items()},
+        conditions={
+            name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()
+        },
     )
-
-
-def subject(config: DictConfig, model: Trained) -> Subject:
-    """The model and the images to measure it on, as a command line of evaluate.py asks for them."""
-    if config.batch_size < 1:
-        raise ValueError(f"batch_size={config.batch_size} must be at least 1")
-    preflight.check_draws(model, config.checkpoint)
-
-    def restore(data: dict[str, Any]) -> Images:
-        check_reads_no_code(data)
-        return build.restore(data, "data", trust=config.trust)
-
-    if model.step is not None and model.config["data"] is not None:
-        check_checkpoint_targets(model.config["data"], "data", config.trust)  # before anyone asks the class of the set
-    return subject_of(
-        model, None if config.data is None else build.plain_values(config.data), HydraConfig.get().overrides.task,
-        read=build.images_from, restore=restore, batch_size=config.batch_size, seed=config.seed,
-    )  # fmt: skip
 
 
 def average_rate(ema: float | str | None, rates: list[str]) -> str | None:
@@ -252,13 +165,13 @@ def load_recipe(path: str, recipe: DictConfig, *, device: str) -> Trained:
             f"{path} holds weights alone; say of which network: experiment=... (one of {', '.join(experiments())}), "
             f"or {' '.join(missing)}"
         )
-    diffusion = build.instantiate(recipe.diffusion)
+    diffusion = instantiate(recipe.diffusion)
     shape, num_classes = shape_of(recipe), recipe.model.get("num_classes")
     network = build.model(recipe.model, diffusion, shape=shape, num_classes=num_classes)
     unet.load_released(network, weights)
     classes = None if num_classes is None else [str(number) for number in range(num_classes)]
     recipe.conditions = recipe.conditions or {"y": migrate.LABEL}
-    config = build.plain_values(OmegaConf.masked_copy(recipe, ["model", "diffusion", "data", "conditions"]))
+    config = plain_values(OmegaConf.masked_copy(recipe, ["model", "diffusion", "data", "conditions"]))
     return Trained(
         network=network.to(place).eval(),
         diffusion=diffusion,
@@ -274,7 +187,7 @@ def load_recipe(path: str, recipe: DictConfig, *, device: str) -> Trained:
 
 def shape_of(recipe: DictConfig) -> tuple[int, int, int]:
     """(C, H, W) of a recipe's images, without looking at them; in colour unless the recipe says else."""
-    data = build.plain_values(recipe.data)
+    data = plain_values(recipe.data)
     channels, height, width = class_of(data).shape_from(settings_of(data))
     return channels or recipe.model.get("in_channels") or 3, height, width
 

@@ -6,8 +6,14 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
 from diffusion.config import data_choice, preflight
-from diffusion.config.data_choice import title_of, with_split
+from diffusion.config.data_choice import check_reads_no_code, title_of, with_split
+from diffusion.config.instantiate import images_from, plain_values
+from diffusion.config.instantiate import restore as restore_object
+from diffusion.config.trust import check_checkpoint_targets
 from diffusion.data.images import Images
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
@@ -34,6 +40,24 @@ def subject_in_training(
         )
 
     return subject
+
+
+def subject(config: DictConfig, model: Trained) -> Subject:
+    """The model and the images to measure it on, as a command line of evaluate.py asks for them."""
+    if config.batch_size < 1:
+        raise ValueError(f"batch_size={config.batch_size} must be at least 1")
+    preflight.check_draws(model, config.checkpoint)
+
+    def restore(data: dict[str, Any]) -> Images:
+        check_reads_no_code(data)
+        return restore_object(data, "data", trust=config.trust)
+
+    if model.step is not None and model.config["data"] is not None:
+        check_checkpoint_targets(model.config["data"], "data", config.trust)  # before anyone asks the class of the set
+    return subject_of(
+        model, None if config.data is None else plain_values(config.data), HydraConfig.get().overrides.task,
+        read=images_from, restore=restore, batch_size=config.batch_size, seed=config.seed,
+    )  # fmt: skip
 
 
 def subject_of(

@@ -5,7 +5,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from diffusion.config import build
+from diffusion.config import instantiate
 
 CHOOSY = """
 from typing import Any, Optional
@@ -29,8 +29,8 @@ def node(tmp_path, monkeypatch):
 
 
 def test_null_is_refused_where_neither_hint_nor_default_has_it(node):
-    assert build.instantiate(node()).got["unhinted"] is None
+    assert instantiate.instantiate(node()).got["unhinted"] is None
     for name in ("needed", "count"):
         message = rf"part\.any\.0\.{name} is null, .*Choosy cannot be built without it; leave part\.any\.0\.{name}=null"
         with pytest.raises(ValueError, match=message):
-            build.instantiate(node(**{name: None}))
+            instantiate.instantiate(node(**{name: None}))

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 
 from diffusion.cli.user_errors import check_schemas
-from diffusion.config import build, load
+from diffusion.config import instantiate, load
 from diffusion.config.schema_source import schema
 from diffusion.config.signature import find_class
 from diffusion.config.trust import ROOTS, check_checkpoint_targets, check_user_targets
@@ -69,22 +69,22 @@ def test_what_a_checkpoint_may_not_name_is_refused_and_does_not_run(tmp_path, ta
         "list": {**DIFFUSION, "schedule": {"_target_": "diffusion.Cosine", "more": [[foreign]]}},
     }[where]
     with pytest.raises(ValueError, match=r"is refused|does not exist") as caught:
-        build.restore(node, "diffusion")
+        instantiate.restore(node, "diffusion")
     assert not ran.exists() and "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_names_a_package_only_if_the_user_trusts_it(stranger):
     node = {"_target_": "stranger.Net", "width": 3}
     with pytest.raises(ValueError, match=r"stranger\.Net.*if you trust it, type 'trust=\[stranger\]'"):
-        build.restore(node, "model")
+        instantiate.restore(node, "model")
     assert stranger not in sys.modules
-    assert type(build.restore(node, "model", trust=[stranger])).__name__ == "Net"
+    assert type(instantiate.restore(node, "model", trust=[stranger])).__name__ == "Net"
     with pytest.raises(ValueError, match=r"sampler needs a diffusion.Sampler, and stranger.Net is none"):
-        build.restore(node, "sampler", trust=[stranger])
+        instantiate.restore(node, "sampler", trust=[stranger])
 
 
 def test_what_the_user_names_may_be_any_class_of_the_right_kind(stranger):
-    network = build.instantiate(OmegaConf.create({"model": {"_target_": "stranger.Net"}}).model)
+    network = instantiate.instantiate(OmegaConf.create({"model": {"_target_": "stranger.Net"}}).model)
     assert isinstance(network, torch.nn.Module)
     for part, target, message in [
         ("data", "stranger.Net", "data needs a diffusion.Images, and stranger.Net is none; .* one of conf/data"),
@@ -116,14 +116,14 @@ def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypat
 @pytest.mark.parametrize("node", ["_target_: os.mkdir", "{_target_: os.mkdir}", None, 3, ["_target_", "os.mkdir"]])
 def test_what_is_no_mapping_is_not_read_as_one(node):
     with pytest.raises(ValueError, match=r"model=.* in the checkpoint is refused: it describes no object"):
-        build.restore(node, "model")
+        instantiate.restore(node, "model")
 
 
 @pytest.mark.parametrize("part", ["image_size", "channel_mult", "${oc.env:HOME}"])
 def test_no_interpolation_of_a_checkpoint_is_resolved(part):
     for value in ("${oc.env:HOME}", ["${x}"]):
         with pytest.raises(ValueError, match=r"model.* in the checkpoint is refused: it holds an interpolation"):
-            build.restore({**NETWORK, part: value}, "model")
+            instantiate.restore({**NETWORK, part: value}, "model")
 
 
 def test_a_class_without_its_schema_is_refused_with_the_line_to_write_first():

@@ -1,0 +1,71 @@
+"""From plain values to objects: the only caller of Hydra's `instantiate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from diffusion.config.signature import signature
+from diffusion.config.trust import check_checkpoint_targets, check_user_targets, children
+from diffusion.data.images import Images
+
+
+def instantiate(node: DictConfig, **given: Any) -> Any:
+    """The object that a node of the user's own configuration describes; `given` replaces arguments by objects.
+
+    ValueError if a class in it cannot be imported or does not belong there, or a value is missing. What a constructor
+    refuses comes out as it was raised.
+    """
+    plain = plain_values(node)
+    check_user_targets(plain, key_of(node))
+    if missing := sorted(OmegaConf.missing_keys(node)):
+        raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
+    check_nulls(plain, key_of(node))
+    return construct(plain, **given)
+
+
+def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
+    """The object that a checkpoint's settings describe; ValueError if they name what a checkpoint may not."""
+    if not isinstance(node, dict):  # OmegaConf would read a string as YAML
+        raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
+    check_checkpoint_targets(node, part, trust)
+    return construct(node)
+
+
+def check_nulls(node: Any, place: str) -> None:
+    """Raise ValueError if an argument is null that its constructor cannot do without."""
+    target = str(node["_target_"]) if isinstance(node, dict) and "_target_" in node else None
+    settings = {} if target is None else signature(target).settings
+    for key, child in children(node):
+        inner = f"{place}.{key}".lstrip(".")
+        if child is None and key in settings and not settings[key].takes_none:
+            raise ValueError(f"{inner} is null, and {target} cannot be built without it; leave {inner}=null out")
+        check_nulls(child, inner)
+
+
+def construct(node: dict[str, Any], **given: Any) -> Any:
+    try:
+        return hydra.utils.instantiate(OmegaConf.create(node), _convert_="all", **given)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | OSError):
+            raise error.__cause__ from None
+        raise
+
+
+def key_of(node: DictConfig) -> str:
+    """The key of a node in its configuration, such as "train.optimizer"; "" for a whole configuration."""
+    return node._get_full_key(None)
+
+
+def plain_values(node: DictConfig) -> dict[str, Any]:
+    """The configuration as a checkpoint may hold it: dicts, lists, strings and numbers."""
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, enum_to_str=True))
+
+
+def images_from(settings: dict[str, Any]) -> Images:
+    """The images that plain values describe, as the user named them."""
+    return instantiate(OmegaConf.create({"data": settings}).data)

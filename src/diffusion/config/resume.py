@@ -1,0 +1,83 @@
+"""Where a run goes on, or with which weights it begins."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+
+import unet
+from diffusion.compute import distributed
+from diffusion.config import migrate
+from diffusion.config.data_choice import replaceable
+from diffusion.config.load import average_rate, read_own_state, restore_model, weights_of
+from diffusion.config.trust import targets
+from diffusion.runs import checkpoints, resuming
+from diffusion.training.trainer import Run
+
+# Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
+MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
+log = logging.getLogger(__name__)
+
+
+def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
+    """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
+    state = checkpoints.load_newest(run.folder)
+    distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
+    if state is not None:
+        complete = completion(run.config)
+        changes = resuming.check_resumable(
+            complete(state["config"]), complete(run.config), replaceable(run.config["data"])
+        )
+        log.info("Resuming at step %d%s", state["step"], "".join(f"; {change}" for change in changes))
+    elif init_from is not None:
+        own = [target for _, target in targets(run.config["model"])]
+        start_from(run.model, init_from, model=run.config["model"], trust=[*trust, *own])
+        log.info("Starting with the weights of %s", init_from)
+    return state
+
+
+def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What puts settings of before into today's words. Classes that the user's own `config` names may be looked up."""
+    return partial(migrate.complete, trust=[target for _, target in targets(config)])
+
+
+def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], trust: Iterable[str] = ()) -> None:
+    """Give the network of configuration `model` the weights at `path`, a released file or our own.
+
+    ValueError unless they fit exactly, and were trained in a network that computes the same.
+    """
+    state = read_own_state(path, trust=trust)
+    if state is None:
+        unet.load_released(network, path)
+        return
+    check_same_network(state["config"]["model"], model, path)
+    if isinstance(network, unet.RELEASED):  # whose names tell what to change where they do not fit
+        source = restore_model(state, ema=None, device="cpu", trust=trust).network
+        unet.load_released(network, unet.export_released(source))
+    else:
+        load_exactly(network, weights_of(state, average_rate(None, list(state["ema"]))), path)
+
+
+def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:
+    """Raise ValueError if a setting differs that changes what weights of the same shapes mean."""
+    changed = [key for key in sorted(old.keys() & new.keys()) if key not in MAY_DIFFER and old[key] != new[key]]
+    if changed:
+        typed = [shlex.quote(f"model.{key}={json.dumps(old[key], separators=(',', ':'))}") for key in changed]
+        raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
+
+
+def load_exactly(network: torch.nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:
+    """Give a network weights under its own names; ValueError unless they fit to the last tensor."""
+    theirs, ours = ({name: tuple(w.shape) for name, w in each.items()} for each in (weights, network.state_dict()))
+    if wrong := [name for name in [*ours, *theirs] if theirs.get(name) != ours.get(name)]:
+        has, needs = (shapes.get(wrong[0], "nothing") for shapes in (theirs, ours))
+        raise ValueError(
+            f"{path} holds {has} for {wrong[0]}, the network {needs}; give the weights of the same network"
+        )
+    network.load_state_dict(weights)

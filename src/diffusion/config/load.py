@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -24,6 +24,7 @@ from diffusion.config.data_choice import check_reads_no_code, class_of, replacea
 from diffusion.config.signature import signature
 from diffusion.config.subjects import subject_of
 from diffusion.config.trust import check_checkpoint_targets, kind_of_hint, targets
+from diffusion.data.conditions import Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance, Guide
@@ -163,17 +164,24 @@ def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     return {**state, "config": migrate.complete(state["config"], trust)}
 
 
-Parts = tuple[torch.nn.Module | None, Diffusion | None]
+class Parts(NamedTuple):
+    """What stands in for parts that a state does not describe: those of a run that was begun in Python."""
+
+    network: torch.nn.Module | None = None
+    diffusion: Diffusion | None = None
+    conditions: Conditions | None = None
+
+
+NO_PARTS = Parts()
 
 
 def restore_model(
     state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = (),
-    parts: Parts = (None, None),
+    parts: Parts = NO_PARTS,
 ) -> Trained:  # fmt: skip
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
-    None takes the highest rate, or the weights themselves if no average was kept. A network and a diffusion in `parts`
-    stand in for those that the state does not describe.
+    None takes the highest rate, or the weights themselves if no average was kept.
     """
     place = resolve_device(device)
     try:
@@ -187,7 +195,7 @@ def restore_model(
 def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Parts) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config, told = state["config"], state["config"]["conditions"]
-    network, diffusion = copy.deepcopy(parts[0]), parts[1]
+    network, diffusion = copy.deepcopy(parts.network), parts.diffusion
     for part, given in (("model", network), ("diffusion", diffusion)):
         if config[part] is None and given is None:
             raise ValueError(
@@ -207,7 +215,8 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),
-        conditions={name: build.restore(node, f"conditions.{name}", trust=trust) for name, node in told.items()},
+        conditions=parts.conditions
+        or {name: build.restore(node, f"conditions.{name}", trust=trust) for name, node in told.items()},
     )
 
 

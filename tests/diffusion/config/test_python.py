@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import diffusion
 import unet
+from diffusion.config import build
+from diffusion.config.describe import describe
 
 IMAGES = diffusion.Digits(image_size=8)
 TINY = {"base_channels": 8, "channel_mult": (1, 2), "blocks_per_level": 1, "norm_groups": 4}
@@ -122,3 +125,18 @@ def test_every_image_needs_its_own_label(tmp_path):
     model = train(tmp_path, network)
     with pytest.raises(ValueError, match="3 images have 1 labels"):
         model.bits_per_dim(IMAGES.pixels[:3], labels=[1])
+
+
+def test_a_set_of_this_program_is_described_by_all_of_its_arguments(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a_1.png")
+    folder = diffusion.ImageFolder(root=str(tmp_path), image_size=8, labels="prefix", workers=0, cache="off")
+    for images in (
+        folder,
+        diffusion.Synthetic(image_size=8, num_images=3),
+        diffusion.Digits(split="test", image_size=8),
+    ):
+        described = describe(images)
+        again = build.restore(described, "data")
+        assert describe(again) == described and again.classes == images.classes
+        assert again.read(range(1)).pixels.equal(images.read(range(1)).pixels)
+    assert describe(diffusion.Resident(IMAGES.pixels, IMAGES.labels, classes=None, flip=False)) is None

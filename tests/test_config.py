@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
 import struct
-from itertools import takewhile
 from pathlib import Path
 
 import hydra
@@ -142,22 +140,6 @@ def test_an_option_composes_builds_and_trains_a_step(option, files):
     assert not all(map(torch.equal, before, run.model.parameters()))
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
     assert line["step"] == 1
-
-
-def typed(document: str) -> list[list[str]]:
-    """The overrides of every `python train.py ...` in a document that shows the command whole."""
-    commands = re.findall(r"python train\.py([^`#\n]*)", (HERE.parent / document).read_text())
-    words = [shlex.split(command) for command in commands]
-    return [list(takewhile(lambda word: word[0] != "-", command)) for command in words if "-m" not in command]
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/flags.md"])
-def test_every_command_in_the_documents_composes(document):
-    commands = typed(document)
-    assert commands
-    for overrides in commands:
-        if not re.search(r"\b(NAME|DIR|FILE)\b", " ".join(overrides)):
-            composed("name=test", "logger.group=null", *overrides)
 
 
 def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files, monkeypatch):

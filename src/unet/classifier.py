@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import ClassVar
 
 import torch
@@ -84,6 +85,8 @@ class Classifier(nn.Module):
             norm_groups=norm_groups,
             resampling=resampling,
         )
+        facts = {"in_channels": in_channels, "num_classes": num_classes, "pool": pool}
+        self.settings = {**facts, **asdict(plan)}  # what another network like this one is made of
         self.trunk = Trunk(plan, in_channels)
         self.reads_all_levels = pool in ("spatial", "spatial_v2")
         if self.reads_all_levels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -57,7 +58,6 @@ class UNet(nn.Module):
         dims: int = 2,
     ):
         super().__init__()
-        self.in_channels = in_channels
         plan = Plan(
             image_size=image_size,
             base_channels=base_channels,
@@ -75,6 +75,9 @@ class UNet(nn.Module):
             checkpoint=checkpoint,
             dims=dims,
         )
+        self.in_channels = in_channels
+        facts = {"in_channels": in_channels, "out_channels": out_channels, "num_classes": num_classes}
+        self.settings = {**facts, **asdict(plan)}  # what another network like this one is made of
         self.trunk = Trunk(plan, self.stacked_images * in_channels, num_classes)
         self.up = up_half(plan, self.trunk.skip_channels)
         channels = plan.levels[0].channels

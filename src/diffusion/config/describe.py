@@ -10,11 +10,16 @@ from diffusion.config.signature import as_list, is_plain, signature
 def describe(choice: object) -> dict[str, Any] | None:
     """The configuration that builds an object like this one; None if it does not keep its constructor's arguments.
 
-    They are read off its `settings`, or its attributes of the same names.
+    They are read off its `settings`, or its attributes of the same names. None too for a class that no name leads to,
+    such as one that was defined in a function.
     """
-    kept = getattr(choice, "settings", None) or vars(choice)
     found: dict[str, Any] = {"_target_": name_of_class(type(choice))}
-    for key in signature(found["_target_"]).settings:
+    try:
+        settings = signature(found["_target_"]).settings
+    except ValueError:
+        return None
+    kept = getattr(choice, "settings", None) or vars(choice)
+    for key in settings:
         if key not in kept:
             return None
         value = as_list(kept[key])

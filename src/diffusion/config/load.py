@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -18,6 +18,7 @@ from diffusion.config.data_choice import class_of, settings_of
 from diffusion.config.instantiate import instantiate, plain_values, restore
 from diffusion.config.signature import signature
 from diffusion.config.trust import kind_of_hint
+from diffusion.data.conditions import Conditions
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
@@ -92,17 +93,24 @@ def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     return {**state, "config": migrate.complete(state["config"], trust)}
 
 
-Parts = tuple[torch.nn.Module | None, Diffusion | None]
+class Parts(NamedTuple):
+    """What stands in for parts that a state does not describe: those of a run that was begun in Python."""
+
+    network: torch.nn.Module | None = None
+    diffusion: Diffusion | None = None
+    conditions: Conditions | None = None
+
+
+NO_PARTS = Parts()
 
 
 def restore_model(
     state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = (),
-    parts: Parts = (None, None),
+    parts: Parts = NO_PARTS,
 ) -> Trained:  # fmt: skip
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
-    None takes the highest rate, or the weights themselves if no average was kept. A network and a diffusion in `parts`
-    stand in for those that the state does not describe.
+    None takes the highest rate, or the weights themselves if no average was kept.
     """
     place = resolve_device(device)
     try:
@@ -116,7 +124,7 @@ def restore_model(
 def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Parts) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config = state["config"]
-    network, diffusion = copy.deepcopy(parts[0]), parts[1]
+    network, diffusion = copy.deepcopy(parts.network), parts.diffusion
     for part, given in (("model", network), ("diffusion", diffusion)):
         if config[part] is None and given is None:
             raise ValueError(
@@ -136,9 +144,8 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),
-        conditions={
-            name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()
-        },
+        conditions=parts.conditions
+        or {name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()},
     )
 
 

@@ -14,15 +14,16 @@ from torch import nn
 
 from diffusion.compute.device import resolve_device
 from diffusion.config import load as loading
-from diffusion.config import preflight
+from diffusion.config import preflight, resume
 from diffusion.config.describe import describe
+from diffusion.config.signature import as_list, is_plain
 from diffusion.data.conditions import BY_LABEL, Conditions, available
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.inference.model import Model
 from diffusion.losses.schedule_samplers import ScheduleSampler, Uniform
-from diffusion.runs import checkpoints
 from diffusion.runs.files import lock_folder
+from diffusion.runs.naming import run_folder_of
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
@@ -35,17 +36,20 @@ CONF = Path(__file__).parents[3] / "conf"
 
 def load(
     path: str | Path, *, network: nn.Module | None = None, diffusion: Diffusion | None = None,
-    ema: float | str | None = None, device: str = "auto", trust: Iterable[str] = (), experiment: str | None = None,
+    conditions: Conditions | None = None, ema: float | str | None = None, device: str = "auto",
+    trust: Iterable[str] = (), experiment: str | None = None,
 ) -> Model:  # fmt: skip
     """The trained model at `path`: a run folder, a checkpoint, or with `experiment` a file of weights from OpenAI.
 
-    `ema` names the weights (a rate, or "off"; the slowest average by default). `network` and `diffusion` are needed
-    where the run was begun in Python with parts that do not keep their arguments. `trust` lists the packages whose
-    classes a checkpoint may name.
+    `ema` names the weights (a rate, or "off"; the slowest average by default). `network`, `diffusion` and `conditions`
+    are needed where the run was begun in Python with parts that do not keep their arguments. `trust` lists the packages
+    whose classes a checkpoint may name.
     """
     if experiment is None:
         state = loading.read_state(str(path), trust=trust)
-        return Model(*loading.restore_model(state, ema=ema, device=device, trust=trust, parts=(network, diffusion)))
+        parts = loading.Parts(network, diffusion, conditions)
+        model = Model(*loading.restore_model(state, ema=ema, device=device, trust=trust, parts=parts))
+        return model._replace(name=run_folder_of(Path(path)).resolve().name)
     if not CONF.is_dir():
         raise ValueError(f"experiment={experiment} is read from conf/ of the repository, and there is no {CONF}")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -71,10 +75,12 @@ def train(
     preflight.check_labels(diffusion.loss, images)
     classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
     told = available(conditions, classes or None)
+    plain = {key: as_list(value) for key, value in {"max_steps": max_steps, **settings}.items() if is_plain(value)}
+    rate = {} if optimizer else {"optimizer": {"lr": lr}}
     config = {
         "model": describe(network), "diffusion": describe(diffusion), "data": describe(images), "seed": seed,
         "conditions": {name: describe(condition) for name, condition in told.items()},
-        "train": {"max_steps": max_steps}, "shape": list(images.shape), "classes": classes or None,
+        "train": {**plain, **rate}, "shape": list(images.shape), "classes": classes or None,
     }  # fmt: skip
     folder = Path(folder).absolute()
     run = Run(
@@ -84,7 +90,7 @@ def train(
     )  # fmt: skip
     preflight.check_run(trainer, run)
     with lock_folder(folder):
-        state = checkpoints.load_newest(folder)
+        state = resume.resume(run, init_from=None)
         run.logger.start(folder, name=folder.name, config=config, resume=state is not None)
         code = 1
         try:
@@ -93,4 +99,4 @@ def train(
             run.logger.finish(code)
     if code:
         raise KeyboardInterrupt(f"stopped by a signal; all steps are saved in {folder}")
-    return load(folder, network=network, diffusion=diffusion, device=device)
+    return load(folder, network=network, diffusion=diffusion, conditions=told, device=device)

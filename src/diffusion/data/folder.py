@@ -52,6 +52,10 @@ class ImageFolder(Images):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
         self.root = os.path.abspath(os.path.expanduser(root))
+        self.settings = {
+            "root": self.root, "image_size": image_size, "width": width, "channels": channels, "labels": labels,
+            "on_error": on_error, "flip": flip, "workers": workers, "cache": cache,
+        }  # fmt: skip
         self.files = image_files(self.root)
         self.shape = channels, image_size, width or image_size
         self.on_error, self.flip, self.workers, self.cache = on_error, flip, workers, cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ class Images(Dataset[tuple[Tensor, int]]):
     from_checkpoint: ClassVar[Mapping[str, Any]] = {"download": False, "cache": "auto"}
     """Takes the place of what a checkpoint says of these arguments, which must not fetch files, nor write them."""
 
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """The constructor's arguments, for a set that keeps them: a run of Python then says what it was trained on."""
     shape: tuple[int, int, int]
     """(C, H, W)"""
     classes: tuple[str, ...] | None

@@ -41,6 +41,10 @@ class TorchvisionImages(Resident):
         image_size: int | None = None,
         flip: bool = False,
     ) -> None:
+        self.settings = {
+            "dataset": dataset, "root": os.path.abspath(root), "split": split, "download": download,
+            "padding": padding, "image_size": image_size, "flip": flip,
+        }  # fmt: skip
         source = open_dataset(dataset, root=root, split=split, download=download)
         pixels, labels = load_into_memory(source, dataset, padding=padding, image_size=image_size)
         super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,17 +19,25 @@ from diffusion.losses.bound import bound
 from diffusion.pictures.pixels import from_uint8
 from diffusion.process.respacing import kept_steps
 from diffusion.samplers.ancestral import Ancestral
-from diffusion.samplers.sampler import Sampler, draw
+from diffusion.samplers.sampler import Sampler, Step, draw
 
 
 class Model(Trained):
     """A trained model that draws, and says how likely it finds images; see `Trained` for its parts."""
 
-    def draw(
-        self, count: int, *, labels: Labels = None, sampler: Sampler | None = None, guidance: Guidance | None = None,
-        seed: int = 0, batch_size: int = 64, **told: Tensor,
-    ) -> Tensor:  # fmt: skip
-        """The images number 0 .. count - 1 of `seed`, (count, C, H, W) near [-1, 1], whatever the batch size.
+    def draw(self, count: int, *, batch_size: int = 64, **asked: Any) -> Tensor:
+        """The images number 0 .. count - 1 of a seed, (count, C, H, W) near [-1, 1], whatever the batch size.
+
+        `asked` is what `watch` takes.
+        """
+        parts = torch.arange(count).split(batch_size)
+        return torch.cat([draw(self.watch(part.tolist(), **asked)) for part in parts])
+
+    def watch(
+        self, numbers: Iterable[int], *, labels: Labels | Tensor = None, sampler: Sampler | None = None,
+        guidance: Guidance | None = None, seed: int = 0, **told: Tensor,
+    ) -> Iterator[Step]:  # fmt: skip
+        """Every step of drawing the images of these numbers, from noise on: x and the x_0 that was expected in it.
 
         `labels` are classes by name or number, in turn, and all of them by default; `told` gives the network's other
         arguments, (M, ...) in turn, such as low_res (M, C, h, w). The sampler is ancestral in 50 steps by default.
@@ -34,20 +45,18 @@ class Model(Trained):
         if guidance is not None and not isinstance(guidance, Guidance):
             raise ValueError(f"guidance={guidance!r} is none; give one such as diffusion.Guidance(classifier=...)")
         if missing := [name for name in self.denoiser.takes if name not in told and name != "y"]:
-            raise ValueError(f"the network needs {missing[0]}; give it: draw({count}, {missing[0]}=tensor)")
+            raise ValueError(f"the network needs {missing[0]}; give it as another argument: {missing[0]}=tensor")
         model = self._replace(guidance=guidance or self.guidance)
+        model.guidance.check(model)
         sampler = sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
-        classes = chosen_labels(labels, model.classes_to_ask)
+        classes = chosen_labels(as_numbers(labels), model.classes_to_ask)
         rows = told if classes is None else {"y": torch.tensor(classes), **told}
-        batches = []
-        for numbers in torch.arange(count).split(batch_size):
-            condition = {name: values[numbers % len(values)].to(self.device) for name, values in rows.items()}
-            steps = draw_steps(model, sampler, numbers.tolist(), seed=seed, condition=condition)
-            batches.append(draw(steps))
-        return torch.cat(batches)
+        where = torch.tensor(list(numbers))
+        condition = {name: values[where % len(values)].to(self.device) for name, values in rows.items()}
+        return draw_steps(model, sampler, where.tolist(), seed=seed, condition=condition)
 
     def bits_per_dim(
-        self, images: Tensor, *, labels: Labels = None, steps: int | str | None = None, seed: int = 0
+        self, images: Tensor, *, labels: Labels | Tensor = None, steps: int | str | None = None, seed: int = 0
     ) -> Tensor:
         """The variational bound of images (N, C, H, W), uint8 or in [-1, 1], in bits/dim (N,).
 
@@ -58,7 +67,10 @@ class Model(Trained):
             raise ValueError(f"the model draws images of {self.shape}, these are {tuple(x_0.shape[1:])}")
         if self.classes is not None and labels is None:
             raise ValueError("the model is class-conditional; give the class of each image: labels=[...]")
-        y = torch.tensor(chosen_labels(labels, self.classes) or [0] * len(x_0), device=self.device)
+        numbers = chosen_labels(as_numbers(labels), self.classes) or [0] * len(x_0)
+        if len(numbers) != len(x_0):
+            raise ValueError(f"{len(x_0)} images have {len(numbers)} labels; give the class of each image")
+        y = torch.tensor(numbers, device=self.device)
         condition = arguments(available(self.conditions, self.classes), x_0, y)
         process = self.diffusion.process.respace(kept_steps(self.diffusion.process.bins, steps))
 
@@ -66,3 +78,8 @@ class Model(Trained):
             return normal([generator(seed, "bound", n, t, device=self.device) for n in range(len(x_0))], self.shape)
 
         return bound(process, transformed(self.denoiser.given(condition), clip), x_0, noise).total
+
+
+def as_numbers(labels: Labels | Tensor) -> Labels:
+    """Labels as they are; those of a tensor as a list."""
+    return labels.tolist() if isinstance(labels, Tensor) else labels

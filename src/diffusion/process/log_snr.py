@@ -15,6 +15,7 @@ class LogSNRSchedule(ABC):
     def __init__(self, *, top: float = 14.0, bottom: float = -14.0) -> None:
         if not top > bottom:
             raise ValueError(f"top={top} must lie above bottom={bottom}; set diffusion.schedule.top and bottom")
+        self.top, self.bottom = top, bottom
         ends = (torch.tensor(end, dtype=torch.float64) for end in (top, bottom))
         self.first, self.last = (float(self.coordinate(end)) for end in ends)
 

@@ -1,8 +1,5 @@
 """What a set of images says of its constructor's arguments."""
 
-import subprocess
-import sys
-
 import pytest
 
 from diffusion.data.digits import Digits
@@ -40,15 +37,3 @@ def test_the_shape_is_known_without_a_look_at_the_images():
     assert ImageFolder.shape_from({"image_size": 64, "channels": 3, "width": 96}) == (3, 64, 96)
     with pytest.raises(ValueError, match=r"give data\.image_size="):
         TorchvisionImages.shape_from({"image_size": None})
-
-
-def test_importing_the_sets_changes_nothing_in_the_process():
-    program = """if True:
-        import atexit, os, warnings
-        import PIL.Image, torch
-        hooks, forks, filters = atexit._ncallbacks(), [], list(warnings.filters)
-        os.register_at_fork = lambda **given: forks.append(given)
-        import diffusion.data.loader, diffusion.data.folder, diffusion.runs.files
-        assert not forks and warnings.filters == filters and atexit._ncallbacks() == hooks
-    """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -16,9 +16,8 @@ from diffusion.report.pictures import at_last_common_step, encode_pictures
 from diffusion.report.plots import Plot, sections
 from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds
-from diffusion.runs.files import atomic_write
+from diffusion.runs.files import atomic_write, read_plain
 from diffusion.runs.naming import shell_override
-from diffusion.runs.provenance import read_provenance
 
 
 def write_page(folders: Sequence[Path], out: Path) -> None:
@@ -145,7 +144,7 @@ def reproduction(runs: Sequence[RunRecord]) -> Iterator[str]:
 
 def commands(run: RunRecord) -> str:
     """The run's own command, from the last entry of provenance.json, and those that draw from it and measure it."""
-    last = (read_provenance(run.folder / "provenance.json") or [{}])[-1]
+    last = (read_plain(run.folder / "provenance.json", list) or [{}])[-1]
     lines = [f"# its settings: {run.folder / 'config.yaml'}"]
     if isinstance(last, dict) and isinstance(last.get("command"), str):
         lines = [f"git checkout {shlex.quote(str(last['commit']))}"] if last.get("commit") else []

@@ -81,18 +81,14 @@ def check_seal(path: Path) -> bool:
         comment = archive.comment
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
             raise ValueError("its records are compressed, and could be of any size")
-    content = hashlib.sha256()
+    content, left = hashlib.sha256(), path.stat().st_size - len(comment) if comment else 0
     with open(path, "rb") as file:
-        for size in blocks(path.stat().st_size - len(comment)) if comment else ():
-            content.update(file.read(size))
+        while block := file.read(min(left, 1 << 22)):
+            content.update(block)
+            left -= len(block)
     if comment and comment != SEAL + content.hexdigest().encode():
         raise ValueError("its checksum does not match")
     return bool(comment)
-
-
-def blocks(size: int, block: int = 1 << 22) -> list[int]:
-    """The sizes of the pieces in which to read `size` bytes."""
-    return [min(block, size - begin) for begin in range(0, size, block)]
 
 
 def check_parts(path: Path, state: dict[str, Any]) -> None:
@@ -102,27 +98,22 @@ def check_parts(path: Path, state: dict[str, Any]) -> None:
     wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state[name], kind)]
     if type(state["step"]) is not int or not 0 <= state["step"] < MOST_STEPS:
         wrong.append("step")
-    if not is_plain(state["config"], MOST_LEVELS):
+    if not is_tree(state["config"], MOST_LEVELS):
         wrong.append("config")
-    if not all(isinstance(weight, torch.Tensor) for weights in weights_of(state) for weight in weights.values()):
-        wrong.append("weights")
+    averages = state["ema"].values() if isinstance(state["ema"], dict) else ()
+    for part in (state["model"], state["averages"], *averages):
+        if not isinstance(part, dict) or not all(isinstance(weight, torch.Tensor) for weight in part.values()):
+            wrong.append("weights")
     if wrong:
         raise ValueError(
             f"{path} has {', '.join(dict.fromkeys(wrong))} of a wrong kind; it is no checkpoint of this program"
         )
 
 
-def weights_of(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """All dicts of tensors: the weights, each average of them, and the running means of what is logged."""
-    ema = state["ema"] if isinstance(state["ema"], dict) else {}
-    parts = (state["model"], state["averages"], *ema.values())
-    return [part if isinstance(part, dict) else {"": part} for part in parts]
-
-
-def is_plain(tree: Any, depth: int) -> bool:
+def is_tree(tree: Any, depth: int) -> bool:
     """True for dicts and lists of text, numbers and None, at most `depth` levels deep, as one could contain itself."""
     if isinstance(tree, dict):
-        return depth > 0 and all(isinstance(key, str) and is_plain(value, depth - 1) for key, value in tree.items())
+        return depth > 0 and all(isinstance(key, str) and is_tree(value, depth - 1) for key, value in tree.items())
     if isinstance(tree, list):
-        return depth > 0 and all(is_plain(value, depth - 1) for value in tree)
+        return depth > 0 and all(is_tree(value, depth - 1) for value in tree)
     return tree is None or isinstance(tree, bool | int | float | str)

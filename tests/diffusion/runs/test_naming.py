@@ -5,6 +5,7 @@ import re
 import pytest
 
 from diffusion.runs.naming import MOST_LETTERS, check_name, run_name, sweep_name
+from diffusion.runs.resuming import check_resumable
 
 
 @pytest.mark.parametrize(

@@ -121,16 +121,12 @@ def scale(axes: Any, low: float, high: float, *, logarithmic: bool, from_zero: b
 
 def inline(svg: str, lines: Sequence[Line]) -> str:
     """What stands in an <svg> of matplotlib, in the page's colours and font, each line with its label and group."""
-
-    def opening(found: re.Match[str]) -> str:
-        if not found[1].startswith("line-"):
-            return "<g"
-        line = lines[int(found[1].removeprefix("line-"))]
-        return f'<g class="g" data-group="{line.group}"><title>{escape(line.label)}</title'
-
     content = svg[svg.index(">", svg.index("<svg")) + 1 :].replace("xlink:href", "href")
     content = re.sub(r"<style.*?</style>|font-size: [^;]*; font-family: [^;]*; ", "", content)
-    content = re.sub(r'<g id="([^"]*)"', opening, content)
+    content = re.sub(r'<g id="(?!line-)[^"]*"', "<g", content)
+    for i, line in enumerate(lines):
+        mark = f'<g class="g" data-group="{line.group}"><title>{escape(line.label)}</title'
+        content = content.replace(f'<g id="line-{i}"', mark)
     return re.sub("|".join(VARIABLES), lambda found: f"var({VARIABLES[found[0]]})", content)
 
 

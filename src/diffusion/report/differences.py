@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from diffusion.report.runs import RunRecord, single_line
 from diffusion.runs.resuming import flatten, same_experiment
 
-# These make no other experiment: they follow from other settings, or say how the usual sets are read.
-IRRELEVANT = (
+# These follow from other settings.
+DERIVED = (
     "shape", "classes", "model.image_size", "model.in_channels", "model.out_channels", "train.schedule_sampler.steps",
-    "data.workers", "data.cache", "data.download", "data.on_error", "provenance",
+    "provenance",
 )  # fmt: skip
+HOW_READ = {"workers", "cache", "on_error", "download"}  # of the usual sets: how images are read, not which
 NONE = "–"
 TABLE_HEADS = ("run", "state", "steps", "loss", "time")
 
@@ -53,11 +54,11 @@ def typed_value(value: Any) -> str:
 
 def differing(runs: Sequence[RunRecord]) -> list[str]:
     """The settings of an experiment, in their order, that are `unlike` in the runs."""
-    return [key for key in unlike(runs) if key == "train.max_steps" or not same_experiment(key, IRRELEVANT)]
+    return [key for key in unlike(runs) if key == "train.max_steps" or not same_experiment(key, DERIVED)]
 
 
 def unlike(runs: Sequence[RunRecord]) -> list[str]:
-    """All settings, in their order, that are not the same in all runs that have them.
+    """All settings, in their order, that are not the same in all runs that have them, but for how images are read.
 
     What only some have came with a class that the others lack, or with other code. A run that failed before it began
     may hold interpolations, and "???" for facts of the data: these are not compared.
@@ -66,7 +67,7 @@ def unlike(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         for key, value in settings(run).items():
             values.setdefault(key, set()).update(set() if "${" in value or value == "???" else {value})
-    return [key for key, known in values.items() if len(known) > 1]
+    return [key for key, known in values.items() if len(known) > 1 and key.rpartition(".")[2] not in HOW_READ]
 
 
 def short(keys: Sequence[str]) -> dict[str, str]:

@@ -32,26 +32,27 @@ def write_status(
     folder: Path,
     state: str,
     *,
-    step: int = 0,
+    step: int | None = None,
     max_steps: int | None = None,
     message: str = "",
     objective: float | None = None,
 ) -> None:
-    """Write that the run is running, finished, stopped or failed, and at which step."""
+    """Write that the run is running, finished, stopped or failed, and at which step: that of its last checkpoint.
+
+    Of several processes the leader writes.
+    """
+    if not distributed.is_leader():
+        return
+    step = checkpoints.last_step(folder / "checkpoints") if step is None else step
     status = {"state": state, "step": step, "max_steps": max_steps, "message": redact(message), "objective": objective}
     atomic_write_text(folder / STATUS_FILE, json.dumps(status) + "\n")
 
 
 @contextmanager
 def record_status(folder: Path, max_steps: int | None) -> Iterator[Outcome]:
-    """Write that the run is running and, at the end, how it ended. Of several processes the leader writes."""
+    """Write that the run is running and, at the end, how it ended."""
     outcome, state, message = Outcome(), "failed", ""
-
-    def write(state: str, **more: Any) -> None:
-        if distributed.is_leader():
-            write_status(folder, state, step=checkpoints.last_step(folder / "checkpoints"), max_steps=max_steps, **more)
-
-    write("running")
+    write_status(folder, "running", max_steps=max_steps)
     try:
         yield outcome
         state = "stopped" if outcome.code else "finished"
@@ -60,7 +61,7 @@ def record_status(folder: Path, max_steps: int | None) -> Iterator[Outcome]:
         raise
     finally:
         try:
-            write(state, message=message, objective=outcome.objective)
+            write_status(folder, state, max_steps=max_steps, message=message, objective=outcome.objective)
         except OSError as error:  # It must not hide what the run came to.
             log.warning("How the run ended cannot be written: %s", error)
 
@@ -76,11 +77,9 @@ def is_finished(
     also: Collection[str] = (),
     complete: Callable[[Any], Any] = lambda settings: settings,
 ) -> bool:
-    """True if the run in `folder` is the one that `config` describes and has all its steps.
+    """True if the run in `folder` is the one that `config` describes, not another of that name, and has all its steps.
 
-    A run whose max_steps was raised is not finished, and one under whose name there is now another experiment is not
-    this one. `also` adds settings that may differ; `complete` puts the settings of an earlier version in the words of
-    this one, before they are compared.
+    `complete` puts the settings of an earlier version in the words of this one, before they are compared.
     """
     status, steps = read_status(folder), config["train"]["max_steps"]
     weights = folder / "checkpoints" / f"step_{steps or 0:08d}.pt"

@@ -25,11 +25,6 @@ def run_id(file: Path, *, resume: bool) -> tuple[str, bool]:
     return new, False
 
 
-def last_logged_step(folder: Path) -> int:
-    """The last step in the folder's metrics.jsonl, -1 if none."""
-    return max((int(row["step"]) for row in MetricsFile.read(folder / "metrics.jsonl")), default=-1)
-
-
 def logged_before(folder: Path, before: float) -> Iterator[tuple[int, dict[str, float] | Path]]:
     """The rows and pictures of each step below `before`, by step."""
     entries: list[tuple[int, dict[str, float] | Path]] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from diffusion.runs.redaction import redact, redact_values
-from diffusion.tracking.history import last_logged_step, logged_before, run_id
+from diffusion.tracking.history import logged_before, run_id
 from diffusion.tracking.panels import improved, panel_name
 from diffusion.tracking.wandb_run import check_mode, first_line, open_run
 
@@ -100,9 +100,10 @@ class WandbLogger:
         """Say where the run is, find the last step that W&B has, and send where the run comes from."""
         run, online = self._run, not self._run.offline
         log.info("W&B: %s", run.url if online else f"offline, upload with: {self.upload}")
-        # Offline W&B cannot be asked, but it was sent all that was logged before.
-        if online or continued:
-            self._last_step = run.starting_step - 1 if online else last_logged_step(self._folder)
+        if online:
+            self._last_step = run.starting_step - 1
+        elif continued:  # W&B cannot be asked, but it was sent all that was logged before.
+            self._last_step = max((step for step, _ in logged_before(self._folder, math.inf)), default=-1)
         for file in (self._folder / "provenance.json", *self._folder.glob("code*.diff")):
             if file.exists():
                 # A copy of its own, since W&B says a line about every link that it makes.

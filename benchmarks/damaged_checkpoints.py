@@ -35,7 +35,7 @@ from diffusion.cli.command import one_line
 from diffusion.config import build, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import checkpoints, resuming
-from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, seal, write_checkpoint
+from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, write_checkpoint
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TINY = (
@@ -169,7 +169,7 @@ def lengthened(path: Path, _: Bench) -> None:
     path.write_bytes(path.read_bytes() + bytes(1000))
 
 
-# What a whole file, sealed as ours are, may hold instead.
+# What a whole file may hold instead.
 
 
 def holding(change: Callable[[State], None]) -> Spoil:
@@ -247,7 +247,7 @@ def old_torch(path: Path, bench: Bench) -> None:
 
 
 def rezipped(change: Callable[[str, bytes], bytes | None], kind: int = zipfile.ZIP_STORED) -> Callable[..., None]:
-    """The file with other records, sound as an archive, and sealed."""
+    """The file with other records, sound as an archive."""
 
     def spoil(path: Path, _: Bench) -> None:
         with zipfile.ZipFile(path) as old:
@@ -256,8 +256,6 @@ def rezipped(change: Callable[[str, bytes], bytes | None], kind: int = zipfile.Z
             for name, content in records.items():
                 if (changed := change(name, content)) is not None:
                     new.writestr(name, changed)
-        with open(path, "r+b") as file:
-            seal(file)
 
     return spoil
 
@@ -267,7 +265,7 @@ def marking_pickle(name: str, content: bytes, mark: str) -> bytes:
 
 
 def swapped(path: Path, bench: Bench) -> None:
-    """The bytes of one weight in the place of another's of the same size, under the seal of before."""
+    """The bytes of one weight in the place of another's of the same size, under the checksums of before."""
     content = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         sizes = [i for i in archive.infolist() if "/data/" in i.filename and i.file_size > 64]

@@ -18,7 +18,7 @@ from diffusion.denoiser.guidance import Guidance
 from diffusion.evaluation.novelty import variety
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.inference.draw import draw_steps
-from diffusion.pictures.grid import save_grid
+from diffusion.pictures.grid import grid, save_picture
 from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.sampler import draw
 
@@ -61,7 +61,7 @@ def main() -> None:
         shares = [(labels == y).float().mean().item() for labels in (named, predict_classes(judge, x).to(y))]
         print(f"{scale:5g}  {shares[0]:10.1%}  {shares[1]:5.1%}  {variety(x, y):7.2f}", flush=True)
         rows.append(x[y == chosen.shown][:10])
-    save_grid(chosen.out, torch.cat(rows), columns=len(rows[0]))
+    save_picture(chosen.out, grid(torch.cat(rows), columns=len(rows[0])))
     print(f"Look at {chosen.out}: class {chosen.shown}, a row a scale")
 
 

@@ -38,8 +38,3 @@ def save_picture(path: str | Path, picture: np.ndarray) -> None:
     """Writes a picture, uint8 (height, width, C) with C being 1 (grey) or 3, to an image file, and makes its folder."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(path)
-
-
-def save_grid(path: str | Path, x: Tensor, *, columns: int = 8) -> None:
-    """Writes the `grid` of x (N, C, H, W) to an image file."""
-    save_picture(path, grid(x, columns=columns))

@@ -24,11 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Skipped, as these hold no run that can be read: {', '.join(map(str, skipped))}", file=sys.stderr)
         if not runs:
             raise ValueError("no run among them; give folders that train.py wrote, such as runs/default")
+        write_page(runs, options.out)
     except ValueError as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
-    try:
-        write_page(runs, options.out)
     except OSError as error:
         print(f"report: {options.out} cannot be written: {error.strerror}; give another --out", file=sys.stderr)
         return 1

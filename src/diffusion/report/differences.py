@@ -12,9 +12,9 @@ from diffusion.runs.resuming import flatten, same_experiment
 # These follow from other settings.
 DERIVED = (
     "shape", "classes", "model.image_size", "model.in_channels", "model.out_channels", "train.schedule_sampler.steps",
+    "provenance",
 )  # fmt: skip
-# How the usual sets are read, which tells no runs apart.
-READING = ("data.workers", "data.cache", "data.download", "data.on_error")
+HOW_READ = {"workers", "cache", "on_error", "download"}  # of the usual sets: how images are read, not which
 NONE = "–"
 TABLE_HEADS = ("run", "state", "steps", "loss", "time")
 
@@ -36,7 +36,7 @@ def settings(run: RunRecord) -> dict[str, str]:
     for key, value in flatten(run.config).items():
         if key.endswith("._target_"):
             found[key.removesuffix("._target_")] = single_line(str(value).rpartition(".")[2])
-        elif key and not key.endswith("._partial_") and not key.startswith("provenance"):
+        elif key and not key.endswith("._partial_"):
             found[key] = typed_value(value)
     return found
 
@@ -54,11 +54,11 @@ def typed_value(value: Any) -> str:
 
 def differing(runs: Sequence[RunRecord]) -> list[str]:
     """The settings of an experiment, in their order, that are `unlike` in the runs."""
-    return [key for key in unlike(runs) if defines_experiment(key)]
+    return [key for key in unlike(runs) if key == "train.max_steps" or not same_experiment(key, DERIVED)]
 
 
 def unlike(runs: Sequence[RunRecord]) -> list[str]:
-    """All settings, in their order, that are not the same in all runs that have them.
+    """All settings, in their order, that are not the same in all runs that have them, but for how images are read.
 
     What only some have came with a class that the others lack, or with other code. A run that failed before it began
     may hold interpolations, and "???" for facts of the data: these are not compared.
@@ -67,11 +67,7 @@ def unlike(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         for key, value in settings(run).items():
             values.setdefault(key, set()).update(set() if "${" in value or value == "???" else {value})
-    return [key for key, known in values.items() if len(known) > 1]
-
-
-def defines_experiment(key: str) -> bool:
-    return key not in DERIVED and (key == "train.max_steps" or not same_experiment(key, READING))
+    return [key for key, known in values.items() if len(known) > 1 and key.rpartition(".")[2] not in HOW_READ]
 
 
 def short(keys: Sequence[str]) -> dict[str, str]:
@@ -92,9 +88,9 @@ def groups(runs: Sequence[RunRecord]) -> list[Group]:
         found.setdefault(tuple(own.get(key, NONE) for key in keys), []).append(run)
     result = []
     for values, members in found.items():
-        seeds = [settings(run).get("seed") for run in members]
+        seeds = {settings(run).get("seed") for run in members}
         label = " · ".join(f"{names[key]} {value}" for key, value in zip(keys, values, strict=True) if value != NONE)
-        if len(members) > 1 and (None in seeds or len(set(seeds)) < len(seeds)):
+        if len(members) > 1 and (None in seeds or len(seeds) < len(members)):
             result += [Group(name, [run]) for name, run in zip(short_names(members), members, strict=True)]
         else:
             result.append(Group(label or (short_names(members)[0] if len(members) == 1 else "all runs"), members))

@@ -12,51 +12,48 @@ from pathlib import Path
 from string import Template
 
 from diffusion.report.differences import NONE, Group, groups, short_names
-from diffusion.report.pictures import at_last_common_step, encode_pictures
+from diffusion.report.pictures import at_last_common_step, image_html
 from diffusion.report.plots import Plot, sections
 from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds
-from diffusion.runs.files import atomic_write
+from diffusion.runs.files import atomic_write, read_plain
 from diffusion.runs.naming import shell_override
-from diffusion.runs.provenance import read_provenance
 
 
 def write_page(folders: Sequence[Path], out: Path) -> None:
-    """Write the report on the runs in `folders` to `out`. ValueError without runs, OSError if it cannot be written."""
-    if not folders:
-        raise ValueError("a report needs at least one run folder; give those of train.py, such as runs/default")
-    html = page([read_run(folder) for folder in folders])
+    """Write the report on the runs in `folders`, at least one, to `out`. OSError if it cannot be written."""
+    several = groups([read_run(folder) for folder in folders])
+    runs = [run for group in several for run in group.runs]
+    states = Counter(run.state for run in runs)
+    lede = f"{len(runs)} run{'s' * (len(runs) > 1)}: {', '.join(f'{n} {state}' for state, n in states.items())}."
+    # The folder that holds them all, or the run's own name.
+    title = Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
+    template = Template(files("diffusion.report").joinpath("page.html").read_text(encoding="utf-8"))
+    content = "\n".join(filter(None, body(several, runs)))
+    html = template.substitute(title=escape(title), lede=escape(lede), body=content)
     with atomic_write(out) as path:
         # File names may hold bytes that are no text.
         path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace")
 
 
-def page(runs: Sequence[RunRecord]) -> str:
-    """The whole page."""
-    several = groups(runs)
-    runs = [run for group in several for run in group.runs]
-    marks = [i for i, group in enumerate(several) for _ in group.runs]
+def body(several: Sequence[Group], runs: Sequence[RunRecord]) -> Iterator[str]:
     quality, losses, *others = (plots(heading, drawn) for heading, drawn in sections(several))
-    parts = [
-        rows(columns(runs), "Runs", marks),
-        rows(over_seeds(runs), "Over seeds: mean ± standard deviation", range(len(several))),
-        *(legend(several), quality, losses),
-        *pictures(several),
-        *others,
-        *reproduction(runs),
-    ]
-    template = Template(files("diffusion.report").joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(title=escape(title(runs)), lede=escape(lede(runs)), body="\n".join(filter(None, parts)))
-
-
-def title(runs: Sequence[RunRecord]) -> str:
-    """The folder that holds them all, or the run's own name."""
-    return Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
-
-
-def lede(runs: Sequence[RunRecord]) -> str:
-    states = Counter(run.state for run in runs)
-    return f"{len(runs)} run{'s' * (len(runs) > 1)}: {', '.join(f'{n} {state}' for state, n in states.items())}."
+    yield rows(columns(runs), "Runs", [i for i, group in enumerate(several) for _ in group.runs])
+    yield rows(over_seeds(runs), "Over seeds: mean ± standard deviation", range(len(several)))
+    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(several))
+    items += '<li class="soft">x-axis: images seen</li>'
+    yield f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
+    yield from (quality, losses)
+    for strip, heading, meaning in (
+        (False, "Samples", ""),
+        (True, "From noise to image", "; x_t, and below it the x_0 seen in it"),
+    ):
+        yield gallery(heading, "pictures strips" if strip else "pictures", pictures(several, strip, heading, meaning))
+    yield from others
+    yield "<h2>Commands</h2>"
+    for run, name in zip(runs, short_names(runs), strict=True):
+        text = f"<pre><code>{escape(commands(run))}</code></pre>"
+        yield f"<details><summary><code>{escape(name)}</code></summary>{text}</details>"
 
 
 def rows(table: Sequence[Column], heading: str, marks: Sequence[int]) -> str:
@@ -97,32 +94,21 @@ def dot(group: int) -> str:
     return f'<i class="c{group % 8}{" dashed" * (group >= 8)}"></i>'
 
 
-def legend(several: Sequence[Group]) -> str:
-    items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(several))
-    items += '<li class="soft">x-axis: images seen</li>'
-    return f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
-
-
 def plots(heading: str, drawn: Sequence[Plot]) -> str:
     figures = [figure_html(plot.title, plot.meaning, svg) for plot in drawn if (svg := plot.svg())]
     return gallery(heading, "plots four" if len(drawn) == 4 else "plots", figures)
 
 
-def pictures(several: Sequence[Group]) -> Iterator[str]:
-    """What the runs drew while training, then how images came out of the noise."""
-    label_of = {run.folder: (group.label_of(run), dot(i)) for i, group in enumerate(several) for run in group.runs}
-    runs = [run for group in several for run in group.runs]
-    below = "; x_t, and below it the x_0 seen in it"
-    for strip, heading, meaning in ((False, "Samples", ""), (True, "From noise to image", below)):
-        figures = []
-        for run, drawn in at_last_common_step(runs, strip=strip):
-            label, mark = label_of[run.folder]
-            caption = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
-            if found := encode_pictures(drawn.path):
-                alt = escape(f"{heading} of {label}, {caption}")
-                size = f'width="{found.width}" height="{found.height}"'
-                figures.append(figure_html(label, caption, f'<img src="{found.source}" {size} alt="{alt}">', mark))
-        yield gallery(heading, "pictures strips" if strip else "pictures", figures)
+def pictures(several: Sequence[Group], strip: bool, heading: str, meaning: str) -> list[str]:
+    """What the runs drew while training, or how the images came out of the noise."""
+    looks = {run.folder: (group.label_of(run), dot(i)) for i, group in enumerate(several) for run in group.runs}
+    figures = []
+    for run, drawn in at_last_common_step([run for group in several for run in group.runs], strip=strip):
+        label, mark = looks[run.folder]
+        caption = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
+        if image := image_html(drawn.path, f"{heading} of {label}, {caption}"):
+            figures.append(figure_html(label, caption, image, mark))
+    return figures
 
 
 def figure_html(name: str, meaning: str, content: str, mark: str = "") -> str:
@@ -135,17 +121,9 @@ def gallery(heading: str, look: str, figures: Sequence[str]) -> str:
     return f'<h2>{escape(heading)}</h2><div class="{look}">{chr(10).join(figures)}</div>' if figures else ""
 
 
-def reproduction(runs: Sequence[RunRecord]) -> Iterator[str]:
-    """The commands of each run, closed until one opens them."""
-    yield "<h2>Commands</h2>"
-    for run, name in zip(runs, short_names(runs), strict=True):
-        text = f"<pre><code>{escape(commands(run))}</code></pre>"
-        yield f"<details><summary><code>{escape(name)}</code></summary>{text}</details>"
-
-
 def commands(run: RunRecord) -> str:
     """The run's own command, from the last entry of provenance.json, and those that draw from it and measure it."""
-    last = (read_provenance(run.folder / "provenance.json") or [{}])[-1]
+    last = (read_plain(run.folder / "provenance.json", list) or [{}])[-1]
     lines = [f"# its settings: {run.folder / 'config.yaml'}"]
     if isinstance(last, dict) and isinstance(last.get("command"), str):
         lines = [f"git checkout {shlex.quote(str(last['commit']))}"] if last.get("commit") else []

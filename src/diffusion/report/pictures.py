@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,14 +28,6 @@ class SampleGrid(NamedTuple):
     path: Path
 
 
-class EncodedPictures(NamedTuple):
-    """A picture as the address of an <img>, and its size in pixels."""
-
-    source: str
-    width: int
-    height: int
-
-
 def at_last_common_step(runs: Sequence[RunRecord], *, strip: bool) -> list[tuple[RunRecord, SampleGrid]]:
     """A picture of each run that has any: at the last step at which all these runs have one, or else its own last."""
     drawing = [(run, samples_by_step(run.folder / "samples", strip)) for run in runs]
@@ -45,14 +38,11 @@ def at_last_common_step(runs: Sequence[RunRecord], *, strip: bool) -> list[tuple
 
 def samples_by_step(folder: Path, strip: bool) -> dict[int, SampleGrid]:
     """The pictures in `folder` by step, of each step that of the slowest average; of the raw weights if need be."""
-    found: dict[int, SampleGrid] = {}
+    found = []
     with suppress(OSError):
-        for path in folder.iterdir():
-            if (match := NAME.fullmatch(path.name)) and bool(match[2]) == strip:
-                drawn = SampleGrid(int(match[1]), match[3], path)
-                if drawn.step not in found or slowness(found[drawn.step].weights) < slowness(drawn.weights):
-                    found[drawn.step] = drawn
-    return found
+        names = [(NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+        found = [SampleGrid(int(m[1]), m[3], path) for m, path in names if m and bool(m[2]) == strip]
+    return {drawn.step: drawn for drawn in sorted(found, key=lambda drawn: slowness(drawn.weights))}
 
 
 def slowness(weights: str) -> float:
@@ -61,8 +51,8 @@ def slowness(weights: str) -> float:
     return -1.0
 
 
-def encode_pictures(path: Path) -> EncodedPictures | None:
-    """The picture as a data address, made smaller if it is large; None if it cannot be read."""
+def image_html(path: Path, alt: str) -> str:
+    """The picture as an <img> that holds it, made smaller if it is large; "" if it cannot be read."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as picture:
@@ -71,7 +61,8 @@ def encode_pictures(path: Path) -> EncodedPictures | None:
                 picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
                 picture.save(smaller := io.BytesIO(), "png")
                 data = smaller.getvalue()
-            size = picture.size
+            width, height = picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return EncodedPictures(f"data:image/png;base64,{base64.b64encode(data).decode()}", *size)
+        return ""
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from diffusion.pictures.plots import figure, quiet_matplotlib
 from diffusion.report.differences import Group
-from diffusion.report.table import measures, series
+from diffusion.report.runs import Measure, Points
+from diffusion.report.table import measures
 from diffusion.runs.metric_direction import smooth
 
 HEIGHT = 230
@@ -25,18 +26,7 @@ STYLE = {
     "xtick.color": "#6a6a66", "ytick.color": "#6a6a66", "grid.color": "#e4e3de", "axes.linewidth": 0.8,
     "xtick.major.size": 0, "ytick.major.size": 0, "axes.formatter.useoffset": False,
 }  # fmt: skip
-# Name in metrics.jsonl, title, meaning, whether it is noisy, whether its axis begins at zero.
-OTHERS = [
-    ("lr", "learning rate", "", False, True),
-    ("grad_norm", "gradient norm", "before clipping", True, False),
-    ("param_norm", "parameter norm", "", False, False),
-    ("images_per_second", "images/s", "", True, True),
-    ("tflops", "TFLOP/s", "", True, True),
-    ("share_of_peak", "share of the device’s peak", "", True, True),
-    ("memory_gb", "memory", "GB", False, True),
-]
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-Points = Sequence[tuple[float, float]]
 
 
 class Line(NamedTuple):
@@ -51,8 +41,8 @@ class Plot(NamedTuple):
     """Lines under one title. Noisy ones are smoothed, the raw ones faint behind them; few points are marked."""
 
     title: str
-    meaning: str
-    lines: list[Line]
+    meaning: str = ""
+    lines: Sequence[Line] = ()
     noisy: bool = False
     logarithmic: bool = False
     from_zero: bool = False
@@ -95,6 +85,21 @@ class Plot(NamedTuple):
             axes.plot(lost[:1], [0.96], "x", color=look["color"], gid=gid, transform=axes.get_xaxis_transform())
 
 
+QUARTILES = {
+    (f"loss_q{i}", ""): Plot(f"{25 * i}–{25 * i + 25} %", meaning, noisy=True, logarithmic=True, width=290)
+    for i, meaning in enumerate(("least noise", "", "", "most noise"))
+}
+OTHERS = {
+    ("lr", ""): Plot("learning rate", from_zero=True),
+    ("grad_norm", ""): Plot("gradient norm", "before clipping", noisy=True, logarithmic=True),
+    ("param_norm", ""): Plot("parameter norm"),
+    ("images_per_second", ""): Plot("images/s", noisy=True, from_zero=True),
+    ("tflops", ""): Plot("TFLOP/s", noisy=True, from_zero=True),
+    ("share_of_peak", ""): Plot("share of the device’s peak", noisy=True, from_zero=True),
+    ("memory_gb", ""): Plot("memory", "GB", from_zero=True),
+}
+
+
 def scale(axes: Any, low: float, high: float, *, logarithmic: bool, from_zero: bool) -> None:
     """Fit the axes to values from `low` to `high`, by their logarithm if that is asked for and they span a decade."""
     from matplotlib import ticker
@@ -116,16 +121,12 @@ def scale(axes: Any, low: float, high: float, *, logarithmic: bool, from_zero: b
 
 def inline(svg: str, lines: Sequence[Line]) -> str:
     """What stands in an <svg> of matplotlib, in the page's colours and font, each line with its label and group."""
-
-    def opening(found: re.Match[str]) -> str:
-        if not found[1].startswith("line-"):
-            return "<g"
-        line = lines[int(found[1].removeprefix("line-"))]
-        return f'<g class="g" data-group="{line.group}"><title>{escape(line.label)}</title'
-
     content = svg[svg.index(">", svg.index("<svg")) + 1 :].replace("xlink:href", "href")
     content = re.sub(r"<style.*?</style>|font-size: [^;]*; font-family: [^;]*; ", "", content)
-    content = re.sub(r'<g id="([^"]*)"', opening, content)
+    content = re.sub(r'<g id="(?!line-)[^"]*"', "<g", content)
+    for i, line in enumerate(lines):
+        mark = f'<g class="g" data-group="{line.group}"><title>{escape(line.label)}</title'
+        content = content.replace(f'<g id="line-{i}"', mark)
     return re.sub("|".join(VARIABLES), lambda found: f"var({VARIABLES[found[0]]})", content)
 
 
@@ -140,44 +141,22 @@ def thin_out(points: Points, most: int) -> Points:
 
 def sections(groups: Sequence[Group]) -> Iterator[tuple[str, list[Plot]]]:
     """A heading and its plots, most telling first; plots may turn out empty."""
-    yield "Quality", list(quality(groups))
-    yield "Loss", list(losses(groups))
-    yield "Loss by quartile of t", list(quartiles(groups))
-    yield "Optimizer and speed", list(others(groups))
+    runs = [run for group in groups for run in group.runs]
+    names = dict.fromkeys(name for run in runs for row in run.logged for name in row)
+    # The table shows what was measured only once. The loss has terms, which are known by their quartiles.
+    repeated = [measure for measure in measures(runs)[1:] if any(len(run.series(measure)) > 1 for run in runs)]
+    terms = [name for name in names if name == "loss" or f"{name}_q0" in names]
+    found = {
+        "Quality": {measure: Plot(measure[0], measure[1].replace("_", " "), logarithmic=True) for measure in repeated},
+        "Loss": {(name, ""): Plot(name, noisy=True, logarithmic=True) for name in terms},
+        "Loss by quartile of t": QUARTILES,
+        "Optimizer and speed": OTHERS,
+    }
+    for heading, plots in found.items():
+        yield heading, [plot._replace(lines=lines_of(groups, measure)) for measure, plot in plots.items()]
 
 
-def quality(groups: Sequence[Group]) -> Iterator[Plot]:
-    """What was measured more than once; the table shows the rest."""
-    for name, setting in measures([run for group in groups for run in group.runs]):
-        found = lines_of(groups, name, setting)
-        if (name, setting) != ("loss", "") and any(len(line.points) > 1 for line in found):
-            yield Plot(name, setting.replace("_", " "), found, logarithmic=True)
-
-
-def losses(groups: Sequence[Group]) -> Iterator[Plot]:
-    """The loss and its terms, which are known by their quartiles."""
-    rows = [row for group in groups for run in group.runs for row in run.logged]
-    names = dict.fromkeys(name for row in rows for name in row)
-    for name in names:
-        if name == "loss" or f"{name}_q0" in names:
-            yield Plot(name, "", lines_of(groups, name), noisy=True, logarithmic=True)
-
-
-def quartiles(groups: Sequence[Group]) -> Iterator[Plot]:
-    """The loss of the least noisy quarter of the process to that of the noisiest."""
-    for i, meaning in enumerate(("least noise", "", "", "most noise")):
-        title = f"{25 * i}–{25 * i + 25} %"
-        yield Plot(title, meaning, lines_of(groups, f"loss_q{i}"), noisy=True, logarithmic=True, width=290)
-
-
-def others(groups: Sequence[Group]) -> Iterator[Plot]:
-    for name, title, meaning, noisy, from_zero in OTHERS:
-        spans = name == "grad_norm"
-        yield Plot(title, meaning, lines_of(groups, name), noisy=noisy, logarithmic=spans, from_zero=from_zero)
-
-
-def lines_of(groups: Sequence[Group], name: str, setting: str = "") -> list[Line]:
+def lines_of(groups: Sequence[Group], measure: Measure) -> list[Line]:
     """A line for each run that has the number."""
     runs = [(i, group, run) for i, group in enumerate(groups) for run in group.runs]
-    found = [Line(group.label_of(run), i, series(run, (name, setting))) for i, group, run in runs]
-    return [line for line in found if line.points]
+    return [Line(group.label_of(run), i, points) for i, group, run in runs if (points := run.series(measure))]

@@ -5,41 +5,39 @@ A report is also about runs that crashed, so a file that is torn, garbage or mis
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from diffusion.runs.files import read_plain
 from diffusion.runs.metric_direction import aside, lower_is_better
 from diffusion.runs.metrics import MetricsFile
 from diffusion.runs.resuming import flatten
 from diffusion.runs.status import read_status
 
-
-class Point(NamedTuple):
-    """One number of a run: `name` after `images` images, measured under `setting` ("" is while training)."""
-
-    name: str
-    setting: str
-    step: int
-    images: float
-    value: float
+Measure = tuple[str, str]  # the name of a number, and the setting that it was measured under: "" is while training
+Points = list[tuple[float, float]]  # (images seen, value)
 
 
 class RunRecord(NamedTuple):
-    """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its points of quality."""
+    """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its measures of quality."""
 
     folder: Path
     config: dict[str, Any]
     outcome: dict[str, Any]
     logged: list[dict[str, float]]
-    measured: list[Point]
+    measured: dict[Measure, Points]
+
+    def series(self, measure: Measure) -> Points:
+        """A number of the run, by images."""
+        name, setting = measure
+        rows = [row for row in self.logged if not setting and name in row]
+        points = [*self.measured.get(measure, []), *((row.get("images", row["step"]), row[name]) for row in rows)]
+        return sorted(points, key=lambda point: point[0])
 
     @property
     def step(self) -> int:
@@ -63,8 +61,8 @@ class RunRecord(NamedTuple):
     def seconds(self) -> float:
         """The time spent training: images over images/s, summed over the logged rows; pictures are not counted."""
         spent, before = 0.0, 0.0
-        for line in self.logged:
-            images, speed = line.get("images", before), line.get("images_per_second", 0.0)
+        for row in self.logged:
+            images, speed = row.get("images", before), row.get("images_per_second", 0.0)
             if isfinite(speed) and speed > 0:
                 spent += max(images - before, 0.0) / speed
             before = images
@@ -85,7 +83,13 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     runs: dict[Path, Path] = {}
     skipped: list[Path] = []
     for path in paths:
-        if not is_folder(path):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            is_folder = False
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}; give folders that can") from None
+        if not is_folder:
             raise ValueError(f"{path} is no folder; give run folders or folders of them, such as runs/")
         inner, empty = below(path)
         runs |= {run.resolve(): run for run in inner if run.resolve() not in runs}
@@ -107,70 +111,45 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
     return (runs, [other for _, skipped in children for other in skipped]) if runs else ([], [folder])
 
 
-def is_folder(path: Path) -> bool:
-    """ValueError if it cannot be looked at, as in a folder that may not be entered."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}; give folders that can") from None
-
-
 def read_run(folder: Path) -> RunRecord:
     """The run in `folder`, as far as its files can be read."""
     rows: list[dict[str, float]] = []
     with suppress(OSError):
         rows = [numbers(row) for row in MetricsFile.read(folder / "metrics.jsonl")]
-    rows = [row for row in rows if isfinite(row.get("step", float("nan")))]
+    rows = [row for row in rows if isfinite(row.get("step", nan))]
     logged = rows_by_step(row for row in rows if "loss" in row)
-    measured = [
-        Point(name, "", int(row["step"]), row.get("images", row["step"]), value)
-        for row in rows_by_step(row for row in rows if "loss" not in row)
-        for name, value in row.items()
-        if name not in ("step", "images") and not aside(name)
-    ]
+    quality = rows_by_step(row for row in rows if "loss" not in row)
+    measured: dict[Measure, Points] = {}
+    for row in quality:
+        for name in row:
+            if name not in ("step", "images") and not aside(name):
+                measured.setdefault((name, ""), []).append((row.get("images", row["step"]), row[name]))
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
-    measured += evaluation_points(folder / "evaluation", per_step, measured)
-    return RunRecord(folder, mapping(folder / "config.yaml"), read_status(folder), logged, measured)
+    for setting, step, found in evaluations(folder / "evaluation", quality):
+        for name, value in found.items():
+            measured.setdefault((name, setting), []).append((step * per_step, value))
+    return RunRecord(folder, read_plain(folder / "config.yaml", dict), read_status(folder), logged, measured)
 
 
-def evaluation_points(folder: Path, images_per_step: float, in_training: Sequence[Point]) -> Iterator[Point]:
-    """The numbers of each result.json but those that training logged, which leaves its results there, too.
+def evaluations(folder: Path, in_training: Sequence[dict[str, float]]) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """Setting, step and numbers of each result.json but those that training logged, which leaves them there, too.
 
-    The setting of a point is the evaluation's folder without the step.
+    The setting is the evaluation's folder without the step.
     """
-    names = {(point.name, point.step) for point in in_training}
-    logged = [place_of(point) for point in in_training]
+    # Values as text, since NaN is not NaN.
+    logged = {(name, row["step"]): repr(value) for row in in_training for name, value in row.items()}
     for path in sorted(folder.glob("*/result.json")):
-        result = mapping(path)
-        if isinstance(step := result.get("step"), int):
-            setting = path.parent.name.removesuffix(f"_step_{step}")
-            # The rest of a result are its circumstances: numbers of images, standard errors and the like.
-            found = {name: value for name, value in numbers(result).items() if lower_is_better(name) is not None}
-            points = [Point(name, setting, step, step * images_per_step, value) for name, value in found.items()]
-            shared = [place_of(point) for point in points if (point.name, point.step) in names]
-            if shared and all(place in logged for place in shared):
-                logged = [place for place in logged if place not in shared]
-            else:
-                yield from points
-
-
-def place_of(point: Point) -> tuple[str, int, str]:
-    """Name, step and value, which two points of one measurement share; the value as text, since NaN is not NaN."""
-    return point.name, point.step, repr(point.value)
-
-
-def mapping(path: Path) -> dict[str, Any]:
-    """The dictionary in a YAML or JSON file; an empty one if there is none, or anything else."""
-    with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
-        text = path.read_text(errors="replace")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
-        return content if isinstance(content, dict) else {}
-    return {}
-
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast
+        result = read_plain(path, dict)
+        if not isinstance(step := result.get("step"), int):
+            continue
+        # The rest of a result are its circumstances: numbers of images, standard errors and the like.
+        found = {name: value for name, value in numbers(result).items() if lower_is_better(name) is not None}
+        shared = [name for name in found if (name, step) in logged]
+        if shared and all(logged[name, step] == repr(found[name]) for name in shared):
+            for name in shared:
+                del logged[name, step]
+        else:
+            yield path.parent.name.removesuffix(f"_step_{step}"), step, found
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:

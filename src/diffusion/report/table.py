@@ -9,7 +9,7 @@ from statistics import median, stdev
 from typing import NamedTuple
 
 from diffusion.report.differences import NONE, differing, groups, settings, short, short_names, unlike
-from diffusion.report.runs import RunRecord
+from diffusion.report.runs import Measure, RunRecord
 from diffusion.runs.metric_direction import best, comparable, tenths
 
 
@@ -48,59 +48,41 @@ def columns(runs: Sequence[RunRecord]) -> list[Column]:
     ]
 
 
-def measures(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """The names and settings of the numbers to compare: the loss, then all that was measured."""
-    return list(dict.fromkeys([("loss", "")] + [(p.name, p.setting) for run in runs for p in run.measured]))
+def measures(runs: Sequence[RunRecord]) -> list[Measure]:
+    """The numbers to compare: the loss, then all that was measured."""
+    return list(dict.fromkeys([("loss", ""), *(measure for run in runs for measure in run.measured)]))
 
 
-def series(run: RunRecord, measure: tuple[str, str]) -> list[tuple[float, float]]:
-    """(images seen, value) of one number of a run."""
-    name, setting = measure
-    points = [(p.images, p.value) for p in run.measured if (p.name, p.setting) == measure]
-    if not setting:
-        points += [(line.get("images", line["step"]), line[name]) for line in run.logged if name in line]
-    return sorted(points, key=lambda point: point[0])
+def outcome(run: RunRecord, measure: Measure) -> tuple[float, float | None] | None:
+    """The final and the best value, None without any; those of the loss are means over a tenth of the run."""
+    values = [value for _, value in run.series(measure)]
+    if values and measure == ("loss", ""):
+        values = tenths(values)[::-1]
+    return (values[-1], best(measure[0], values)) if values else None
 
 
-def outcome(run: RunRecord, measure: tuple[str, str]) -> tuple[float | None, float | None]:
-    """The final and the best value; those of the loss are means over a tenth of the run."""
-    values = [value for _, value in series(run, measure)]
-    if not values:
-        return None, None
-    if measure == ("loss", ""):
-        means = tenths(values)
-        return means[0], best("loss", means)
-    return values[-1], best(measure[0], values)
-
-
-def grade(measure: tuple[str, str], rows: Sequence[Sequence[RunRecord]]) -> Column:
+def grade(measure: Measure, rows: Sequence[Sequence[RunRecord]]) -> Column:
     """A column of final values, a row a run, or the mean over several runs where their values are of one thing."""
-    name, setting = measure
-    finals = [final_values(measure, runs) for runs in rows]
+    found = [[ends for run in runs if (ends := outcome(run, measure))] for runs in rows]
+    alike = [len(ends) < 2 or comparable(measure, unlike(runs)) for ends, runs in zip(found, rows, strict=True)]
+    finals = [[final for final, _ in ends] if same else [] for ends, same in zip(found, alike, strict=True)]
     means = [sum(values) / len(values) if values else None for values in finals]
     style = decimals([mean for mean in means if mean is not None])
+    leads = leading(measure, means, rows)
     cells = []
-    for runs, values, mean, lead in zip(rows, finals, means, leading(measure, means, rows), strict=True):
-        if values is None or mean is None:
-            cells.append(Cell(NONE, "not alike" if values is None else ""))
+    for i, (values, mean) in enumerate(zip(finals, means, strict=True)):
+        if mean is None:
+            cells.append(Cell(NONE, "" if alike[i] else "not alike"))
             continue
         spread = f" ± {style(stdev(values))}" if len(values) > 1 and isfinite(mean) else ""
-        top = outcome(runs[0], measure)[1] if len(runs) == 1 else None
+        top = found[i][0][1] if len(rows[i]) == 1 else None
         note = f"best {style(top)}" if top is not None and style(top) != style(mean) else ""
-        cells.append(Cell(style(mean) + spread, note, mean, lead))
-    meaning = "mean of the last tenth" if measure == ("loss", "") else setting.replace("_", " ")
-    return Column(name, meaning or "while training", cells, True, True)
+        cells.append(Cell(style(mean) + spread, note, mean, leads[i]))
+    meaning = "mean of the last tenth" if measure == ("loss", "") else measure[1].replace("_", " ")
+    return Column(measure[0], meaning or "while training", cells, True, True)
 
 
-def final_values(measure: tuple[str, str], runs: Sequence[RunRecord]) -> list[float] | None:
-    """The final values of the runs that have some; None if these are of different things, which have no mean."""
-    values = [value for value, _ in (outcome(run, measure) for run in runs) if value is not None]
-    return values if len(values) < 2 or comparable(measure, unlike(runs)) else None
-
-
-def leading(
-    measure: tuple[str, str], values: Sequence[float | None], rows: Sequence[Sequence[RunRecord]]
-) -> list[bool]:
+def leading(measure: Measure, values: Sequence[float | None], rows: Sequence[Sequence[RunRecord]]) -> list[bool]:
     """Which of the values, one of each row of runs, are the best.
 
     A row in which a run failed leads nothing: its values are not those that it was to have.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -35,18 +34,15 @@ def plain_text(table: Sequence[Column]) -> str:
 
 def heads(table: Sequence[Column]) -> list[str]:
     """The columns' heads; columns of one head are distinguished by the words of their meanings that not all share."""
-    count = Counter(column.head for column in table)
-    words = {head: [column.meaning.split() for column in table if column.head == head] for head in count}
-    own = {head: iter(own_words(meanings)) for head, meanings in words.items()}
-    found = [(column.head, next(own[column.head])) for column in table]
-    return [f"{head} ({meaning})" if count[head] > 1 and meaning else head for head, meaning in found]
-
-
-def own_words(texts: Sequence[list[str]]) -> list[str]:
-    """The words of each text without those that all begin or end with."""
-    rest = [words[shared_words(texts) :] for words in texts]
-    shared = shared_words([words[::-1] for words in rest])
-    return [" ".join(words[: len(words) - shared]) for words in rest]
+    names = [column.head for column in table]
+    for head in {name for name in names if names.count(name) > 1}:
+        alike = [i for i, column in enumerate(table) if column.head == head]
+        words = [table[i].meaning.split() for i in alike]
+        words = [own[shared_words(words) :] for own in words]
+        shared = shared_words([own[::-1] for own in words])
+        for i, own in zip(alike, words, strict=True):
+            names[i] += f" ({' '.join(own[: len(own) - shared])})" if len(own) > shared else ""
+    return names
 
 
 def shared_words(texts: Sequence[list[str]]) -> int:

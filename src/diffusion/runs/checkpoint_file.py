@@ -1,22 +1,17 @@
-"""One checkpoint as a file: tensors and plain values under a checksum, checked before anything is built from it."""
+"""One checkpoint as a file: tensors and plain values under checksums, checked before anything is built from it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from diffusion.runs.files import atomic_write
 
 CHECKPOINT_FORMAT = 1
-SEAL = b"sha256:"  # The comment that ends the zip archive is this and the hash of all bytes before it.
-SEALED = len(SEAL) + 64
-
 STATE_PARTS = {  # what every file of this format holds
     "step": int, "model": dict, "ema": dict, "optimizer": dict, "scaler": dict, "schedule_sampler": dict,
     "averages": dict, "config": dict,
@@ -32,24 +27,13 @@ class Foreign(ValueError):
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` to `path` in one step, so that a file of that name is whole. OSError if that fails."""
     try:
-        with atomic_write(path) as partial, open(partial, "w+b") as file:
+        with atomic_write(path) as partial, open(partial, "wb") as file:
             torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
-            seal(file)
     except (OSError, RuntimeError) as error:
         # torch hides what the disk said behind an error of its own.
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
         raise OSError(getattr(cause, "errno", None), f"the checkpoint was not written ({reason})", str(path)) from error
-
-
-def seal(file: IO[bytes]) -> None:
-    """Append a hash of the archive to it, as its comment."""
-    file.seek(-2, os.SEEK_END)
-    file.write(SEALED.to_bytes(2, "little"))
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest().encode()  # type: ignore[arg-type]
-    file.seek(0, os.SEEK_END)
-    file.write(SEAL + digest)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -62,8 +46,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if file.read(2) not in (b"PK", b""):
             raise foreign
     try:
-        sealed = check_seal(path)
-        state = torch.load(path, map_location="cpu", weights_only=True) if sealed else None
+        check_archive(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
     except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
@@ -75,24 +59,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def check_seal(path: Path) -> bool:
-    """Whether an archive has a seal. ValueError if its bytes do not match it, or if it could unpack to any size."""
+def check_archive(path: Path) -> None:
+    """ValueError if an archive's bytes do not match its checksums, or if it could unpack to any size."""
     with zipfile.ZipFile(path) as archive:
-        comment = archive.comment
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
             raise ValueError("its records are compressed, and could be of any size")
-    content = hashlib.sha256()
-    with open(path, "rb") as file:
-        for size in blocks(path.stat().st_size - len(comment)) if comment else ():
-            content.update(file.read(size))
-    if comment and comment != SEAL + content.hexdigest().encode():
-        raise ValueError("its checksum does not match")
-    return bool(comment)
-
-
-def blocks(size: int, block: int = 1 << 22) -> list[int]:
-    """The sizes of the pieces in which to read `size` bytes."""
-    return [min(block, size - begin) for begin in range(0, size, block)]
+        if archive.testzip():
+            raise ValueError("its checksum does not match")
 
 
 def check_parts(path: Path, state: dict[str, Any]) -> None:
@@ -102,27 +75,22 @@ def check_parts(path: Path, state: dict[str, Any]) -> None:
     wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state[name], kind)]
     if type(state["step"]) is not int or not 0 <= state["step"] < MOST_STEPS:
         wrong.append("step")
-    if not is_plain(state["config"], MOST_LEVELS):
+    if not is_tree(state["config"], MOST_LEVELS):
         wrong.append("config")
-    if not all(isinstance(weight, torch.Tensor) for weights in weights_of(state) for weight in weights.values()):
-        wrong.append("weights")
+    averages = state["ema"].values() if isinstance(state["ema"], dict) else ()
+    for part in (state["model"], state["averages"], *averages):
+        if not isinstance(part, dict) or not all(isinstance(weight, torch.Tensor) for weight in part.values()):
+            wrong.append("weights")
     if wrong:
         raise ValueError(
             f"{path} has {', '.join(dict.fromkeys(wrong))} of a wrong kind; it is no checkpoint of this program"
         )
 
 
-def weights_of(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """All dicts of tensors: the weights, each average of them, and the running means of what is logged."""
-    ema = state["ema"] if isinstance(state["ema"], dict) else {}
-    parts = (state["model"], state["averages"], *ema.values())
-    return [part if isinstance(part, dict) else {"": part} for part in parts]
-
-
-def is_plain(tree: Any, depth: int) -> bool:
+def is_tree(tree: Any, depth: int) -> bool:
     """True for dicts and lists of text, numbers and None, at most `depth` levels deep, as one could contain itself."""
     if isinstance(tree, dict):
-        return depth > 0 and all(isinstance(key, str) and is_plain(value, depth - 1) for key, value in tree.items())
+        return depth > 0 and all(isinstance(key, str) and is_tree(value, depth - 1) for key, value in tree.items())
     if isinstance(tree, list):
-        return depth > 0 and all(is_plain(value, depth - 1) for value in tree)
+        return depth > 0 and all(is_tree(value, depth - 1) for value in tree)
     return tree is None or isinstance(tree, bool | int | float | str)

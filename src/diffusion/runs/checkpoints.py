@@ -41,8 +41,9 @@ def clean_up(folder: Path, step: int) -> None:
     """Remove what a killed process left half-written; rename files after `step`, which were damaged, to .damaged."""
     for partial in folder.glob("step_*.partial.pt"):
         partial.unlink()
-    for later in [path for path in list_checkpoints(folder) if checkpoint_step(path) > step]:
-        later.rename(later.with_suffix(".damaged"))
+    for path in list_checkpoints(folder):
+        if checkpoint_step(path) > step:
+            path.rename(path.with_suffix(".damaged"))
 
 
 def load_newest(run: Path) -> dict[str, Any] | None:
@@ -60,9 +61,7 @@ def load_newest(run: Path) -> dict[str, Any] | None:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The state in the file `path`, or the newest in the run folder `path`."""
-    if path.is_dir():
-        state = load_newest(path)
-        if state is None:
-            raise ValueError(f"{path} has no checkpoint yet; train there first, or give another: checkpoint=runs/NAME")
-        return state
-    return read_checkpoint(path)
+    state = load_newest(path) if path.is_dir() else read_checkpoint(path)
+    if state is None:
+        raise ValueError(f"{path} has no checkpoint yet; train there first, or give another: checkpoint=runs/NAME")
+    return state

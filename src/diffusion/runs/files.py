@@ -1,13 +1,20 @@
-"""Atomic writes, and locks on folders."""
+"""Atomic writes, small files that may be torn, and locks on folders."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+Plain = TypeVar("Plain", dict, list)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast
 
 
 @contextmanager
@@ -28,6 +35,15 @@ def atomic_write_text(path: Path, text: str) -> None:
     """`atomic_write` of a text."""
     with atomic_write(path) as partial:
         partial.write_text(text)
+
+
+def read_plain(path: Path, kind: type[Plain]) -> Plain:
+    """What a YAML or .json file holds; an empty `kind` if there is none, it is torn, or it holds anything else."""
+    with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
+        text = path.read_text(errors="replace")
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
+        return content if isinstance(content, kind) else kind()
+    return kind()
 
 
 def sync(path: Path) -> None:
@@ -58,17 +74,15 @@ def make_folder(folder: Path) -> Iterator[None]:
 _locks: set[int] = set()  # the open handles of the folders that this process has locked
 
 
-def _close_in_child() -> None:
-    """Close the handles in a forked process, such as one that reads images: it must not outlive its parent's lock."""
-    for handle in _locks:
-        os.close(handle)
-    _locks.clear()
-
-
 @cache
 def release_in_children() -> None:
-    """Have processes that are forked from now on let go of the folders."""
-    os.register_at_fork(after_in_child=_close_in_child)
+    """Have processes that are forked from now on, such as readers of images, let go: a lock ends with its owner."""
+
+    def release() -> None:
+        while _locks:
+            os.close(_locks.pop())
+
+    os.register_at_fork(after_in_child=release)
 
 
 @contextmanager

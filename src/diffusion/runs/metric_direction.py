@@ -8,8 +8,6 @@ from math import isfinite
 
 LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
 HIGHER = r"recognised|accuracy|precision|recall|inception_score|class_score|psnr|images_per_second"
-# Settings of data that decide how images are read, not which.
-HOW_READ = {"workers", "cache", "on_error", "download"}
 # What makes another number of the above: an uncertainty, a count, the judge's own figure.
 ASIDE = r"standard_error|_spread_|^num_|^classifier_accuracy"
 
@@ -41,12 +39,11 @@ def comparable(measure: tuple[str, str], unlike: Sequence[str]) -> bool:
 
     They were found on other images, in another way, or are losses of other objectives.
     """
-    keys = [key for key in unlike if key.rpartition(".")[2] not in HOW_READ]
     if measure == ("loss", ""):
-        return not any(key.startswith(("diffusion", "data")) for key in keys)
+        return not any(key.startswith(("diffusion", "data")) for key in unlike)
     # A flip changes the images to learn from only. What evaluate.py found says itself how: in its setting.
     places = ("data",) if measure[1] else ("data", "train.evaluations.")
-    return not any(key.startswith(places) and not key.endswith(".flip") for key in keys)
+    return not any(key.startswith(places) and not key.endswith(".flip") for key in unlike)
 
 
 def smooth(values: Sequence[float], half: int) -> list[float]:

@@ -16,8 +16,7 @@ MOST_LETTERS = 100
 def run_name(overrides: Iterable[str], also: Collection[str] = ()) -> str:
     """A folder name made of the overrides that make the experiment; "default" when there are none.
 
-    model.heads=2 and data.root=/a/b become data.root-a-b-9f02cbd2+model.heads-2, which Hydra takes unquoted in
-    checkpoint=... `also` adds settings that make no other experiment.
+    model.heads=2 and data.root=/a/b become data.root-a-b-9f02cbd2+model.heads-2, which Hydra takes unquoted.
     """
     chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0], also))
     return shorten("+".join(slugify(o) for o in chosen)) or "default"

@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from diffusion.runs.files import atomic_write_text
+from diffusion.runs.files import atomic_write_text, read_plain
 from diffusion.runs.redaction import redact
 
 log = logging.getLogger(__name__)
@@ -40,19 +41,10 @@ def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]
     try:
         entry |= code_state(folder)
         file = folder / "provenance.json"
-        atomic_write_text(file, json.dumps([*read_provenance(file), entry], indent=2) + "\n")
+        atomic_write_text(file, json.dumps([*read_plain(file, list), entry], indent=2) + "\n")
     except OSError as error:
         log.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
     return entry
-
-
-def read_provenance(file: Path) -> list[dict[str, Any]]:
-    """The entries of a provenance.json, an entry a start; none if there is no such file."""
-    try:
-        entries = json.loads(file.read_text(errors="replace"))
-    except (OSError, ValueError, RecursionError):
-        return []
-    return entries if isinstance(entries, list) else []
 
 
 def code_state(folder: Path) -> dict[str, Any]:
@@ -70,20 +62,16 @@ def code_state(folder: Path) -> dict[str, Any]:
 
 def save_diff(folder: Path, diff: str) -> str:
     """The name of the file that holds `diff`: code.diff, or code_2.diff if the code has changed since, and so on."""
-    for number in count(1):
-        file = folder / ("code.diff" if number == 1 else f"code_{number}.diff")
-        if not file.exists():
-            atomic_write_text(file, diff)
-        if file.read_text() == diff:
-            return file.name
-    raise AssertionError
+    files = (folder / ("code.diff" if number == 1 else f"code_{number}.diff") for number in count(1))
+    file = next(file for file in files if not file.exists() or file.read_text() == diff)
+    atomic_write_text(file, diff)
+    return file.name
 
 
 def run_git(*words: str) -> str | None:
     """What git says about the repository around this file; None if it cannot."""
     command = ["git", "-C", str(HERE.parent), *words]
-    try:
+    with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, timeout=GIT_TIMEOUT, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace")
+        return done.stdout.decode(errors="replace")
+    return None

@@ -17,24 +17,18 @@ HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm")
 
 
 def same_experiment(key: str, also: Collection[str] = ()) -> bool:
-    """True if changing the setting or group `key` leaves the experiment the same, so that no run is named by it.
-
-    `also` adds settings of that kind.
-    """
+    """True if changing the setting or group `key`, or those in `also`, leaves the experiment and its name the same."""
     dotted = key.replace("/", ".")
     return any(dotted == same or dotted.startswith(f"{same}.") for same in (*SAME_EXPERIMENT, *also))
 
 
 def may_change(key: str, also: Collection[str] = ()) -> bool:
-    """True if `key` may differ between a run and its resumption; `also` adds settings of that kind."""
+    """True if `key` may differ between a run and its resumption."""
     return same_experiment(key, also) or key in HALF_WAY
 
 
 def check_resumable(old: dict[str, Any], new: dict[str, Any], also: Collection[str] = ()) -> list[str]:
-    """The changes, as `list_changes` lists them; ValueError if one of them makes another experiment.
-
-    `also` adds settings that may change.
-    """
+    """The changes, as `list_changes` lists them; ValueError if one of them makes another experiment."""
     before, after = flatten(old), flatten(new)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     refused = [key for key in changed if not may_change(key, also)]

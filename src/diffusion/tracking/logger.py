@@ -7,21 +7,37 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from diffusion.runs.redaction import redact, redact_values
-from diffusion.tracking.history import last_logged_step, logged_before, run_id
-from diffusion.tracking.panels import Bests, panel_name
+from diffusion.tracking.history import logged_before, run_id
+from diffusion.tracking.panels import improved, panel_name
 from diffusion.tracking.wandb_run import check_mode, first_line, open_run
 
 if TYPE_CHECKING:
     import numpy as np
-    from wandb import Run
 
 log = logging.getLogger(__name__)
+Arguments = ParamSpec("Arguments")
+
+
+def never_fails(method: Callable[Concatenate[WandbLogger, Arguments], None]) -> Callable[..., None]:
+    """The method, which does nothing without a run, and turns whatever fails into a warning, the first time."""
+
+    @wraps(method)
+    def call(self: WandbLogger, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        if self._run is not None:
+            try:
+                method(self, *args, **kwargs)
+            except Exception as error:
+                if not self._warned:
+                    log.warning("Training goes on, but W&B misses records: %s", first_line(error))
+                self._warned = True
+
+    return call
 
 
 class WandbLogger:
@@ -46,7 +62,7 @@ class WandbLogger:
         check_mode(mode)
         self.mode, self.artifacts = mode, artifacts
         self._about = redact_values(dict(project=project, entity=entity, group=group, tags=tags, notes=notes))
-        self._run: Run | None = None
+        self._run: Any = None  # of W&B
         self._warned = False
 
     def start(
@@ -66,7 +82,7 @@ class WandbLogger:
             return
         self._folder, provenance = folder, dict(provenance or {})
         self._id, continued = run_id(folder / "wandb.json", resume=resume)
-        opened = open_run(
+        self._run = open_run(
             self.mode,
             commit=provenance.get("commit"),
             id=self._id,
@@ -75,19 +91,23 @@ class WandbLogger:
             config={**redact_values(config), "provenance": provenance},
             **self._about,
         )
-        if opened is None:
-            return
-        self._run, online = opened
-        self._bests, self._caught_up, self._last_step = Bests(), False, -1
-        log.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
-        with self._warning():
-            # The last step that W&B has. Offline it cannot be asked, but it was sent all that was logged before.
-            if online or continued:
-                self._last_step = self._run.starting_step - 1 if online else last_logged_step(folder)
-            for file in (folder / "provenance.json", *folder.glob("code*.diff")):
-                if file.exists():
-                    # A copy of its own, since W&B says a line about every link that it makes.
-                    self._run.save(shutil.copy(file, self._run.dir), base_path=self._run.dir, policy="now")
+        self._bests: dict[str, float] = {}
+        self._caught_up, self._last_step = False, -1
+        self._begin(continued)
+
+    @never_fails
+    def _begin(self, continued: bool) -> None:
+        """Say where the run is, find the last step that W&B has, and send where the run comes from."""
+        run, online = self._run, not self._run.offline
+        log.info("W&B: %s", run.url if online else f"offline, upload with: {self.upload}")
+        if online:
+            self._last_step = run.starting_step - 1
+        elif continued:  # W&B cannot be asked, but it was sent all that was logged before.
+            self._last_step = max((step for step, _ in logged_before(self._folder, math.inf)), default=-1)
+        for file in (self._folder / "provenance.json", *self._folder.glob("code*.diff")):
+            if file.exists():
+                # A copy of its own, since W&B says a line about every link that it makes.
+                run.save(shutil.copy(file, run.dir), base_path=run.dir, policy="now")
 
     @property
     def upload(self) -> str:
@@ -101,75 +121,59 @@ class WandbLogger:
         """
         self._add(step, {panel_name(name, panel): value for name, value in values.items()})
 
+    @never_fails
     def images(self, step: int, name: str, picture: np.ndarray | Path, caption: str) -> None:
         """Add a picture, uint8 (H, W, C) or a file, to the row of `step`, under samples/ unless `name` has a slash."""
-        if self._run is not None:
-            with self._warning():
-                import wandb
+        import wandb
 
-                source = str(picture) if isinstance(picture, Path) else picture
-                key = name if "/" in name else f"samples/{name}"
-                self._add(step, {key: wandb.Image(source, caption=caption)})
+        source = str(picture) if isinstance(picture, Path) else picture
+        self._add(step, {name if "/" in name else f"samples/{name}": wandb.Image(source, caption=caption)})
 
+    @never_fails
     def checkpoint(self, path: Path, step: int) -> None:
         """Upload a checkpoint as the newest version of the artifact checkpoint-ID, if `artifacts` are wanted."""
-        if self._run is not None and self.artifacts:
-            with self._warning():
-                import wandb
+        if self.artifacts:
+            import wandb
 
-                artifact = wandb.Artifact(f"checkpoint-{self._id}", "model", metadata={"step": step})
-                # W&B copies the file, which may be deleted before it is uploaded; its cache needs no second copy.
-                artifact.add_file(str(path), skip_cache=True)
-                self._run.log_artifact(artifact, aliases=["latest", f"step_{step}"])
+            artifact = wandb.Artifact(f"checkpoint-{self._id}", "model", metadata={"step": step})
+            # W&B copies the file, which may be deleted before it is uploaded; its cache needs no second copy.
+            artifact.add_file(str(path), skip_cache=True)
+            self._run.log_artifact(artifact, aliases=["latest", f"step_{step}"])
 
+    @never_fails
     def alert(self, title: str, text: str) -> None:
         """Notify whoever watches the run."""
-        if self._run is not None:
-            with self._warning():
-                self._run.alert(title, redact(text))
+        self._run.alert(title, redact(text))
 
+    @never_fails
     def finish(self, exit_code: int = 0) -> None:
         """Close the run; nothing is sent after it."""
-        if self._run is None:
-            return
         self._catch_up(math.inf)
         run, self._run = self._run, None
-        with self._warning():
-            try:
-                run.finish(exit_code=exit_code)
-            except TimeoutError:
-                log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError:
+            log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
 
+    @never_fails
     def _add(self, step: int, row: dict[str, Any]) -> None:
         self._catch_up(step)
-        if self._run is None:
-            return
-        with self._warning():
-            # A run resumed from an older checkpoint repeats steps that W&B has already.
-            if step > self._last_step:
-                self._run.log({"step": step, **row}, step=step)
-            if better := self._bests.improved(row):
-                self._run.summary.update(better)
+        # A run resumed from an older checkpoint repeats steps that W&B has already.
+        if step > self._last_step:
+            self._run.log({"step": step, **row}, step=step)
+        if better := improved(row, self._bests):
+            self._bests |= better
+            self._run.summary.update(better)
 
+    @never_fails
     def _catch_up(self, before: float) -> None:
         """Send, once, the steps below `before` that the folder has and W&B has not, as after a kill."""
-        if self._run is None or self._caught_up:
+        if self._caught_up:
             return
         self._caught_up = True
-        with self._warning():
-            for step, entry in logged_before(self._folder, before):
-                if not isinstance(entry, Path):
-                    self.log(step, entry, panel=None if "loss" in entry else "quality")
-                elif step > self._last_step:
-                    name = entry.stem.split("_", 2)[2]
-                    self.images(step, name, entry, f"step {step}, {name}")
-
-    @contextmanager
-    def _warning(self) -> Iterator[None]:
-        """Turn whatever fails into a warning, the first time."""
-        try:
-            yield
-        except Exception as error:
-            if not self._warned:
-                log.warning("Training goes on, but W&B misses records: %s", first_line(error))
-            self._warned = True
+        for step, entry in logged_before(self._folder, before):
+            if not isinstance(entry, Path):
+                self.log(step, entry, panel=None if "loss" in entry else "quality")
+            elif step > self._last_step:
+                name = entry.stem.split("_", 2)[2]
+                self.images(step, name, entry, f"step {step}, {name}")

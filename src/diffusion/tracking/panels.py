@@ -1,13 +1,13 @@
-"""The W&B panel of each metric, and the best value of each."""
+"""The W&B panel of each metric, and the best values so far."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
-from diffusion.runs.metric_direction import lower_is_better
+from diffusion.runs.metric_direction import best
 
 PANELS = (  # the first pattern that fits a metric's whole name says where it is shown
     ("", r"step|images|.*/.*"),
@@ -28,23 +28,8 @@ def panel_name(metric: str, panel: str | None = None) -> str:
     return next(where + metric for where, pattern in PANELS if re.fullmatch(pattern, metric))
 
 
-class Bests:
-    """The best value so far of every loss and of every measure of quality."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-
-    def improved(self, row: Mapping[str, Any]) -> dict[str, float]:
-        """What is better than before in a row of W&B keys, as best/KEY."""
-        better = {f"best/{key}": row[key] for key in row if self._is_better(key, row[key])}
-        self.values |= better
-        return better
-
-    def _is_better(self, key: str, value: Any) -> bool:
-        panel, _, metric = key.partition("/")
-        if panel not in ("loss", "quality") or not math.isfinite(value):
-            return False
-        lower, before = lower_is_better(metric), self.values.get(f"best/{key}")
-        if lower is None or before is None:
-            return lower is not None
-        return value < before if lower else value > before
+def improved(row: Mapping[str, Any], before: Mapping[str, float]) -> dict[str, float]:
+    """The losses and measures of quality in a row of W&B keys, as best/KEY, that are better than those `before`."""
+    graded = {f"best/{key}": key for key in row if key.startswith(("loss/", "quality/"))}
+    bests = {name: best(key.partition("/")[2], [row[key], before.get(name, nan)]) for name, key in graded.items()}
+    return {name: value for name, value in bests.items() if value is not None and value != before.get(name)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import suppress
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 from diffusion.runs.redaction import redact
 
@@ -22,27 +22,21 @@ LONGEST_MESSAGE = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
-class OpenRun(NamedTuple):
-    """A run of W&B, and whether it is online."""
-
-    run: Run
-    online: bool
-
-
-def open_run(mode: str | None, *, commit: str | None, **about: Any) -> OpenRun | None:
+def open_run(wanted: str | None, *, commit: str | None, **about: Any) -> Run | None:
     """The run that `wandb.init` makes of `about`; None, with a warning, if W&B cannot even write files.
 
-    `mode` is online or offline; None asks WANDB_MODE, then goes online if there is a valid key.
+    `wanted` is online or offline; None asks WANDB_MODE, then goes online if there is a valid key.
     """
-    for online in (True, False):
-        if online and not is_online(mode):
-            continue
-        try:
-            return OpenRun(init_run("online" if online else "offline", commit, about), online)
-        except Exception as error:
-            this, next_best = ("online", "offline") if online else ("offline", "off")
-            log.warning("W&B cannot start %s, so %s: %s", this, next_best, first_line(error))
-            forget_failure()
+    for mode, otherwise in (("online", "offline"), ("offline", "off")):
+        if mode == "offline" or is_online(wanted):
+            try:
+                return init_run(mode, commit, about)
+            except Exception as error:
+                log.warning("W&B cannot start %s, so %s: %s", mode, otherwise, first_line(error))
+                with suppress(Exception):  # W&B's service holds the id of a run that failed to start as being in use.
+                    import wandb
+
+                    wandb.teardown()
     return None
 
 
@@ -88,32 +82,16 @@ def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
         disable_git=True,  # the commit is that of this code, not of the folder that the command was typed in
         git_commit=commit,
     )
-    with public_arguments():
+    arguments = sys.argv
+    sys.argv = [redact(word) for word in arguments]  # W&B records this process's command line when it starts.
+    try:
         run = wandb.init(mode=mode, resume="allow", reinit="finish_previous", settings=settings, **about)
+    finally:
+        sys.argv = arguments
     run.define_metric("*", step_metric="images")
     return run
 
 
-@contextmanager
-def public_arguments() -> Iterator[None]:
-    """Hide keys in this process's command line, which W&B records when it starts."""
-    arguments = sys.argv
-    sys.argv = [redact(word) for word in arguments]
-    try:
-        yield
-    finally:
-        sys.argv = arguments
-
-
-def forget_failure() -> None:
-    """Stop W&B's service, which holds the id of a run that failed to start as being in use."""
-    with suppress(Exception):
-        import wandb
-
-        wandb.teardown()
-
-
 def first_line(error: BaseException) -> str:
     """What an error says, its lines joined and shortened, without keys."""
-    text = redact(" ".join(str(error).split()))
-    return (text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ...") or type(error).__name__
+    return shorten(redact(str(error)), LONGEST_MESSAGE, placeholder=" ...") or type(error).__name__

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion.pictures.grid import grid, save_grid
+from diffusion.pictures.grid import grid, save_picture
 from diffusion.pictures.pixels import from_uint8
 
 
@@ -36,7 +36,7 @@ def test_small_images_are_enlarged_pixel_by_pixel(size, columns):
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_a_saved_grid_is_the_grid_and_grey_stays_grey(tmp_path, channels, mode):
     x = levels(4, channels, 8)
-    save_grid(tmp_path / "new" / "grid.png", x, columns=2)
+    save_picture(tmp_path / "new" / "grid.png", grid(x, columns=2))
     with Image.open(tmp_path / "new" / "grid.png") as image:
         assert image.mode == mode
         assert np.array_equal(np.array(image).reshape(*image.size[::-1], channels), grid(x, columns=2))

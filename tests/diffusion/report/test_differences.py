@@ -7,7 +7,7 @@ from diffusion.report.runs import RunRecord
 
 
 def run(name="run", **config):
-    return RunRecord(Path(name), config, {}, [], [])
+    return RunRecord(Path(name), config, {}, [], {})
 
 
 def schedule(target, **options):

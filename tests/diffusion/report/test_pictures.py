@@ -2,12 +2,13 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 from PIL import Image
 
 from diffusion.report import pictures
-from diffusion.report.pictures import at_last_common_step, encode_pictures
+from diffusion.report.pictures import at_last_common_step, image_html
 from diffusion.report.runs import RunRecord
 
 
@@ -15,7 +16,14 @@ def run(folder, *names):
     (folder / "samples").mkdir(parents=True)
     for name in names:
         Image.new("L", (4, 2)).save(folder / "samples" / f"step_{name}.png")
-    return RunRecord(folder, {}, {}, [], [])
+    return RunRecord(folder, {}, {}, [], {})
+
+
+def parts(html):
+    """The file, the width, the height and the description of an <img>."""
+    pattern = r'<img src="data:image/png;base64,(.*)" width="(.*)" height="(.*)" alt="(.*)">'
+    data, *rest = re.fullmatch(pattern, html).groups()
+    return base64.b64decode(data), *rest
 
 
 def chosen(runs, **options):
@@ -37,12 +45,9 @@ def test_runs_without_a_common_step_show_their_last(tmp_path):
 def test_the_packed_picture_is_the_file_if_it_is_whole(tmp_path):
     run(tmp_path, "1_raw")
     path = tmp_path / "samples" / "step_1_raw.png"
-    found = encode_pictures(path)
-    assert (found.width, found.height) == (4, 2)
-    assert base64.b64decode(found.source.removeprefix("data:image/png;base64,")) == path.read_bytes()
+    assert parts(image_html(path, '"')) == (path.read_bytes(), "4", "2", "&quot;")
     path.write_bytes(path.read_bytes()[:40])
-    assert encode_pictures(path) is None
-    assert encode_pictures(tmp_path / "nothing.png") is None
+    assert image_html(path, "") == image_html(tmp_path / "nothing.png", "") == ""
 
 
 def test_a_large_picture_is_made_smaller(tmp_path, monkeypatch):
@@ -50,6 +55,5 @@ def test_a_large_picture_is_made_smaller(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "LONGEST_SIDE", 16)
     noise = np.random.default_rng(0).integers(0, 256, (32, 64), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
-    found = encode_pictures(tmp_path / "large.png")
-    assert (found.width, found.height) == (16, 8)
-    assert Image.open(io.BytesIO(base64.b64decode(found.source.partition(",")[2]))).size == (16, 8)
+    data, width, height, _ = parts(image_html(tmp_path / "large.png", ""))
+    assert (width, height) == ("16", "8") and Image.open(io.BytesIO(data)).size == (16, 8)

@@ -40,10 +40,10 @@ def test_quality_is_what_was_logged_apart_from_the_loss_and_what_evaluations_fou
     place.mkdir(parents=True)
     result = {"bits_per_dim": 2.5, "standard_error": 0.1, "num_images": 9, "step": 10}
     (place / "result.json").write_text(json.dumps(result))
-    assert [tuple(point) for point in read_run(folder).measured] == [
-        ("recognised", "", 5, 50, 0.5),
-        ("bits_per_dim", "likelihood_9_images", 10, 100, 2.5),
-    ]
+    assert read_run(folder).measured == {
+        ("recognised", ""): [(50, 0.5)],
+        ("bits_per_dim", "likelihood_9_images"): [(100, 2.5)],
+    }
 
 
 @pytest.mark.parametrize("value", [2.5, math.nan])
@@ -53,11 +53,11 @@ def test_what_was_measured_while_training_is_told_once(tmp_path, value):
         place = folder / "evaluation" / name
         place.mkdir(parents=True)
         (place / "result.json").write_text(json.dumps({"bits_per_dim": figure, "step": 10}))
-    assert [point.setting for point in read_run(folder).measured] == ["", "likelihood_8_images"]
+    assert [setting for _, setting in read_run(folder).measured] == ["", "likelihood_8_images"]
     again = folder / "evaluation" / "other_9_images"  # another result of the same value is another result
     again.mkdir()
     (again / "result.json").write_text(json.dumps({"bits_per_dim": value, "step": 10}))
-    assert [p.setting for p in read_run(folder).measured] == ["", "likelihood_8_images", "other_9_images"]
+    assert [setting for _, setting in read_run(folder).measured] == ["", "likelihood_8_images", "other_9_images"]
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_nothing_in_a_folder_is_worth_a_crash(tmp_path):
         for content in (b"", b"\xff\x00", b"[]", b"a: [", b"train: 3", b'{"step": "x", "state": " "}'):
             (folder / name).write_bytes(content)
             run = read_run(folder)
-            assert (run.state, run.step, run.seconds, run.measured) == ("unfinished", 0, 0, [])
+            assert (run.state, run.step, run.seconds, run.measured) == ("unfinished", 0, 0, {})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion.report.runs import Point, RunRecord
+from diffusion.report.runs import RunRecord
 from diffusion.report.table import columns, decimals, duration, over_seeds
 from diffusion.report.terminal import heads, plain_text
 from diffusion.runs.metric_direction import lower_is_better, smooth
@@ -13,7 +13,9 @@ from diffusion.runs.metric_direction import lower_is_better, smooth
 
 def run(name, *losses, loss="Simple", seed=0, quality=(), settings=None, **outcome):
     logged = [{"step": i, "images": i, "loss": value} for i, value in enumerate(losses)]
-    measured = [Point(*point) for point in quality]
+    measured = {(name, setting): [] for name, setting, _, _ in quality}
+    for name, setting, images, value in quality:
+        measured[name, setting].append((images, value))
     config = {"seed": seed, "diffusion": {"loss": {"_target_": f"diffusion.losses.{loss}"}}, **(settings or {})}
     return RunRecord(Path(name), config, outcome, logged, measured)
 
@@ -40,8 +42,8 @@ def test_neither_is_better(name):
 
 
 def test_the_best_leads():
-    low = run("low", 0.2, quality=[("recognised", "", 1, 1, 0.9), ("recognised", "", 2, 2, 0.8)])
-    runs = [low, run("high", 0.3, quality=[("recognised", "", 1, 1, 0.7)]), run("lost", math.nan), run("none")]
+    low = run("low", 0.2, quality=[("recognised", "", 1, 0.9), ("recognised", "", 2, 0.8)])
+    runs = [low, run("high", 0.3, quality=[("recognised", "", 1, 0.7)]), run("lost", math.nan), run("none")]
     assert leading(runs, "loss") == [True, False, False, False]
     assert leading(runs, "recognised") == [True, False, False, False]
     assert next(column for column in columns(runs) if column.head == "recognised").cells[0].note == "best 0.9000"
@@ -65,7 +67,7 @@ def test_losses_of_two_objectives_are_not_compared():
 
 
 def measured(name, value, *, setting="", seed=0, **settings):
-    return run(name, quality=[("bits_per_dim", setting, 1, 1, value)], seed=seed, settings=settings)
+    return run(name, quality=[("bits_per_dim", setting, 1, value)], seed=seed, settings=settings)
 
 
 def likelihood(**settings):
@@ -142,7 +144,7 @@ def test_the_text_is_aligned_and_ends_with_what_failed_runs_say():
     ],
 )
 def test_columns_of_one_head_are_told_apart_by_their_settings(settings, told):
-    table = columns([run("a", quality=[("recall", setting, 1, 1, 0.5) for setting in settings])])
+    table = columns([run("a", quality=[("recall", setting, 1, 0.5) for setting in settings])])
     assert [head for head in heads(table) if head.startswith("recall")] == told
 
 

@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 from diffusion.runs import provenance
+from diffusion.runs.files import read_plain
 from diffusion.runs.redaction import redact, redact_values
 
 KEY = "0123456789abcdef" * 2 + "01234567"
@@ -39,7 +40,7 @@ def test_a_start_records_its_command_and_commit(code, folder):
     )
     assert entry["command"] == "python train.py model.heads=2 'data.root=/my images'"
     assert entry["commit"] == git(code.parent, "rev-parse", "HEAD").strip() and entry["diff"] is None
-    assert provenance.read_provenance(folder / "provenance.json") == [entry] and not (folder / "code.diff").exists()
+    assert read_plain(folder / "provenance.json", list) == [entry] and not (folder / "code.diff").exists()
 
 
 def test_what_differs_from_the_commit_is_kept_and_makes_the_code_of_the_run(code, folder):
@@ -56,7 +57,7 @@ def test_every_start_keeps_its_own_difference(code, folder):
     for text in ("steps = 1\n", "steps = 2\n", "steps = 1\n"):
         code.write_text(text)
         provenance.record_provenance(folder, command=["python", "train.py"])
-    starts = provenance.read_provenance(folder / "provenance.json")
+    starts = read_plain(folder / "provenance.json", list)
     assert [start["diff"] for start in starts] == ["code.diff", "code_2.diff", "code.diff"]
 
 

@@ -7,6 +7,7 @@ from diffusion.data.conditions import Label, SmallImage
 from diffusion.data.synthetic import Synthetic
 from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
+from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
 from unet import SuperResolutionUNet
 
@@ -26,7 +27,7 @@ def tiny_upsampling_run(folder):
 def test_the_network_learns_from_the_small_image(tmp_path):
     run = tiny_upsampling_run(tmp_path)
     seen = run.model.trunk.stem.weight[:, 1].detach().clone()
-    tiny_trainer(max_steps=2).fit(run)
+    fit(tiny_trainer(max_steps=2), run)
     assert not torch.equal(run.model.trunk.stem.weight[:, 1], seen)
 
 

@@ -18,7 +18,7 @@ from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
-from diffusion.training.parallel import Parallel, full_on_leader, full_tensors, laid_out_like, shard_like
+from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
 from diffusion.training.running_means import RunningMeans
 
 
@@ -115,25 +115,18 @@ class Learner:
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], foreach=True)
         if self.clip_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(weights, self.clip_grad_norm, norm, foreach=True)
-        norm = full_tensors(norm)
+        norm, finite = full(norm), True
         if scaler.is_enabled():
-            return self.update_scaled(norm)
-        self.spoilt.look(self.steps_done, loss, norm)
-        self.optimizer.step()
-        self.averages.add_value("grad_norm", norm)
-        self.ema.update()
-        return True
-
-    def update_scaled(self, norm: Tensor) -> bool:
-        """The same with a gradient that was scaled for fp16."""
-        finite = bool(torch.isfinite(norm))
-        self.precision.scaler.step(self.optimizer)
-        self.precision.scaler.update()
+            finite = bool(torch.isfinite(norm))
+            self.averages.add_value("skipped_steps", float(not finite))
+        else:
+            self.spoilt.look(self.steps_done, loss, norm)
+        scaler.step(self.optimizer)
+        scaler.update()
         if self.precision.exhausted:
             raise NotFinite(
                 f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16"
             )
-        self.averages.add_value("skipped_steps", float(not finite))
         if finite:
             self.averages.add_value("grad_norm", norm)
             self.ema.update()
@@ -147,7 +140,7 @@ class Learner:
         """The averages since the last call, and where the optimizer and the weights stand."""
         weights = [w.detach() for w in self.model.parameters()]
         readings = self.averages.read()
-        readings["param_norm"] = full_tensors(nn.utils.get_total_norm(weights)).item()
+        readings["param_norm"] = full(nn.utils.get_total_norm(weights)).item()
         readings["lr"] = self.optimizer.param_groups[0]["lr"]
         if self.precision.scaler.is_enabled():
             readings["loss_scale"] = self.precision.scaler.get_scale()
@@ -155,53 +148,44 @@ class Learner:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
-        averages = sorted(full_tensors(self.ema.state_dict()).items(), key=lambda item: float(item[0]))
-        raw = full_tensors(self.model.state_dict())
+        averages = sorted(map_tensors(full, self.ema.state_dict()).items(), key=lambda item: float(item[0]))
+        raw = map_tensors(full, self.model.state_dict())
         # An average is one of parameters; buffers are those of the weights.
         return {"raw": raw, **{f"ema_{rate}": {**raw, **average} for rate, average in averages}}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, whole in the process that leads, however it is spread over all, which must all call it."""
-        return {
+        state = {
             "step": self.steps_done,
-            "model": full_on_leader(self.model.state_dict()),
-            "ema": full_on_leader(self.ema.state_dict()),
-            "optimizer": full_on_leader(self.optimizer.state_dict()),
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "scaler": self.precision.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),
         }
+        return map_tensors(full_on_leader, state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was saved, with the optimizer settings of now."""
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        """Go on where `state` was saved, with the optimizer settings of now; an error if it does not fit."""
         mine = self.model.state_dict()
         self.model.load_state_dict(
-            {
-                name: shard_like(weight, mine[name]) if name in mine else weight
-                for name, weight in state["model"].items()
-            }
+            {name: laid_out_like(w, mine[name], name) if name in mine else w for name, w in state["model"].items()}
         )
         self.ema.load_state_dict(state["ema"])
-        self.load_optimizer(state["optimizer"])
-        for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(setting)
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        moments = {
+            number: {
+                name: m if m.ndim == 0 else laid_out_like(m, weights[number], f"{name} of weight {number}")
+                for name, m in held.items()
+            }
+            for number, held in state["optimizer"]["state"].items()
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         self.precision.scaler.load_state_dict(state["scaler"])
         self.schedule_sampler.load_state_dict(state["schedule_sampler"])
         self.averages.load_state_dict(state["averages"])
         self.steps_done = state["step"]
-
-    def load_optimizer(self, state: dict[str, Any]) -> None:
-        """The optimizer's state, each moment laid out as its weight is; ValueError if one has another shape."""
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for number, held in state["state"].items():
-            like = weights[number]
-            for name, moment in held.items():
-                if moment.shape not in ((), like.shape):
-                    raise ValueError(f"{name} of weight {number} is {(*moment.shape,)}, needed {(*like.shape,)}")
-            moments[number] = {name: laid_out_like(m, like) if m.shape == like.shape else m for name, m in held.items()}
-        self.optimizer.load_state_dict({**state, "state": moments})
 
 
 def gather_results(draws: Draws, terms: Terms) -> StepResult:

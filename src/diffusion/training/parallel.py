@@ -92,7 +92,7 @@ def check_parallel(kind: str, precision: str) -> None:
         raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
 
 
-def is_sharded(tensor: Any) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     """True for a DTensor, of which this process has a part."""
     return hasattr(tensor, "device_mesh")
 
@@ -102,38 +102,38 @@ def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.to_local() if is_sharded(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
 
 
-def full_tensors(tree: Any) -> Any:
-    """Nested dicts and lists with every sharded tensor assembled; with such tensors, all processes must call it."""
-    if is_sharded(tree):
-        return tree.full_tensor().detach()
+def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
+    """Nested dicts and lists with `function` of each tensor in its place."""
+    if isinstance(tree, Tensor):
+        return function(tree)
     if isinstance(tree, dict):
-        return {key: full_tensors(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [full_tensors(value) for value in tree]
-    return tree
+        return {key: map_tensors(function, value) for key, value in tree.items()}
+    return [map_tensors(function, value) for value in tree] if isinstance(tree, list) else tree
 
 
-def full_on_leader(tree: Any) -> Any:
-    """The same on the leader alone, in the CPU's memory, one tensor at a time: for a file."""
-    if is_sharded(tree):
-        full = tree.full_tensor().detach()
-        return full.cpu() if distributed.is_leader() else full.new_empty(0)
-    if isinstance(tree, dict):
-        return {key: full_on_leader(value) for key, value in tree.items()}
-    return [full_on_leader(value) for value in tree] if isinstance(tree, list) else tree
+def full(tensor: Tensor) -> Tensor:
+    """The tensor, assembled if it is sharded: all processes must then call it."""
+    return tensor.full_tensor().detach() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
-def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """`tensor` sharded as `like` is, if it is."""
-    if not is_sharded(like):
+def full_on_leader(tensor: Tensor) -> Tensor:
+    """The same for a file: assembled in the leader's ordinary memory, empty elsewhere."""
+    if not is_sharded(tensor):
         return tensor
+    return full(tensor).cpu() if distributed.is_leader() else full(tensor).new_empty(0)
+
+
+def laid_out_like(tensor: Tensor, like: Tensor, name: str) -> Tensor:
+    """`tensor` sharded and ordered in memory as `like` is, which a fused optimizer assumes.
+
+    ValueError if its shape is another.
+    """
+    if tensor.shape != like.shape:  # `copy_` would stretch it.
+        raise ValueError(f"{name} is {(*tensor.shape,)}, needed {(*like.shape,)}")
+    if not is_sharded(like):
+        return torch.empty_like(like).copy_(tensor)
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     assert isinstance(like, DTensor)
     here = tensor.to(like.device).contiguous()
     return distribute_tensor(here, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """The same, in the memory order of `like`, which a fused optimizer assumes."""
-    return shard_like(tensor, like) if is_sharded(like) else torch.empty_like(like).copy_(tensor)

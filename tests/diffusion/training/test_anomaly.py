@@ -5,6 +5,7 @@ import torch
 from tiny_training import tiny_network, tiny_run, tiny_trainer
 
 from diffusion.training import anomaly
+from diffusion.training.loop import fit
 from diffusion.training.not_finite import NotFinite
 
 
@@ -13,7 +14,7 @@ def test_the_layer_that_overflows_is_named(tmp_path):
     with torch.no_grad():
         run.model.get_submodule("trunk.stem").weight[0, 0, 0, 0] = float("inf")
     with pytest.raises(NotFinite, match=r"the output of trunk\.stem \(Conv2d\) in step 0 is not finite.*no checkpoint"):
-        tiny_trainer(max_steps=2, detect_anomaly=True).fit(run)
+        fit(tiny_trainer(max_steps=2, detect_anomaly=True), run)
 
 
 def test_the_layer_whose_gradient_overflows_is_named():
@@ -35,7 +36,7 @@ def test_who_looks_does_not_disturb(tmp_path):
     states = []
     for look in (False, True):
         run = tiny_run(tmp_path / str(look))
-        tiny_trainer(max_steps=3, detect_anomaly=look).fit(run)
+        fit(tiny_trainer(max_steps=3, detect_anomaly=look), run)
         states.append(run.model.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 

@@ -7,6 +7,7 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.loop import fit
 from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import check_parallel
 
@@ -19,7 +20,7 @@ def calm_adamw(weights):
 def train(folder, **options):
     """Train on from where the folder stands, without dropout, whose pattern depends on how a batch is cut."""
     options = {"max_steps": 6, "microbatch": None, "optimizer": calm_adamw, **options}
-    tiny_trainer(**options).fit(tiny_run(folder, dropout=0.0), checkpoints.load_newest(folder))
+    fit(tiny_trainer(**options), tiny_run(folder, dropout=0.0), checkpoints.load_newest(folder))
 
 
 def train_so(folder, options):

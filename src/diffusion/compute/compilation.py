@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -23,6 +22,9 @@ def compile_network(
     """
     if not (device.type == "cuda" if wanted is None else wanted):
         return network
+    import torch._inductor.config  # here, since they take seconds
+    from torch._dynamo.exc import TorchDynamoException
+
     graphed = frozen and device.type == "cuda"
     call: Callable[..., Tensor] = torch.compile(network, options={"triton.cudagraphs": True} if graphed else None)
 
@@ -31,28 +33,15 @@ def compile_network(
         if call is network:
             return network(*inputs, **condition)
         try:
-            with weights_as_constants() if frozen else nullcontext():
+            # The compiler reads this setting before a network's own options.
+            with torch._inductor.config.patch(freezing=frozen):
                 output = call(*inputs, **condition)
             # A graph writes its next output over this one.
             return output.clone() if graphed else output
-        except compile_errors() as error:
+        except (TorchDynamoException, OSError) as error:  # no C compiler, no folder to write to and the like
             reason = str(error).strip().partition("\n")[0]
             log.warning("Going on without compiling the network, which failed: %s", reason)
             call = network
             return network(*inputs, **condition)
 
     return fast
-
-
-def weights_as_constants() -> AbstractContextManager:
-    """A context in which weights are compiled in: the compiler reads this setting before a network's own options."""
-    import torch._inductor.config  # here, since it takes seconds
-
-    return torch._inductor.config.patch(freezing=True)
-
-
-def compile_errors() -> tuple[type[Exception], ...]:
-    """What `torch.compile` raises without a C compiler, a folder to write to and the like."""
-    from torch._dynamo.exc import TorchDynamoException
-
-    return (TorchDynamoException, OSError)

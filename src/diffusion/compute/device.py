@@ -13,18 +13,16 @@ def resolve_device(name: str) -> torch.device:
 
     "cuda" is this process's GPU; "auto" is that GPU where there is one, else the CPU.
     """
-    device = _usable_device(name)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda:") and distributed.world_size() > 1:
+        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
+    device = local_gpu() if name == "cuda" else named(name)
     set_matmul_precision("float32", device)
     return device
 
 
-def _usable_device(name: str) -> torch.device:
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return _local_gpu()
-    if name == "auto":
-        return torch.device("cpu")
-    if name.startswith("cuda:") and distributed.world_size() > 1:
-        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
+def named(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -34,7 +32,7 @@ def _usable_device(name: str) -> torch.device:
     return device
 
 
-def _local_gpu() -> torch.device:
+def local_gpu() -> torch.device:
     """The GPU of this process; ValueError if its machine has none for it."""
     count, number = torch.cuda.device_count(), distributed.local_rank()
     if not count:

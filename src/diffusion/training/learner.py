@@ -30,14 +30,6 @@ class Draws(NamedTuple):
     eps: Tensor
 
 
-class StepResult(NamedTuple):
-    """What a step found for all images of all processes, in their order: t, weights and each loss term, (N,)."""
-
-    t: Tensor
-    weights: Tensor
-    terms: Terms
-
-
 class Learner:
     """One optimizer step on one global batch, of which this process has its part: draw, predict, backward, update."""
 
@@ -88,13 +80,18 @@ class Learner:
             told = {name: values[part] for name, values in condition.items()}
             with self.parallel.adding(last=begin + size >= total):
                 parts.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
-        found = gather_results(draws, {name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-        loss = (found.terms["loss"] * found.weights).mean()
+        terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        # What all processes found, in one exchange.
+        mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], 1)
+        every_t, every_weight, *every = distributed.all_gather_tensor(mine).unbind(1)
+        t, weights = every_t.to(draws.t.dtype), every_weight.float()
+        terms = {name: term.float() for name, term in zip(terms, every, strict=True)}
+        loss = (terms["loss"] * weights).mean()
         learned = self.update(rate_factor, loss)
         if learned or loss.isfinite():
-            self.averages.add(found.terms, self.diffusion.process.bin(found.t, 4), weights=found.weights)
+            self.averages.add(terms, self.diffusion.process.bin(t, 4), weights=weights)
         if learned:
-            self.schedule_sampler.update(found.t, found.terms["loss"], self.diffusion.process)
+            self.schedule_sampler.update(t, terms["loss"], self.diffusion.process)
         self.steps_done += 1
 
     def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Terms:
@@ -131,10 +128,6 @@ class Learner:
             self.averages.add_value("grad_norm", norm)
             self.ema.update()
         return finite
-
-    def check(self) -> None:
-        """NotFinite if a loss or gradient was since the last call. Waits for the device, so not for every step."""
-        self.spoilt.check()
 
     def readings(self) -> dict[str, float]:
         """The averages since the last call, and where the optimizer and the weights stand."""
@@ -186,11 +179,3 @@ class Learner:
         self.schedule_sampler.load_state_dict(state["schedule_sampler"])
         self.averages.load_state_dict(state["averages"])
         self.steps_done = state["step"]
-
-
-def gather_results(draws: Draws, terms: Terms) -> StepResult:
-    """What all processes found, from this one's part; in one exchange."""
-    mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], dim=1)
-    t, weights, *every = distributed.all_gather_tensor(mine).unbind(1)
-    every_t = t.to(draws.t.dtype)
-    return StepResult(every_t, weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})

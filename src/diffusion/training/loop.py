@@ -124,7 +124,7 @@ class Loop:
     def log(self) -> None:
         """Write down where the training stands."""
         step = self.learner.steps_done
-        self.learner.check()
+        self.learner.spoilt.check()
         speeds = self.throughput.readings((step - self.logged) * self.trainer.batch_size)
         readings = self.learner.readings() | speeds
         self.logged = step
@@ -207,7 +207,7 @@ class Loop:
         """Have a checkpoint of the step in hand written, unless it is there already or is the untrained beginning."""
         if self.learner.steps_done in (0, self.saved):
             return
-        self.learner.check()
+        self.learner.spoilt.check()
         state = self.learner.state_dict()
         if self.leads:
             self.saver.save({**state, "config": self.run.config})

@@ -1,9 +1,12 @@
-"""Training a network on several processes: replicated (DDP) or sharded (FSDP2)."""
+"""Training a network on several processes: replicated (DDP) or sharded (FSDP2).
+
+Either has a `model`, whose parameters are trained, and a `network`, which is called to train them. `needs_no_other`
+says whether each process alone has all that a checkpoint holds.
+"""
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,27 +19,11 @@ from diffusion.compute import distributed
 from diffusion.compute.memory_layout import channels_last
 
 
-class Parallel(ABC):
-    """Holds `model`, whose parameters are trained, and `network`, which is called to train them."""
-
-    model: nn.Module
-    network: Callable[..., Tensor]
-    needs_no_other: bool
-    """Whether each process alone has all that a checkpoint holds"""
-
-    @abstractmethod
-    def adding(self, *, last: bool) -> AbstractContextManager:
-        """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
-
-    @abstractmethod
-    def plain(self) -> nn.Module:
-        """The network without wrappers or shards, to be called with weights from elsewhere."""
-
-
-class Replicated(Parallel):
+class Replicated:
     """Every process has the whole network (DDP); one process alone needs nothing more."""
 
     needs_no_other = True
+    network: Callable[..., Tensor]
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = self.network = channels_last(model.to(device))
@@ -48,16 +35,19 @@ class Replicated(Parallel):
             )
 
     def adding(self, *, last: bool) -> AbstractContextManager:
+        """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
         return nullcontext() if last or self.replica is None else self.replica.no_sync()
 
     def plain(self) -> nn.Module:
+        """The network without wrappers or shards, to be called with weights from elsewhere."""
         return self.model
 
 
-class Sharded(Parallel):
+class Sharded:
     """Every process has a part of each weight, its average and its optimizer state, and borrows the rest (FSDP2)."""
 
     needs_no_other = False
+    network: Callable[..., Tensor]
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         if distributed.world_size() == 1:
@@ -82,14 +72,8 @@ class Sharded(Parallel):
         return self.skeleton.to(self.device)
 
 
-KINDS: dict[str, type[Replicated] | type[Sharded]] = {"ddp": Replicated, "fsdp": Sharded}
-
-
-def check_parallel(kind: str, precision: str) -> None:
-    if kind not in KINDS:
-        raise ValueError(f"train.parallel={kind} is none of {', '.join(KINDS)}")
-    if kind == "fsdp" and precision == "fp16":
-        raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
+Parallel = Replicated | Sharded
+KINDS: dict[str, type[Parallel]] = {"ddp": Replicated, "fsdp": Sharded}
 
 
 def is_sharded(tensor: Tensor) -> bool:

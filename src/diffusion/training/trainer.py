@@ -24,7 +24,7 @@ from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
-from diffusion.training.parallel import KINDS, check_parallel
+from diffusion.training.parallel import KINDS
 from diffusion.training.preview import Preview
 
 
@@ -105,7 +105,10 @@ class Trainer:
     def __post_init__(self) -> None:
         self.ema_rates = tuple(self.ema_rates)
         check_precision(self.precision, setting="train.precision")
-        check_parallel(self.parallel, self.precision)
+        if self.parallel not in KINDS:
+            raise ValueError(f"train.parallel={self.parallel} is none of {', '.join(KINDS)}")
+        if self.parallel == "fsdp" and self.precision == "fp16":
+            raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
         for name, least in LEAST.items():
             value = attrgetter(name)(self)
             if value is not None and value < least:

@@ -9,7 +9,6 @@ from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
 from diffusion.training.loop import fit
 from diffusion.training.optimizer import AdamW
-from diffusion.training.parallel import check_parallel
 
 
 def calm_adamw(weights):
@@ -73,6 +72,6 @@ def test_one_process_has_nobody_to_share_weights_with(tmp_path):
     with pytest.raises(ValueError, match="start it with torchrun"):
         train(tmp_path / "run", parallel="fsdp")
     with pytest.raises(ValueError, match=r"train\.parallel=ddpp is none of ddp, fsdp"):
-        check_parallel("ddpp", "float32")
+        tiny_trainer(parallel="ddpp")
     with pytest.raises(ValueError, match=r"set train\.precision=bf16"):
-        check_parallel("fsdp", "fp16")
+        tiny_trainer(parallel="fsdp", precision="fp16")

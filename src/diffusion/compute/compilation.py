@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -22,26 +23,27 @@ def compile_network(
     """
     if not (device.type == "cuda" if wanted is None else wanted):
         return network
-    import torch._inductor.config  # here, since they take seconds
-    from torch._dynamo.exc import TorchDynamoException
+    from torch._dynamo.exc import TorchDynamoException  # here, since they take seconds
+    from torch._inductor import config
 
     graphed = frozen and device.type == "cuda"
-    call: Callable[..., Tensor] = torch.compile(network, options={"triton.cudagraphs": True} if graphed else None)
+    call: Callable[..., Tensor] | None = torch.compile(
+        network, options={"triton.cudagraphs": True} if graphed else None
+    )
 
     def fast(*inputs: Tensor, **condition: Tensor) -> Tensor:
         nonlocal call
-        if call is network:
-            return network(*inputs, **condition)
-        try:
-            # The compiler reads this setting before a network's own options.
-            with torch._inductor.config.patch(freezing=frozen):
-                output = call(*inputs, **condition)
-            # A graph writes its next output over this one.
-            return output.clone() if graphed else output
-        except (TorchDynamoException, OSError) as error:  # no C compiler, no folder to write to and the like
-            reason = str(error).strip().partition("\n")[0]
-            log.warning("Going on without compiling the network, which failed: %s", reason)
-            call = network
-            return network(*inputs, **condition)
+        if call is not None:
+            try:
+                # The compiler reads this setting before a network's own options.
+                with config.patch(freezing=True) if frozen else nullcontext():
+                    output = call(*inputs, **condition)
+                # A graph writes its next output over this one.
+                return output.clone() if graphed else output
+            except (TorchDynamoException, OSError) as error:  # no C compiler, no folder to write to and the like
+                reason = str(error).strip().partition("\n")[0]
+                log.warning("Going on without compiling the network, which failed: %s", reason)
+                call = None
+        return network(*inputs, **condition)
 
     return fast

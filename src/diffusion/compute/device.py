@@ -17,18 +17,12 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda:") and distributed.world_size() > 1:
         raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
-    device = local_gpu() if name == "cuda" else named(name)
-    set_matmul_precision("float32", device)
-    return device
-
-
-def named(name: str) -> torch.device:
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
+        device = local_gpu() if name == "cuda" else torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
+    set_matmul_precision("float32", device)
     return device
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -160,14 +159,3 @@ def is_peer_loss(error: BaseException) -> bool:
         return False
     kinds = ("gloo", "NCCL", "Connection closed by peer", "Connection reset", "Broken pipe")
     return isinstance(error, torch.distributed.DistError) or any(kind in str(error) for kind in kinds)
-
-
-def let_leader_report() -> None:
-    """Wait, on all but the leader, until torchrun ends this process if the leader failed too and reports it."""
-    if not is_leader():
-        time.sleep(3)
-
-
-def wait_for_termination() -> None:
-    """Wait for torchrun to end this process, as it does once another has failed."""
-    time.sleep(5)

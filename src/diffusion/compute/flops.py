@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -44,13 +45,9 @@ def matmul_speed(device: torch.device, precision: str = "float32") -> float:
 
 def elapsed(work, device: torch.device) -> float:
     """The seconds that `work()` takes on the device."""
-    synchronize(device)
+    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    wait()
     since = clock.perf_counter()
     work()
-    synchronize(device)
+    wait()
     return clock.perf_counter() - since
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -13,25 +13,25 @@ class EMA:
     """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
 
     def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
-        self.names = [name for name, _ in model.named_parameters()]
-        self.weights: list[Tensor] = list(model.parameters())
-        self.averages = {rate: [w.detach().clone() for w in self.weights] for rate in rates}
+        self.weights = dict(model.named_parameters())
+        self.averages = {str(rate): {name: w.detach().clone() for name, w in self.weights.items()} for rate in rates}
 
     @torch.no_grad()
     def update(self) -> None:
+        weights = local_shards(self.weights.values())
         for rate, average in self.averages.items():
-            torch._foreach_lerp_(local_shards(average), local_shards(self.weights), 1 - rate)
+            torch._foreach_lerp_(local_shards(average.values()), weights, 1 - float(rate))
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""
-        return {str(rate): dict(zip(self.names, average, strict=True)) for rate, average in self.averages.items()}
+        return self.averages
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Continue from the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
-            for name, mine in zip(self.names, average, strict=True):
-                mine.copy_(laid_out_like(state[str(rate)][name], mine, f"the average of {name}"))
+            for name, mine in average.items():
+                mine.copy_(laid_out_like(state[rate][name], mine, f"the average of {name}"))
 
 
 class WithWeights(nn.Module):

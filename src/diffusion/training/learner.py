@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.compute.precision import Precision
+from diffusion.compute.precision import autocast
 from diffusion.compute.randomness import generator, normal, seed_of, uniform
 from diffusion.data.loader import Batch
 from diffusion.denoiser.denoiser import conditions_of
@@ -20,6 +20,9 @@ from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
 from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
 from diffusion.training.running_means import RunningMeans
+
+# An overflow halves the loss scale of fp16; below this one that has stopped helping.
+SMALLEST_SCALE = 2.0**-14
 
 
 class Draws(NamedTuple):
@@ -41,18 +44,20 @@ class Learner:
         optimizer: torch.optim.Optimizer,
         schedule_sampler: ScheduleSampler,
         ema: EMA,
-        precision: Precision,
+        precision: str = "float32",
         seed: int = 0,
         microbatch: int | None = None,
         clip_grad_norm: float | None = None,
     ) -> None:
         self.parallel, self.model, self.diffusion = parallel, parallel.model, diffusion
         self.denoiser = diffusion.denoiser(parallel.network, conditions_of(parallel.model))
-        self.optimizer, self.schedule_sampler, self.ema, self.precision = optimizer, schedule_sampler, ema, precision
+        self.optimizer, self.schedule_sampler, self.ema = optimizer, schedule_sampler, ema
+        self.precision, self.device = precision, next(parallel.model.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.seed, self.microbatch, self.clip_grad_norm = seed, microbatch, clip_grad_norm
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.averages = RunningMeans()
-        self.spoilt = NonFiniteGuard(optimizer, precision)
+        self.spoilt = NonFiniteGuard(optimizer, self.device)
         self.steps_done = 0
 
     def step(self, batch: Batch, rate_factor: float) -> None:
@@ -97,16 +102,16 @@ class Learner:
     def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Terms:
         """Add a micro-batch's share of the gradient of the mean over `total` images; its loss terms, each (N,)."""
         example = noised(self.diffusion.process, x_0, draws.t, draws.eps, condition.get("y"))
-        with self.precision.computing():
+        with autocast(self.precision, self.device):
             terms = self.diffusion.loss(self.diffusion, self.denoiser.given(condition), example)
-        self.precision.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
+        self.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
         return {name: term.detach() for name, term in terms.items()}
 
     def update(self, rate_factor: float, loss: Tensor) -> bool:
         """Let the gradient change the weights and their averages; False if it overflowed fp16, which skips it."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor
-        scaler = self.precision.scaler
+        scaler = self.scaler
         scaler.unscale_(self.optimizer)
         weights = list(self.model.parameters())
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], foreach=True)
@@ -120,7 +125,7 @@ class Learner:
             self.spoilt.look(self.steps_done, loss, norm)
         scaler.step(self.optimizer)
         scaler.update()
-        if self.precision.exhausted:
+        if scaler.get_scale() < SMALLEST_SCALE:
             raise NotFinite(
                 f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16"
             )
@@ -135,8 +140,8 @@ class Learner:
         readings = self.averages.read()
         readings["param_norm"] = full(nn.utils.get_total_norm(weights)).item()
         readings["lr"] = self.optimizer.param_groups[0]["lr"]
-        if self.precision.scaler.is_enabled():
-            readings["loss_scale"] = self.precision.scaler.get_scale()
+        if self.scaler.is_enabled():
+            readings["loss_scale"] = self.scaler.get_scale()
         return readings
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
@@ -153,7 +158,7 @@ class Learner:
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),
         }
@@ -175,7 +180,7 @@ class Learner:
             for number, held in state["optimizer"]["state"].items()
         }
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-        self.precision.scaler.load_state_dict(state["scaler"])
+        self.scaler.load_state_dict(state["scaler"])
         self.schedule_sampler.load_state_dict(state["schedule_sampler"])
         self.averages.load_state_dict(state["averages"])
         self.steps_done = state["step"]

@@ -17,11 +17,10 @@ from diffusion.runs import checkpoints
 from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
 from diffusion.runs.naming import shell_override
-from diffusion.training.anomaly import detect_anomalies
 from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
-from diffusion.training.not_finite import NotFinite
+from diffusion.training.not_finite import NotFinite, detect_anomalies
 from diffusion.training.optimizer import rate_factor
 from diffusion.training.preview import caption
 from diffusion.training.progress import Progress
@@ -55,7 +54,7 @@ class Loop:
         self.trainer, self.run, self.learner = trainer, run, learner
         self.leads = distributed.is_leader()
         self.saved = self.logged = start = learner.steps_done
-        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision, run.conditions)
+        self.throughput = Throughput(run, learner)
         run.images.prepare()  # Before signals wait for the end of a step: packing may take minutes.
         # First in, last out: a signal must not cut short the writing of the last checkpoint.
         self.interruption = opened.enter_context(Interruption())
@@ -104,9 +103,8 @@ class Loop:
         if self.leads:
             self.progress.tick(learner.steps_done)
         draws = trainer.preview.due(learner.steps_done, self.ends)
-        measures = bool(trainer.evaluations) and self.due(trainer.evaluate_every)
         # What takes long comes after a save: who wants the process to stop meanwhile may not wait for its end.
-        if self.due(trainer.save_every) or draws or measures:
+        if self.due(trainer.save_every) or draws or self.measures:
             self.save()
         with self.throughput.paused():
             if draws:
@@ -116,6 +114,10 @@ class Loop:
     @property
     def ends(self) -> bool:
         return self.trainer.max_steps is not None and self.learner.steps_done >= self.trainer.max_steps
+
+    @property
+    def measures(self) -> bool:
+        return bool(self.trainer.evaluations) and self.due(self.trainer.evaluate_every)
 
     def due(self, every: int) -> bool:
         """True at every so many steps, and at the end."""
@@ -162,9 +164,9 @@ class Loop:
 
     def measure(self) -> None:
         """Measure the slowest of the averages if that is due and was not done already."""
-        if not self.trainer.evaluations or not self.due(self.trainer.evaluate_every):
+        if not self.measures:
             return
-        assert self.run.subject is not None, "who has evaluations has a subject"
+        assert self.run.subject and self.trainer.evaluations, "who has evaluations has a subject"
         name, weights = list(self.learner.weights().items())[-1]
         network = WithWeights(self.learner.parallel.plain(), weights).eval()
         subject = self.run.subject(self.run.trained(network, step=self.learner.steps_done, weights=name))

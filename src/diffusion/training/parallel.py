@@ -29,10 +29,7 @@ class Replicated:
         self.model = self.network = channels_last(model.to(device))
         self.replica: DistributedDataParallel | None = None
         if distributed.world_size() > 1:
-            places = [device] if device.type == "cuda" else None
-            self.network = self.replica = DistributedDataParallel(
-                model, device_ids=places, gradient_as_bucket_view=True
-            )
+            self.network = self.replica = DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def adding(self, *, last: bool) -> AbstractContextManager:
         """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
@@ -107,7 +104,7 @@ def full_on_leader(tensor: Tensor) -> Tensor:
     return full(tensor).cpu() if distributed.is_leader() else full(tensor).new_empty(0)
 
 
-def laid_out_like(tensor: Tensor, like: Tensor, name: str) -> Tensor:
+def laid_out_like(tensor: Tensor, like: Any, name: str) -> Tensor:
     """`tensor` sharded and ordered in memory as `like` is, which a fused optimizer assumes.
 
     ValueError if its shape is another.
@@ -116,8 +113,7 @@ def laid_out_like(tensor: Tensor, like: Tensor, name: str) -> Tensor:
         raise ValueError(f"{name} is {(*tensor.shape,)}, needed {(*like.shape,)}")
     if not is_sharded(like):
         return torch.empty_like(like).copy_(tensor)
-    from torch.distributed.tensor import DTensor, distribute_tensor
+    from torch.distributed.tensor import distribute_tensor
 
-    assert isinstance(like, DTensor)
     here = tensor.to(like.device).contiguous()
     return distribute_tensor(here, like.device_mesh, like.placements, src_data_rank=None)

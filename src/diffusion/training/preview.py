@@ -40,7 +40,7 @@ class Preview:
         prompts: Prompts,
         schedule_sampler: ScheduleSampler | None = None,
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """The name, such as "ema_0.9999", and a grid (H, W, C) uint8 of what `prompts` ask for by each of the `weights`.
+        """(name, grid): what `prompts` ask for, drawn with each of the named `weights`, uint8 (H, W, C).
 
         Also a strip that shows how the first images of the last of them come out of the noise, and the probabilities
         of a schedule sampler unless they are all the same.

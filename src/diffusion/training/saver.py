@@ -38,7 +38,7 @@ class Saver:
 
     def save(self, state: State) -> None:
         """Queue a copy of `state`; its tensors may change afterwards."""
-        copy = snapshot(state)
+        copy = map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True), state)
         with self._lock:
             waiting = [one for one in self._queue if self.keep_every and one["step"] % self.keep_every == 0]
             self._queue = [*waiting, copy]
@@ -72,8 +72,3 @@ def lower_priority() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
-
-
-def snapshot(state: State) -> State:
-    """A copy in the CPU's memory."""
-    return map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True), state)

@@ -10,21 +10,20 @@ from contextlib import contextmanager
 from functools import cached_property
 
 import torch
-from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import TRAINING, flops, matmul_speed
-from diffusion.compute.precision import Precision
-from diffusion.data.conditions import Conditions, arguments, available
-from diffusion.data.images import Images
+from diffusion.data.conditions import arguments, available
 from diffusion.denoiser.denoiser import conditions_of
+from diffusion.training.learner import Learner
+from diffusion.training.trainer import Run
 
 
 class Throughput:
     """Measures speed between one reading and the next."""
 
-    def __init__(self, network: nn.Module, images: Images, precision: Precision, conditions: Conditions) -> None:
-        self.network, self.images, self.precision, self.conditions = network, images, precision, conditions
+    def __init__(self, run: Run, learner: Learner) -> None:
+        self.run, self.learner = run, learner
         self.begin()
 
     def begin(self) -> None:
@@ -47,20 +46,21 @@ class Throughput:
                 "images_per_second": speed,
                 "tflops": flops_per_second / 1e12,
                 "share_of_peak": flops_per_second / self.peak,
-                "memory_gb": memory(self.precision.device),
+                "memory_gb": memory(self.run.device),
             }
 
     @cached_property
     def peak(self) -> float:
-        return matmul_speed(self.precision.device, self.precision.kind)
+        return matmul_speed(self.run.device, self.learner.precision)
 
     @cached_property
     def flops_per_image(self) -> float:
         """The operations of one image, forward and backward."""
-        x, labels = torch.zeros(1, *self.images.shape, device="meta"), torch.zeros(1, device="meta", dtype=torch.long)
-        known = arguments(available(self.conditions, self.images.classes), x, labels)
-        condition = {name: values for name, values in known.items() if name in conditions_of(self.network)}
-        return TRAINING * flops(self.network, x, torch.zeros(1), condition)
+        network, images = self.learner.parallel.plain(), self.run.images
+        x, labels = torch.zeros(1, *images.shape, device="meta"), torch.zeros(1, device="meta", dtype=torch.long)
+        known = arguments(available(self.run.conditions, images.classes), x, labels)
+        condition = {name: values for name, values in known.items() if name in conditions_of(network)}
+        return TRAINING * flops(network, x, torch.zeros(1), condition)
 
 
 def memory(device: torch.device) -> float:

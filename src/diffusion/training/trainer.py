@@ -13,7 +13,7 @@ from torch import nn
 
 from diffusion.compute.compilation import compile_network
 from diffusion.compute.distributed import world_size
-from diffusion.compute.precision import Precision, check_precision
+from diffusion.compute.precision import check_precision
 from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
@@ -150,7 +150,7 @@ class Trainer:
             optimizer=self.optimizer(spread.model.parameters()),
             schedule_sampler=self.schedule_sampler,
             ema=EMA(spread.model, self.ema_rates),
-            precision=Precision(self.precision, run.device),
+            precision=self.precision,
             seed=run.seed,
             microbatch=self.microbatch,
             clip_grad_norm=self.clip_grad_norm,

@@ -4,9 +4,8 @@ import pytest
 import torch
 from tiny_training import tiny_network, tiny_run, tiny_trainer
 
-from diffusion.training import anomaly
 from diffusion.training.loop import fit
-from diffusion.training.not_finite import NotFinite
+from diffusion.training.not_finite import NotFinite, detect_anomalies
 
 
 def test_the_layer_that_overflows_is_named(tmp_path):
@@ -19,7 +18,7 @@ def test_the_layer_that_overflows_is_named(tmp_path):
 
 def test_the_layer_whose_gradient_overflows_is_named():
     network, x = tiny_network(), torch.randn(2, 1, 8, 8)
-    with anomaly.detect_anomalies(network, lambda: 7):
+    with detect_anomalies(network, lambda: 7):
         output = network(x, torch.zeros(2), torch.zeros(2, dtype=torch.long))
         with pytest.raises(NotFinite, match=r"the gradient of the output of head\.\d \(Conv2d\) in step 7"):
             (output * 1e38).pow(2).sum().backward()
@@ -28,7 +27,7 @@ def test_the_layer_whose_gradient_overflows_is_named():
 
 def test_a_weight_whose_gradient_overflows_is_named():
     layer = torch.nn.Linear(1, 1)
-    with anomaly.detect_anomalies(layer, lambda: 3), pytest.raises(NotFinite, match="the gradient of weight in step 3"):
+    with detect_anomalies(layer, lambda: 3), pytest.raises(NotFinite, match="the gradient of weight in step 3"):
         layer(torch.full((9, 1), 1e38)).mul(10).sum().backward()
 
 

@@ -98,7 +98,7 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
 
 def test_checkpoints_lines_and_pictures_come_when_they_are_due_and_at_the_end(tmp_path):
     run = tiny_run(tmp_path / "run")
-    fit(tiny_trainer(max_steps=7, log_every=2, save_every=3, keep=9, preview=Preview(every=4, images=2)), run)
+    fit(tiny_trainer(max_steps=7, log_every=2, save_every=3, keep_every=1, preview=Preview(every=4, images=2)), run)
     assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [
         3, 4, 6, 7,
     ], "what takes long, as the pictures of step 4, comes after a save"  # fmt: skip

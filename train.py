@@ -45,8 +45,11 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     trainer, run = build.training(config, folder)
     run.guidance = load.guidance_of(config.guidance, run.trained(run.model), trust=config.trust)
     log.info("Run folder: %s", folder)
-    if trainer.division:
-        log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
+    if (world := distributed.world_size()) > 1 or trainer.microbatch:
+        share = trainer.batch_size // world
+        size = trainer.microbatch or share
+        parts = f"{world} (processes) x {share // size} (micro-batches) x {size} (images)"
+        log.info("A batch of %d images: %s", trainer.batch_size, parts)
     state = load.resume(run, init_from=config.init_from, trust=config.trust)
     if distributed.is_leader():
         atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))

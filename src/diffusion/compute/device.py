@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed
 
 from diffusion.compute import distributed
 from diffusion.compute.precision import set_matmul_precision
@@ -28,7 +29,7 @@ def resolve_device(name: str) -> torch.device:
 
 def local_gpu() -> torch.device:
     """The GPU of this process; ValueError if its machine has none for it."""
-    count, number = torch.cuda.device_count(), distributed.local_rank()
+    count, number = torch.cuda.device_count(), torch.distributed.get_node_local_rank(fallback_rank=0)
     if not count:
         raise ValueError("device=cuda cannot be used (there is no GPU that torch can see); device=cpu always can")
     if number >= count:

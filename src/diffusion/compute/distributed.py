@@ -28,11 +28,6 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def local_rank() -> int:
-    """The number of this process on its machine, and of its GPU there."""
-    return int(os.environ.get("LOCAL_RANK", 0))
-
-
 def is_leader() -> bool:
     """True for the one process that prints and writes."""
     return rank() == 0

@@ -130,15 +130,6 @@ class Trainer:
                 f"choose one that divides it, such as train.microbatch={max(1, share // 4)}"
             )
 
-    @property
-    def division(self) -> str:
-        """How a batch is made up of what passes through one network at once; "" if it does so as a whole."""
-        if world_size() == 1 and self.microbatch is None:
-            return ""
-        share = self.batch_size // world_size()
-        size = self.microbatch or share
-        return f"{world_size()} (processes) x {share // size} (micro-batches) x {size} (images)"
-
     def learner(self, run: Run) -> Learner:
         spread = KINDS[self.parallel](run.model, run.device)
         # What looks into the layers cannot look into what they were compiled to.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,21 +57,19 @@ def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None
         if not value.is_meta and not torch.isfinite(value).all():
             raise NotFinite(f"{what} in step {step()} is not finite")
 
-    def look_at_output(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, _: Any, output: Tensor) -> None:
-            named = f"the output of {name} ({type(layer).__name__})"
-            look(named, output)
-            if output.requires_grad:
-                output.register_hook(lambda gradient: look(f"the gradient of {named}", gradient))
+    def look_at_output(name: str, layer: nn.Module, _: Any, output: Tensor) -> None:
+        named = f"the output of {name} ({type(layer).__name__})"
+        look(named, output)
+        if output.requires_grad:
+            output.register_hook(partial(look, f"the gradient of {named}"))
 
-        return hook
-
-    def look_at_gradient(name: str) -> Callable[[Tensor], None]:
-        return lambda weight: look(f"the gradient of {name}", weight.grad) if weight.grad is not None else None
+    def look_at_gradient(name: str, weight: Tensor) -> None:
+        if weight.grad is not None:
+            look(f"the gradient of {name}", weight.grad)
 
     layers = {name: layer for name, layer in model.named_modules() if not list(layer.children())}
-    hooks = [layer.register_forward_hook(look_at_output(name)) for name, layer in layers.items()]
-    hooks += [w.register_post_accumulate_grad_hook(look_at_gradient(name)) for name, w in model.named_parameters()]
+    hooks = [layer.register_forward_hook(partial(look_at_output, name)) for name, layer in layers.items()]
+    hooks += [w.register_post_accumulate_grad_hook(partial(look_at_gradient, n)) for n, w in model.named_parameters()]
     try:
         yield
     finally:

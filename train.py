@@ -17,9 +17,13 @@ from diffusion.compute import distributed
 from diffusion.compute.device import resolve_device
 from diffusion.config import build, data_choice, load, resume
 from diffusion.config.instantiate import plain_values
+from diffusion.config.trust import targets
+from diffusion.inference.prompts import needing_images
 from diffusion.runs import naming, provenance, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metrics import objective_value
+from diffusion.training.loop import fit
+from diffusion.training.trainer import Run, Trainer
 
 log = logging.getLogger("train")
 
@@ -42,8 +46,8 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     trainer, run = build.training(config, folder)
     run.guidance = load.guidance_of(config.guidance, run.trained(run.model), trust=config.trust)
     log.info("Run folder: %s", folder)
-    if trainer.is_divided:
-        log.info("A batch of %d images: %s", trainer.batch_size, trainer.division)
+    if (world := distributed.world_size()) > 1 or trainer.microbatch:
+        log.info("A batch of %d images: %s", trainer.batch_size, division(trainer, world))
     state = resume.resume(run, init_from=config.init_from, trust=config.trust)
     if distributed.is_leader():
         atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
@@ -54,7 +58,7 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     code = 1
     try:
         with status.record_status(folder, trainer.max_steps) as end:
-            code = end.code = trainer.fit(run, state)
+            code = end.code = fit(trainer, run, state)
             if not code:
                 end.objective = distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective))
     finally:
@@ -62,9 +66,28 @@ def train(config: DictConfig, folder: Path) -> ExitStatus:
     if code:
         log.info("Stopped by a signal, all steps saved. The same command goes on from here.")
     else:
-        log.info("Draw images: %s", run.drawing_command)
+        log.info("Draw images: %s", drawing_command(run))
         log.info("Done. Everything lies in %s", folder)
     return ExitStatus(code, end.objective)
+
+
+def division(trainer: Trainer, world: int) -> str:
+    """How a batch is made up: "2 processes x 4 micro-batches x 16 images"."""
+    share = trainer.batch_size // world
+    size = trainer.microbatch or share
+    counts = ((world, "process", "es"), (share // size, "micro-batch", "es"), (size, "image", "s"))
+    return " x ".join(f"{count} {what}{plural if count != 1 else ''}" for count, what, plural in counts)
+
+
+def drawing_command(run: Run) -> str:
+    """What to type to draw images with what was trained: by it, or by another model that it guides."""
+    if run.diffusion.loss.classifies:
+        return f"python sample.py checkpoint=runs/NAME {naming.shell_override('guidance.classifier', run.folder)}"
+    small = " low_res=FOLDER" if needing_images(run.conditions) else ""
+    named = targets({part: run.config[part] for part in ("model", "diffusion")})
+    own = sorted({target.partition(".")[0] for _, target in named} - {"diffusion", "unet", "torch"})
+    trust = f" 'trust=[{','.join(own)}]'" if own else ""
+    return f"python sample.py {naming.shell_override('checkpoint', run.folder)}{small}{trust}"
 
 
 if __name__ == "__main__":

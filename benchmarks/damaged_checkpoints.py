@@ -36,6 +36,7 @@ from diffusion.config import build, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import checkpoints, resuming
 from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, write_checkpoint
+from diffusion.training.loop import fit
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TINY = (
@@ -62,7 +63,7 @@ class Bench:
         self.run = place / "run"
         self.trainer, run = build.training(self.config, self.run)
         self.run.mkdir()
-        self.trainer.fit(run)
+        fit(self.trainer, run)
         self.files = checkpoints.list_checkpoints(run.checkpoints)
         self.before, self.state = map(checkpoints.read_checkpoint, self.files)
 
@@ -102,7 +103,7 @@ class Bench:
         resuming.check_resumable(state["config"], run.config)
         learner = trainer.learner(run)
         trainer.learner = lambda _: learner  # type: ignore[assignment, method-assign]
-        trainer.fit(run, state)
+        fit(trainer, run, state)
         now, then = ({**kept, "optimizer": kept["optimizer"]["state"]} for kept in (learner.state_dict(), self.state))
         return "the same" if all(equal(now[part], then[part]) for part in now) else "loads wrongly"
 

@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     chosen = arguments()
     with tempfile.TemporaryDirectory() as folder, run_in(Path(folder), chosen.overrides) as (trainer, run):
-        with Loop(trainer, run, trainer.learner(run)) as loop:
+        with ExitStack() as opened:
+            loop = Loop(trainer, run, trainer.learner(run), opened)
             train(loop, trainer.log_every, logged=True)  # what only a first time costs
             pairs = [pair(loop, trainer.log_every, logged_first=i % 2 == 0) for i in range(chosen.pairs)]
         found = report(pairs, trainer.log_every)

@@ -22,13 +22,12 @@ from typing import Any
 import torch
 
 from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, Uniform
-from diffusion.compute.precision import Precision
 from diffusion.data.loader import Batch
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.optimizer import AdamW
-from diffusion.training.parallel import Replicated
-from diffusion.training.saver import Saver, snapshot
+from diffusion.training.parallel import Replicated, map_tensors
+from diffusion.training.saver import Saver
 from unet import UNet
 
 MOST = 1.5  # times
@@ -87,7 +86,6 @@ def learning(size: int, device: torch.device) -> Learner:
         optimizer=AdamW(network.parameters(), lr=1e-4),
         schedule_sampler=Uniform(steps=1000),
         ema=EMA(network, (0.9999,)),
-        precision=Precision("float32", device),
     )
 
 
@@ -115,7 +113,7 @@ def measured(learner: Learner, batch: Batch, place: Path, chosen: argparse.Names
         found["alone"] += [timed(learner, batch) for _ in range(chosen.quiet)]
         state = {**learner.state_dict(), "config": {}}
         begun = time.perf_counter()
-        snapshot(state)
+        map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True), state)
         found["copy"].append(time.perf_counter() - begun)
         saver.save(state)
         begun = time.perf_counter()

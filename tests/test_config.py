@@ -20,6 +20,7 @@ from diffusion.config.data_choice import from_checkpoint, identity
 from diffusion.config.resolvers import register_resolvers
 from diffusion.config.trust import check_user_targets
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.loop import fit
 
 HERE = Path(__file__).parent
 CONF = HERE.parent / "conf"
@@ -136,7 +137,7 @@ def test_an_option_composes_builds_and_trains_a_step(option, files):
     trainer, run = build.training(config, files / "run")
     run.folder.mkdir()
     before = [weight.detach().clone() for weight in run.model.parameters()]
-    assert trainer.fit(run) == 0
+    assert fit(trainer, run) == 0
     assert not all(map(torch.equal, before, run.model.parameters()))
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
     assert line["step"] == 1

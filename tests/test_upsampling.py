@@ -7,6 +7,7 @@ from diffusion.data.conditions import Label, SmallImage
 from diffusion.data.synthetic import Synthetic
 from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
+from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
 from unet import SuperResolutionUNet
 
@@ -26,7 +27,7 @@ def tiny_upsampling_run(folder):
 def test_the_network_learns_from_the_small_image(tmp_path):
     run = tiny_upsampling_run(tmp_path)
     seen = run.model.trunk.stem.weight[:, 1].detach().clone()
-    tiny_trainer(max_steps=2).fit(run)
+    fit(tiny_trainer(max_steps=2), run)
     assert not torch.equal(run.model.trunk.stem.weight[:, 1], seen)
 
 
@@ -35,9 +36,9 @@ def test_a_preview_enlarges_the_first_images_and_shows_them_between_small_and_tr
     learner, prompts = trainer.learner(run), prompts_from(run.conditions, run.images, 4, classes=run.images.classes)
     model = Trained(learner.model, run.diffusion, (1, 8, 8), ["0", "1"], {}, 0, "raw", run.device)
     pictures = list(Preview(every=1, images=4).pictures(model, learner.weights(), run.sampler, prompts))
-    assert [picture.name for picture in pictures] == ["raw", "ema_0.5", "ema_0.9", "strip_ema_0.9"]
+    assert [name for name, _ in pictures] == ["raw", "ema_0.5", "ema_0.9", "strip_ema_0.9"]
     for number in range(4):
-        left, middle, right = (tile(pictures[0].grid, 3 * number + place) for place in range(3))
+        left, middle, right = (tile(pictures[0][1], 3 * number + place) for place in range(3))
         small = prompts.arguments["low_res"][number, 0].repeat_interleave(2, 0).repeat_interleave(2, 1)
         assert close(left, small) and close(right, prompts.true[number, 0])
         assert not close(middle, small) and not close(middle, prompts.true[number, 0])

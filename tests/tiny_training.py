@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LossSecondMoment
-from diffusion.compute.precision import Precision
 from diffusion.data.synthetic import Synthetic
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.ema import EMA
@@ -58,7 +57,7 @@ def tiny_learner(*, precision: str = "float32", dropout: float = 0.0, lr: float 
         optimizer=AdamW(network.parameters(), lr=lr, weight_decay=0.1),
         schedule_sampler=by_loss(),
         ema=EMA(network, (0.5, 0.9)),
-        precision=Precision(precision, CPU),
+        precision=precision,
         **options,
     )
 

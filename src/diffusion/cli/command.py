@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -185,11 +186,12 @@ def report_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
     except (ValueError, OSError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError) as error:
         if show_whole:
             raise
-        distributed.let_leader_report()
         whose = "" if distributed.is_leader() else f"process {distributed.rank()}: "
+        if whose:  # until torchrun ends this process, if the leader failed too and reports it
+            time.sleep(3)
         sys.exit(f"{name}: {whose}{one_line(error)}")
     except RuntimeError as error:
         if show_whole or not distributed.is_peer_loss(error):
             raise
-        distributed.wait_for_termination()
+        time.sleep(5)  # until torchrun ends this process, as it does once another has failed
         sys.exit(f"{name}: another process ended, and with it this one")

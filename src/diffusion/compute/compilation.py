@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -23,36 +23,27 @@ def compile_network(
     """
     if not (device.type == "cuda" if wanted is None else wanted):
         return network
+    from torch._dynamo.exc import TorchDynamoException  # here, since they take seconds
+    from torch._inductor import config
+
     graphed = frozen and device.type == "cuda"
-    call: Callable[..., Tensor] = torch.compile(network, options={"triton.cudagraphs": True} if graphed else None)
+    call: Callable[..., Tensor] | None = torch.compile(
+        network, options={"triton.cudagraphs": True} if graphed else None
+    )
 
     def fast(*inputs: Tensor, **condition: Tensor) -> Tensor:
         nonlocal call
-        if call is network:
-            return network(*inputs, **condition)
-        try:
-            with weights_as_constants() if frozen else nullcontext():
-                output = call(*inputs, **condition)
-            # A graph writes its next output over this one.
-            return output.clone() if graphed else output
-        except compile_errors() as error:
-            reason = str(error).strip().partition("\n")[0]
-            log.warning("Going on without compiling the network, which failed: %s", reason)
-            call = network
-            return network(*inputs, **condition)
+        if call is not None:
+            try:
+                # The compiler reads this setting before a network's own options.
+                with config.patch(freezing=True) if frozen else nullcontext():
+                    output = call(*inputs, **condition)
+                # A graph writes its next output over this one.
+                return output.clone() if graphed else output
+            except (TorchDynamoException, OSError) as error:  # no C compiler, no folder to write to and the like
+                reason = str(error).strip().partition("\n")[0]
+                log.warning("Going on without compiling the network, which failed: %s", reason)
+                call = None
+        return network(*inputs, **condition)
 
     return fast
-
-
-def weights_as_constants() -> AbstractContextManager:
-    """A context in which weights are compiled in: the compiler reads this setting before a network's own options."""
-    import torch._inductor.config  # here, since it takes seconds
-
-    return torch._inductor.config.patch(freezing=True)
-
-
-def compile_errors() -> tuple[type[Exception], ...]:
-    """What `torch.compile` raises without a C compiler, a folder to write to and the like."""
-    from torch._dynamo.exc import TorchDynamoException
-
-    return (TorchDynamoException, OSError)

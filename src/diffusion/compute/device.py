@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed
 
 from diffusion.compute import distributed
 from diffusion.compute.precision import set_matmul_precision
@@ -13,30 +14,22 @@ def resolve_device(name: str) -> torch.device:
 
     "cuda" is this process's GPU; "auto" is that GPU where there is one, else the CPU.
     """
-    device = _usable_device(name)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda:") and distributed.world_size() > 1:
+        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
+    try:
+        device = local_gpu() if name == "cuda" else torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
     set_matmul_precision("float32", device)
     return device
 
 
-def _usable_device(name: str) -> torch.device:
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return _local_gpu()
-    if name == "auto":
-        return torch.device("cpu")
-    if name.startswith("cuda:") and distributed.world_size() > 1:
-        raise ValueError(f"device={name} would be the GPU of all {distributed.world_size()} processes; leave it out")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
-    return device
-
-
-def _local_gpu() -> torch.device:
+def local_gpu() -> torch.device:
     """The GPU of this process; ValueError if its machine has none for it."""
-    count, number = torch.cuda.device_count(), distributed.local_rank()
+    count, number = torch.cuda.device_count(), torch.distributed.get_node_local_rank(fallback_rank=0)
     if not count:
         raise ValueError("device=cuda cannot be used (there is no GPU that torch can see); device=cpu always can")
     if number >= count:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed
@@ -28,11 +26,6 @@ def rank() -> int:
 
 def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
-
-
-def local_rank() -> int:
-    """The number of this process on its machine, and of its GPU there."""
-    return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def is_leader() -> bool:
@@ -53,9 +46,13 @@ def join_process_group(device: torch.device | str = "cpu") -> None:
     if on_gpu:
         torch.cuda.set_device(device)
     store, number, number_of_all = next(torch.distributed.rendezvous("env://", timeout=PEER_TIMEOUT))
+    # After a restart torchrun gives the same store, which still holds the addresses of the dead processes. On one
+    # machine all know the number of the restart.
+    on_one_machine = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) == number_of_all
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if on_one_machine else "0"
     torch.distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        store=torch.distributed.PrefixStore(restart_count(), store),
+        store=torch.distributed.PrefixStore(restart, store),
         rank=number, world_size=number_of_all, timeout=PEER_TIMEOUT,
     )  # fmt: skip
 
@@ -66,30 +63,21 @@ def exit_without_teardown() -> Iterator[None]:
 
     A thread of gloo that frees what it sent while the interpreter is torn down would crash the process.
     """
+    if world_size() == 1:
+        yield
+        return
     code: Any = 0
     try:
         yield
     except SystemExit as end:
         code = end.code
-        if world_size() == 1:
-            raise
-    if world_size() > 1:
-        if isinstance(code, str):
-            print(code, file=sys.stderr)
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1 if isinstance(code, str) else code or 0)
-
-
-def restart_count() -> str:
-    """The number of the restart, which all processes know if torchrun started them on one machine; else "0".
-
-    After a restart torchrun gives them the same store, which still holds the addresses of the dead processes.
-    """
-    on_one_machine = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) == world_size()
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if on_one_machine else "0"
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def shard(work: Sequence[T]) -> Sequence[T]:
@@ -97,26 +85,20 @@ def shard(work: Sequence[T]) -> Sequence[T]:
     return work[len(work) * rank() // world_size() : len(work) * (rank() + 1) // world_size()]
 
 
-class Failure(NamedTuple):
-    """What a process sends in place of its value when it failed."""
-
-    message: str
-
-
 class PeerError(ValueError):
     """What went wrong in one process, raised in all."""
 
 
 def all_gather(mine: T) -> list[T]:
-    """The value of every process by rank; all must call it. PeerError on all if one of them sends a `Failure`."""
+    """The value of every process by rank; all must call it. A PeerError that one of them sends is raised on all."""
     if world_size() == 1:
         return [mine]
     join_process_group()
     values: list[T] = [mine] * world_size()
     torch.distributed.all_gather_object(values, mine)
     for value in values:
-        if isinstance(value, Failure):
-            raise PeerError(value.message)
+        if isinstance(value, PeerError):
+            raise value
     return values
 
 
@@ -130,7 +112,7 @@ def raise_on_all() -> Iterator[None]:
     except (OSError, ValueError, RuntimeError) as error:
         if world_size() == 1 or is_peer_loss(error):
             raise
-        all_gather(Failure(" ".join(str(error).split())))
+        all_gather(PeerError(" ".join(str(error).split())))
     else:
         all_gather(None)
 
@@ -153,11 +135,7 @@ def all_gather_tensor(mine: Tensor) -> Tensor:
 
 def all_max(mine: int) -> int:
     """The greatest `mine` of all processes; all must call it."""
-    if world_size() == 1:
-        return mine
-    number = torch.tensor([mine])
-    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-    return int(number)
+    return int(all_gather_tensor(torch.tensor([mine])).max())
 
 
 def require_equal(what: str, mine: object) -> None:
@@ -176,14 +154,3 @@ def is_peer_loss(error: BaseException) -> bool:
         return False
     kinds = ("gloo", "NCCL", "Connection closed by peer", "Connection reset", "Broken pipe")
     return isinstance(error, torch.distributed.DistError) or any(kind in str(error) for kind in kinds)
-
-
-def let_leader_report() -> None:
-    """Wait, on all but the leader, until torchrun ends this process if the leader failed too and reports it."""
-    if not is_leader():
-        time.sleep(3)
-
-
-def wait_for_termination() -> None:
-    """Wait for torchrun to end this process, as it does once another has failed."""
-    time.sleep(5)

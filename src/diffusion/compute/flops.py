@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffusion.compute.precision import DTYPES, autocast
 
-TRAINING = 3  # A layer's backward computes two products of the size of its forward one: for its input, its weights.
+# What a forward and a backward take, in forwards: a layer's backward computes two products of the size of its forward
+# one, for its input and for its weights. What checkpointing repeats is not counted.
+TRAINING = 3
 
 
 def flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> float:
@@ -23,11 +26,6 @@ def flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, T
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         torch.func.functional_call(network, weights, (x[:1].to("meta"), time[:1].to("meta")), one)
     return float(counter.get_total_flops())
-
-
-def training_flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> float:
-    """The floating-point operations of one image's forward and backward; what checkpointing repeats is not counted."""
-    return TRAINING * flops(network, x, time, condition)
 
 
 def matmul_speed(device: torch.device, precision: str = "float32") -> float:
@@ -47,13 +45,9 @@ def matmul_speed(device: torch.device, precision: str = "float32") -> float:
 
 def elapsed(work, device: torch.device) -> float:
     """The seconds that `work()` takes on the device."""
-    synchronize(device)
+    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    wait()
     since = clock.perf_counter()
     work()
-    synchronize(device)
+    wait()
     return clock.perf_counter() - since
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

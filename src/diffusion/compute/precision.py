@@ -8,7 +8,6 @@ import torch
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TF32_SINCE = (8, 0)  # compute capability
-SMALLEST_SCALE = 2.0**-14
 
 
 def check_precision(
@@ -47,20 +46,3 @@ def autocast(kind: str, device: torch.device) -> torch.autocast:
     set_matmul_precision(kind, device)
     dtype = DTYPES[kind]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
-
-
-class Precision:
-    """The format `kind` on a device; fp16 comes with a loss scale that halves when a gradient overflows."""
-
-    def __init__(self, kind: str, device: torch.device) -> None:
-        self.kind, self.device = kind, device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=kind == "fp16")
-
-    def computing(self) -> torch.autocast:
-        """A context for the network's forward."""
-        return autocast(self.kind, self.device)
-
-    @property
-    def exhausted(self) -> bool:
-        """True once halving the scale has stopped helping."""
-        return self.scaler.is_enabled() and self.scaler.get_scale() < SMALLEST_SCALE

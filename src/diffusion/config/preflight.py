@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+from diffusion.compute import distributed
 from diffusion.compute.precision import check_precision
 from diffusion.data.conditions import arguments
 from diffusion.data.images import Images
@@ -45,7 +46,8 @@ def check_optimizer(trainer: Trainer, run: Run) -> None:
 
 
 def check_batches(trainer: Trainer, run: Run) -> None:
-    batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed).close()
+    world = distributed.world_size()
+    batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
 
 
 def check_purpose(trainer: Trainer, run: Run) -> None:

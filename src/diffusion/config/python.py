@@ -27,6 +27,7 @@ from diffusion.runs.naming import run_folder_of
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
+from diffusion.training.loop import fit
 from diffusion.training.optimizer import AdamW
 from diffusion.training.preview import Preview
 from diffusion.training.trainer import Run, Trainer
@@ -94,7 +95,7 @@ def train(
         run.logger.start(folder, name=folder.name, config=config, resume=state is not None)
         code = 1
         try:
-            code = trainer.fit(run, state)
+            code = fit(trainer, run, state)
         finally:
             run.logger.finish(code)
     if code:

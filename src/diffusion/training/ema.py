@@ -6,42 +6,32 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.denoiser.denoiser import conditions_of
-from diffusion.training.parallel import local_shards, shard_like
+from diffusion.training.parallel import laid_out_like, local_shards
 
 
 class EMA:
     """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
 
     def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
-        check_rates(rates)
-        self.names = [name for name, _ in model.named_parameters()]
-        self.weights: list[Tensor] = list(model.parameters())
-        self.averages = {rate: [w.detach().clone() for w in self.weights] for rate in rates}
+        self.weights = dict(model.named_parameters())
+        self.averages = {str(rate): {name: w.detach().clone() for name, w in self.weights.items()} for rate in rates}
 
     @torch.no_grad()
     def update(self) -> None:
+        weights = local_shards(self.weights.values())
         for rate, average in self.averages.items():
-            torch._foreach_lerp_(local_shards(average), local_shards(self.weights), 1 - rate)
+            torch._foreach_lerp_(local_shards(average.values()), weights, 1 - float(rate))
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""
-        return {str(rate): dict(zip(self.names, average, strict=True)) for rate, average in self.averages.items()}
+        return self.averages
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Continue from the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
-            for name, mine in zip(self.names, average, strict=True):
-                theirs = state[str(rate)][name]
-                if theirs.shape != mine.shape:  # `copy_` would stretch it.
-                    raise ValueError(f"the average of {name} is {(*theirs.shape,)}, needed {(*mine.shape,)}")
-                mine.copy_(shard_like(theirs, mine))
-
-
-def check_rates(rates: tuple[float, ...]) -> None:
-    for rate in rates:
-        if not 0 <= rate < 1:
-            raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
+            for name, mine in average.items():
+                mine.copy_(laid_out_like(state[rate][name], mine, f"the average of {name}"))
 
 
 class WithWeights(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.compute.precision import Precision
+from diffusion.compute.precision import autocast
 from diffusion.compute.randomness import generator, normal, seed_of, uniform
 from diffusion.data.loader import Batch
 from diffusion.denoiser.denoiser import conditions_of
@@ -18,8 +18,11 @@ from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
-from diffusion.training.parallel import Parallel, full_on_leader, full_tensors, laid_out_like, shard_like
+from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
 from diffusion.training.running_means import RunningMeans
+
+# An overflow halves the loss scale of fp16; below this one that has stopped helping.
+SMALLEST_SCALE = 2.0**-14
 
 
 class Draws(NamedTuple):
@@ -28,14 +31,6 @@ class Draws(NamedTuple):
     t: Tensor
     weights: Tensor
     eps: Tensor
-
-
-class StepResult(NamedTuple):
-    """What a step found for all images of all processes, in their order: t, weights and each loss term, (N,)."""
-
-    t: Tensor
-    weights: Tensor
-    terms: Terms
 
 
 class Learner:
@@ -49,18 +44,20 @@ class Learner:
         optimizer: torch.optim.Optimizer,
         schedule_sampler: ScheduleSampler,
         ema: EMA,
-        precision: Precision,
+        precision: str = "float32",
         seed: int = 0,
         microbatch: int | None = None,
         clip_grad_norm: float | None = None,
     ) -> None:
         self.parallel, self.model, self.diffusion = parallel, parallel.model, diffusion
         self.denoiser = diffusion.denoiser(parallel.network, conditions_of(parallel.model))
-        self.optimizer, self.schedule_sampler, self.ema, self.precision = optimizer, schedule_sampler, ema, precision
+        self.optimizer, self.schedule_sampler, self.ema = optimizer, schedule_sampler, ema
+        self.precision, self.device = precision, next(parallel.model.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.seed, self.microbatch, self.clip_grad_norm = seed, microbatch, clip_grad_norm
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.averages = RunningMeans()
-        self.spoilt = NonFiniteGuard(optimizer, precision)
+        self.spoilt = NonFiniteGuard(optimizer, self.device)
         self.steps_done = 0
 
     def step(self, batch: Batch, rate_factor: float) -> None:
@@ -88,125 +85,102 @@ class Learner:
             told = {name: values[part] for name, values in condition.items()}
             with self.parallel.adding(last=begin + size >= total):
                 parts.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
-        found = gather_results(draws, {name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-        loss = (found.terms["loss"] * found.weights).mean()
+        terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        # What all processes found, in one exchange.
+        mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], 1)
+        every_t, every_weight, *every = distributed.all_gather_tensor(mine).unbind(1)
+        t, weights = every_t.to(draws.t.dtype), every_weight.float()
+        terms = {name: term.float() for name, term in zip(terms, every, strict=True)}
+        loss = (terms["loss"] * weights).mean()
         learned = self.update(rate_factor, loss)
         if learned or loss.isfinite():
-            self.averages.add(found.terms, self.diffusion.process.bin(found.t, 4), weights=found.weights)
+            self.averages.add(terms, self.diffusion.process.bin(t, 4), weights=weights)
         if learned:
-            self.schedule_sampler.update(found.t, found.terms["loss"], self.diffusion.process)
+            self.schedule_sampler.update(t, terms["loss"], self.diffusion.process)
         self.steps_done += 1
 
     def backward(self, x_0: Tensor, draws: Draws, total: int, condition: Mapping[str, Tensor]) -> Terms:
         """Add a micro-batch's share of the gradient of the mean over `total` images; its loss terms, each (N,)."""
         example = noised(self.diffusion.process, x_0, draws.t, draws.eps, condition.get("y"))
-        with self.precision.computing():
+        with autocast(self.precision, self.device):
             terms = self.diffusion.loss(self.diffusion, self.denoiser.given(condition), example)
-        self.precision.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
+        self.scaler.scale((terms["loss"] * draws.weights).sum() / total).backward()
         return {name: term.detach() for name, term in terms.items()}
 
     def update(self, rate_factor: float, loss: Tensor) -> bool:
         """Let the gradient change the weights and their averages; False if it overflowed fp16, which skips it."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor
-        scaler = self.precision.scaler
+        scaler = self.scaler
         scaler.unscale_(self.optimizer)
         weights = list(self.model.parameters())
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], foreach=True)
         if self.clip_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(weights, self.clip_grad_norm, norm, foreach=True)
-        norm = full_tensors(norm)
+        norm, finite = full(norm), True
         if scaler.is_enabled():
-            return self.update_scaled(norm)
-        self.spoilt.look(self.steps_done, loss, norm)
-        self.optimizer.step()
-        self.averages.add_value("grad_norm", norm)
-        self.ema.update()
-        return True
-
-    def update_scaled(self, norm: Tensor) -> bool:
-        """The same with a gradient that was scaled for fp16."""
-        finite = bool(torch.isfinite(norm))
-        self.precision.scaler.step(self.optimizer)
-        self.precision.scaler.update()
-        if self.precision.exhausted:
+            finite = bool(torch.isfinite(norm))
+            self.averages.add_value("skipped_steps", float(not finite))
+        else:
+            self.spoilt.look(self.steps_done, loss, norm)
+        scaler.step(self.optimizer)
+        scaler.update()
+        if scaler.get_scale() < SMALLEST_SCALE:
             raise NotFinite(
                 f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16"
             )
-        self.averages.add_value("skipped_steps", float(not finite))
         if finite:
             self.averages.add_value("grad_norm", norm)
             self.ema.update()
         return finite
 
-    def check(self) -> None:
-        """NotFinite if a loss or gradient was since the last call. Waits for the device, so not for every step."""
-        self.spoilt.check()
-
     def readings(self) -> dict[str, float]:
         """The averages since the last call, and where the optimizer and the weights stand."""
         weights = [w.detach() for w in self.model.parameters()]
         readings = self.averages.read()
-        readings["param_norm"] = full_tensors(nn.utils.get_total_norm(weights)).item()
+        readings["param_norm"] = full(nn.utils.get_total_norm(weights)).item()
         readings["lr"] = self.optimizer.param_groups[0]["lr"]
-        if self.precision.scaler.is_enabled():
-            readings["loss_scale"] = self.precision.scaler.get_scale()
+        if self.scaler.is_enabled():
+            readings["loss_scale"] = self.scaler.get_scale()
         return readings
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
-        averages = sorted(full_tensors(self.ema.state_dict()).items(), key=lambda item: float(item[0]))
-        raw = full_tensors(self.model.state_dict())
+        averages = sorted(map_tensors(full, self.ema.state_dict()).items(), key=lambda item: float(item[0]))
+        raw = map_tensors(full, self.model.state_dict())
         # An average is one of parameters; buffers are those of the weights.
         return {"raw": raw, **{f"ema_{rate}": {**raw, **average} for rate, average in averages}}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, whole in the process that leads, however it is spread over all, which must all call it."""
-        return {
+        state = {
             "step": self.steps_done,
-            "model": full_on_leader(self.model.state_dict()),
-            "ema": full_on_leader(self.ema.state_dict()),
-            "optimizer": full_on_leader(self.optimizer.state_dict()),
-            "scaler": self.precision.scaler.state_dict(),
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),
         }
+        return map_tensors(full_on_leader, state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was saved, with the optimizer settings of now."""
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        """Go on where `state` was saved, with the optimizer settings of now; an error if it does not fit."""
         mine = self.model.state_dict()
         self.model.load_state_dict(
-            {
-                name: shard_like(weight, mine[name]) if name in mine else weight
-                for name, weight in state["model"].items()
-            }
+            {name: laid_out_like(w, mine[name], name) if name in mine else w for name, w in state["model"].items()}
         )
         self.ema.load_state_dict(state["ema"])
-        self.load_optimizer(state["optimizer"])
-        for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(setting)
-        self.precision.scaler.load_state_dict(state["scaler"])
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        moments = {
+            number: {
+                name: m if name == "step" else laid_out_like(m, weights[number], f"{name} of weight {number}")
+                for name, m in held.items()
+            }
+            for number, held in state["optimizer"]["state"].items()
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.scaler.load_state_dict(state["scaler"])
         self.schedule_sampler.load_state_dict(state["schedule_sampler"], self.diffusion.process)
         self.averages.load_state_dict(state["averages"])
         self.steps_done = state["step"]
-
-    def load_optimizer(self, state: dict[str, Any]) -> None:
-        """The optimizer's state, each moment laid out as its weight is; ValueError if one has another shape."""
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        moments: dict[int, dict[str, Tensor]] = {}
-        for number, held in state["state"].items():
-            like = weights[number]
-            for name, moment in held.items():
-                if moment.shape not in ((), like.shape):
-                    raise ValueError(f"{name} of weight {number} is {(*moment.shape,)}, needed {(*like.shape,)}")
-            moments[number] = {name: laid_out_like(m, like) if m.shape == like.shape else m for name, m in held.items()}
-        self.optimizer.load_state_dict({**state, "state": moments})
-
-
-def gather_results(draws: Draws, terms: Terms) -> StepResult:
-    """What all processes found, from this one's part; in one exchange."""
-    mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], dim=1)
-    t, weights, *every = distributed.all_gather_tensor(mine).unbind(1)
-    every_t = t.to(draws.t.dtype)
-    return StepResult(every_t, weights.float(), {name: term.float() for name, term in zip(terms, every, strict=True)})

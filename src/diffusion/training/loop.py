@@ -2,83 +2,79 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
 from diffusion.inference.prompts import prompts_from
-from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints
 from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
 from diffusion.runs.naming import shell_override
-from diffusion.training import anomaly
+from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
-from diffusion.training.not_finite import NotFinite
+from diffusion.training.not_finite import NotFinite, detect_anomalies
 from diffusion.training.optimizer import rate_factor
 from diffusion.training.preview import caption
 from diffusion.training.progress import Progress
 from diffusion.training.saver import Saver
 from diffusion.training.throughput import Throughput
-
-if TYPE_CHECKING:
-    from diffusion.training.trainer import Run, Trainer
+from diffusion.training.trainer import Run, Trainer
 
 log = logging.getLogger(__name__)
 
 
-class Loop:
-    """Takes a learner from where it stands to the last step. Every process takes every step; one of them writes."""
+def fit(trainer: Trainer, run: Run, state: dict[str, Any] | None = None) -> int:
+    """Train, from `state` if there is one; the exit code, 0 unless a signal stopped it."""
+    learner = trainer.learner(run)
+    if state is not None:
+        try:
+            learner.load_state_dict(state)
+        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"the checkpoint in {run.folder} does not fit this run ({reason[:200]})") from error
+    with ExitStack() as opened:
+        return Loop(trainer, run, learner, opened).run_through()
 
-    def __init__(self, trainer: Trainer, run: Run, learner: Learner) -> None:
+
+class Loop:
+    """Takes a learner from where it stands to the last step. Every process takes every step; one of them writes.
+
+    What it opens, such as the thread that writes checkpoints, `opened` closes.
+    """
+
+    def __init__(self, trainer: Trainer, run: Run, learner: Learner, opened: ExitStack) -> None:
         self.trainer, self.run, self.learner = trainer, run, learner
         self.leads = distributed.is_leader()
-        self.saved = self.logged = learner.steps_done
-        self.throughput = Throughput(learner.parallel.plain(), run.images, learner.precision, run.conditions)
-
-    def __enter__(self) -> Loop:
-        with ExitStack() as opened:
-            self.begin(opened)
-            self._open = opened.pop_all()
-        return self
-
-    def begin(self, opened: ExitStack) -> None:
-        run, start = self.run, self.learner.steps_done
+        self.saved = self.logged = start = learner.steps_done
+        self.throughput = Throughput(run, learner)
         run.images.prepare()  # Before signals wait for the end of a step: packing may take minutes.
         # First in, last out: a signal must not cut short the writing of the last checkpoint.
         self.interruption = opened.enter_context(Interruption())
         self.metrics = MetricsFile(run.folder / "metrics.jsonl")
         distributed.all_gather(None)  # Nobody reads any more what is tidied now.
         if self.leads:
-            self.begin_writing(opened, start)
+            self.metrics.rewind(start)
+            checkpoints.clean_up(run.checkpoints, start)
+            saver = Saver(
+                run.checkpoints, keep=trainer.keep, keep_every=trainer.keep_every, on_write=run.logger.checkpoint
+            )
+            self.saver = opened.enter_context(closing(saver))
+            self.progress = opened.enter_context(closing(Progress(trainer.max_steps, start)))
         stream = batches(
-            run.images, run.conditions, batch_size=self.trainer.batch_size, seed=run.seed, start=start,
+            run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, start=start,
             rank=distributed.rank(), world=distributed.world_size(), device=run.device,
         )  # fmt: skip
         self.stream = opened.enter_context(closing(stream))
-        if self.trainer.detect_anomaly:
-            opened.enter_context(anomaly.detect_anomalies(self.learner.model, lambda: self.learner.steps_done))
-
-    def begin_writing(self, opened: ExitStack, start: int) -> None:
-        self.metrics.rewind(start)
-        checkpoints.clean_up(self.run.checkpoints, start)
-        saver = Saver(
-            self.run.checkpoints, keep=self.trainer.keep, keep_every=self.trainer.keep_every,
-            on_write=self.run.logger.checkpoint,
-        )  # fmt: skip
-        self.saver = opened.enter_context(closing(saver))
-        self.progress = opened.enter_context(closing(Progress(self.trainer.max_steps, start)))
-
-    def __exit__(self, *error: Any) -> None:
-        self._open.__exit__(*error)
+        if trainer.detect_anomaly:
+            opened.enter_context(detect_anomalies(learner.model, lambda: learner.steps_done))
 
     def run_through(self) -> int:
         """Train until the last step or a signal; the exit code."""
@@ -91,7 +87,9 @@ class Loop:
         except NotFinite as error:
             raise NotFinite(self.last_words(error)) from None
         except (ValueError, OSError, RuntimeError) as error:
-            if self.has_whole_steps(error):
+            # What goes wrong outside of a step leaves the steps before worth keeping.
+            outside = isinstance(error, ValueError | OSError) or distributed.is_peer_loss(error)
+            if outside and self.learner.parallel.needs_no_other:
                 self.save()
             raise
         return 0 if self.ends else self.interruption.exit_code
@@ -105,9 +103,8 @@ class Loop:
         if self.leads:
             self.progress.tick(learner.steps_done)
         draws = trainer.preview.due(learner.steps_done, self.ends)
-        measures = bool(trainer.evaluations) and self.due(trainer.evaluate_every)
         # What takes long comes after a save: who wants the process to stop meanwhile may not wait for its end.
-        if self.due(trainer.save_every) or draws or measures:
+        if self.due(trainer.save_every) or draws or self.measures:
             self.save()
         with self.throughput.paused():
             if draws:
@@ -118,6 +115,10 @@ class Loop:
     def ends(self) -> bool:
         return self.trainer.max_steps is not None and self.learner.steps_done >= self.trainer.max_steps
 
+    @property
+    def measures(self) -> bool:
+        return bool(self.trainer.evaluations) and self.due(self.trainer.evaluate_every)
+
     def due(self, every: int) -> bool:
         """True at every so many steps, and at the end."""
         return self.learner.steps_done > 0 and (self.ends or (every > 0 and self.learner.steps_done % every == 0))
@@ -125,7 +126,7 @@ class Loop:
     def log(self) -> None:
         """Write down where the training stands."""
         step = self.learner.steps_done
-        self.learner.check()
+        self.learner.spoilt.check()
         speeds = self.throughput.readings((step - self.logged) * self.trainer.batch_size)
         readings = self.learner.readings() | speeds
         self.logged = step
@@ -155,42 +156,46 @@ class Loop:
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
         except (OSError, ValueError, RuntimeError) as error:
-            log.warning("Training goes on without the preview of step %d: %s", step, str(error).partition("\n")[0])
+            self.go_on_without(f"the preview of step {step}", error)
+
+    def go_on_without(self, what: str, error: Exception) -> None:
+        if self.leads:
+            log.warning("Training goes on without %s: %s", what, str(error).partition("\n")[0])
 
     def measure(self) -> None:
-        """Measure the averaged weights if that is due and was not done already."""
-        if not self.trainer.evaluations or not self.due(self.trainer.evaluate_every):
+        """Measure the slowest of the averages if that is due and was not done already."""
+        if not self.measures:
             return
-        assert self.run.subject is not None, "who has evaluations has a subject"
-        subject = self.run.subject(self.trained())
+        assert self.run.subject and self.trainer.evaluations, "who has evaluations has a subject"
+        name, weights = list(self.learner.weights().items())[-1]
+        network = WithWeights(self.learner.parallel.plain(), weights).eval()
+        subject = self.run.subject(self.run.trained(network, step=self.learner.steps_done, weights=name))
         with autocast("float32", self.run.device):
             found = [self.found(name, evaluation, subject) for name, evaluation in self.trainer.evaluations.items()]
         if all(found):
             distributed.broadcast_from_leader(lambda: require_logged(self.run.objective, self.metrics.names()))
 
     def found(self, name: str, evaluation: Any, subject: Any) -> bool:
-        """Measure and keep the numbers; what goes wrong costs them and a warning, never the training."""
+        """Measure and keep the numbers, the files where evaluate.py would leave them.
+
+        What goes wrong costs the numbers and a warning, never the training.
+        """
         try:
             with distributed.raise_on_all():
-                self.find(evaluation, subject)
+                folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
+                if distributed.broadcast_from_leader(lambda: self.is_measured(folder)):
+                    return True
+                with make_folder(folder) if self.leads else nullcontext():
+                    findings = evaluation(subject, folder)
         except (OSError, ValueError, RuntimeError) as error:
             if distributed.is_peer_loss(error):
                 raise
-            if self.leads:
-                log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
+            self.go_on_without(name, error)
             return False
-        return True
-
-    def find(self, evaluation: Any, subject: Any) -> None:
-        """Measure, and keep the numbers; the files lie where evaluate.py would leave them."""
-        folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
-        if distributed.broadcast_from_leader(lambda: self.is_measured(folder)):
-            return
-        with make_folder(folder) if self.leads else nullcontext():
-            findings = evaluation(subject, folder)
         if self.leads:
             self.write(findings.numbers, panel="quality")
             log.info("Step %d: %s", self.learner.steps_done, findings.text)
+        return True
 
     def is_measured(self, folder: Path) -> bool:
         """True if this was measured at this step already, before the run was broken off, and its numbers logged."""
@@ -200,28 +205,15 @@ class Loop:
         here = [line for line in MetricsFile.read(self.metrics.path) if line["step"] == self.learner.steps_done]
         return any(line.keys() & result.keys() - {"step"} for line in here)
 
-    def trained(self) -> Trained:
-        """The network as it is to be measured: a copy, with the slowest of its averages."""
-        weights = self.learner.weights()
-        network = copy.deepcopy(self.learner.parallel.plain()).eval()
-        chosen = list(weights)[-1]
-        network.load_state_dict(weights[chosen])
-        return self.run.trained(network, step=self.learner.steps_done, weights=chosen)
-
     def save(self) -> None:
         """Have a checkpoint of the step in hand written, unless it is there already or is the untrained beginning."""
         if self.learner.steps_done in (0, self.saved):
             return
-        self.learner.check()
+        self.learner.spoilt.check()
         state = self.learner.state_dict()
         if self.leads:
             self.saver.save({**state, "config": self.run.config})
         self.saved = self.learner.steps_done
-
-    def has_whole_steps(self, error: Exception) -> bool:
-        """True if what went wrong lies outside of a step, so that the steps before are worth keeping."""
-        outside = isinstance(error, ValueError | OSError) or distributed.is_peer_loss(error)
-        return outside and self.learner.parallel.needs_no_other
 
     def last_words(self, error: NotFinite) -> str:
         if not self.leads:

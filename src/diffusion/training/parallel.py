@@ -1,9 +1,12 @@
-"""Training a network on several processes: replicated (DDP) or sharded (FSDP2)."""
+"""Training a network on several processes: replicated (DDP) or sharded (FSDP2).
+
+Either has a `model`, whose parameters are trained, and a `network`, which is called to train them. `needs_no_other`
+says whether each process alone has all that a checkpoint holds.
+"""
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,48 +19,32 @@ from diffusion.compute import distributed
 from diffusion.compute.memory_layout import channels_last
 
 
-class Parallel(ABC):
-    """Holds `model`, whose parameters are trained, and `network`, which is called to train them."""
-
-    model: nn.Module
-    network: Callable[..., Tensor]
-    needs_no_other: bool
-    """Whether each process alone has all that a checkpoint holds"""
-
-    @abstractmethod
-    def adding(self, *, last: bool) -> AbstractContextManager:
-        """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
-
-    @abstractmethod
-    def plain(self) -> nn.Module:
-        """The network without wrappers or shards, to be called with weights from elsewhere."""
-
-
-class Replicated(Parallel):
+class Replicated:
     """Every process has the whole network (DDP); one process alone needs nothing more."""
 
     needs_no_other = True
+    network: Callable[..., Tensor]
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model = self.network = channels_last(model.to(device))
         self.replica: DistributedDataParallel | None = None
         if distributed.world_size() > 1:
-            places = [device] if device.type == "cuda" else None
-            self.network = self.replica = DistributedDataParallel(
-                model, device_ids=places, gradient_as_bucket_view=True
-            )
+            self.network = self.replica = DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def adding(self, *, last: bool) -> AbstractContextManager:
+        """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
         return nullcontext() if last or self.replica is None else self.replica.no_sync()
 
     def plain(self) -> nn.Module:
+        """The network without wrappers or shards, to be called with weights from elsewhere."""
         return self.model
 
 
-class Sharded(Parallel):
+class Sharded:
     """Every process has a part of each weight, its average and its optimizer state, and borrows the rest (FSDP2)."""
 
     needs_no_other = False
+    network: Callable[..., Tensor]
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         if distributed.world_size() == 1:
@@ -82,17 +69,11 @@ class Sharded(Parallel):
         return self.skeleton.to(self.device)
 
 
-KINDS: dict[str, type[Replicated] | type[Sharded]] = {"ddp": Replicated, "fsdp": Sharded}
+Parallel = Replicated | Sharded
+KINDS: dict[str, type[Parallel]] = {"ddp": Replicated, "fsdp": Sharded}
 
 
-def check_parallel(kind: str, precision: str) -> None:
-    if kind not in KINDS:
-        raise ValueError(f"train.parallel={kind} is none of {', '.join(KINDS)}")
-    if kind == "fsdp" and precision == "fp16":
-        raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
-
-
-def is_sharded(tensor: Any) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     """True for a DTensor, of which this process has a part."""
     return hasattr(tensor, "device_mesh")
 
@@ -102,38 +83,37 @@ def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor.to_local() if is_sharded(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
 
 
-def full_tensors(tree: Any) -> Any:
-    """Nested dicts and lists with every sharded tensor assembled; with such tensors, all processes must call it."""
-    if is_sharded(tree):
-        return tree.full_tensor().detach()
+def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
+    """Nested dicts and lists with `function` of each tensor in its place."""
+    if isinstance(tree, Tensor):
+        return function(tree)
     if isinstance(tree, dict):
-        return {key: full_tensors(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [full_tensors(value) for value in tree]
-    return tree
+        return {key: map_tensors(function, value) for key, value in tree.items()}
+    return [map_tensors(function, value) for value in tree] if isinstance(tree, list) else tree
 
 
-def full_on_leader(tree: Any) -> Any:
-    """The same on the leader alone, in the CPU's memory, one tensor at a time: for a file."""
-    if is_sharded(tree):
-        full = tree.full_tensor().detach()
-        return full.cpu() if distributed.is_leader() else full.new_empty(0)
-    if isinstance(tree, dict):
-        return {key: full_on_leader(value) for key, value in tree.items()}
-    return [full_on_leader(value) for value in tree] if isinstance(tree, list) else tree
+def full(tensor: Tensor) -> Tensor:
+    """The tensor, assembled if it is sharded: all processes must then call it."""
+    return tensor.full_tensor().detach() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
-def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """`tensor` sharded as `like` is, if it is."""
-    if not is_sharded(like):
+def full_on_leader(tensor: Tensor) -> Tensor:
+    """The same for a file: assembled in the leader's ordinary memory, empty elsewhere."""
+    if not is_sharded(tensor):
         return tensor
-    from torch.distributed.tensor import DTensor, distribute_tensor
+    return full(tensor).cpu() if distributed.is_leader() else full(tensor).new_empty(0)
 
-    assert isinstance(like, DTensor)
+
+def laid_out_like(tensor: Tensor, like: Any, name: str) -> Tensor:
+    """`tensor` sharded and ordered in memory as `like` is, which a fused optimizer assumes.
+
+    ValueError if its shape is another.
+    """
+    if tensor.shape != like.shape:  # `copy_` would stretch it.
+        raise ValueError(f"{name} is {(*tensor.shape,)}, needed {(*like.shape,)}")
+    if not is_sharded(like):
+        return torch.empty_like(like).copy_(tensor)
+    from torch.distributed.tensor import distribute_tensor
+
     here = tensor.to(like.device).contiguous()
     return distribute_tensor(here, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """The same, in the memory order of `like`, which a fused optimizer assumes."""
-    return shard_like(tensor, like) if is_sharded(like) else torch.empty_like(like).copy_(tensor)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
+from diffusion.pictures.grid import grid
 from diffusion.pictures.plots import plot_weights
-from diffusion.samplers.sampler import Sampler, draw
+from diffusion.samplers.sampler import Sampler, Step, draw
 from diffusion.training.ema import WithWeights
-from diffusion.training.strip import Strip
 
-
-class Picture(NamedTuple):
-    """A grid (H, W, C) uint8 and what it shows, such as "ema_0.9999"."""
-
-    name: str
-    grid: np.ndarray
+IMAGES, MOMENTS = 4, 10  # of a strip
 
 
 class Preview:
@@ -32,10 +27,6 @@ class Preview:
     """
 
     def __init__(self, *, every: int = 10_000, images: int = 64, seed: int = 0) -> None:
-        if every < 0:
-            raise ValueError(f"train.preview.every={every} must be 0 or more; 0 draws none")
-        if images < 1:
-            raise ValueError(f"train.preview.images={images} must be at least 1; train.preview.every=0 draws none")
         self.every, self.images, self.seed = every, images, seed
 
     def due(self, step: int, last: bool) -> bool:
@@ -48,8 +39,8 @@ class Preview:
         sampler: Sampler,
         prompts: Prompts,
         schedule_sampler: ScheduleSampler | None = None,
-    ) -> Iterator[Picture]:
-        """A grid of what `prompts` ask for, drawn with each of the named `weights` of the model.
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """(name, grid): what `prompts` ask for, drawn with each of the named `weights`, uint8 (H, W, C).
 
         Also a strip that shows how the first images of the last of them come out of the noise, and the probabilities
         of a schedule sampler unless they are all the same.
@@ -61,12 +52,12 @@ class Preview:
             with_chosen = model._replace(network=WithWeights(model.network, chosen))
             steps = draw_steps(with_chosen, sampler, numbers, seed=self.seed, condition=condition)
             strip = Strip(len(sampler.levels(model.diffusion.process)) - 1)
-            yield Picture(name, prompts.picture(draw(strip.watch(steps))))
+            yield name, prompts.picture(draw(strip.watch(steps)))
             if name == [*weights][-1]:
-                yield Picture(f"strip_{name}", strip.picture())
+                yield f"strip_{name}", strip.picture()
         p = None if schedule_sampler is None else schedule_sampler.probabilities(model.diffusion.process)
         if p is not None:
-            yield Picture("schedule_sampler", plot_weights(p.tolist()))
+            yield "schedule_sampler", plot_weights(p.tolist())
 
 
 def caption(step: int, name: str, sampler: Sampler) -> str:
@@ -77,3 +68,23 @@ def caption(step: int, name: str, sampler: Sampler) -> str:
     weights = name.removeprefix("strip_")
     shown = "" if weights == name else "; x_t from noise to image, below it the predicted x_0"
     return f"step {step}, {weights}, {drawn}{shown}"
+
+
+class Strip:
+    """Watches the steps of a sampler, `total` in number, and keeps those at up to 10 moments from noise to image."""
+
+    def __init__(self, total: int) -> None:
+        count = min(MOMENTS, total)
+        self.moments = {round(i * (total - 1) / max(count - 1, 1)) for i in range(count)}
+        self.steps: list[Step] = []
+
+    def watch(self, steps: Iterator[Step]) -> Iterator[Step]:
+        for number, step in enumerate(steps):
+            if number in self.moments:
+                self.steps.append(Step(*(images[:IMAGES].cpu() for images in step)))
+            yield step
+
+    def picture(self) -> np.ndarray:
+        """Two rows an image, x_t and below it the expected x_0, from noise to image: uint8 (height, width, C)."""
+        moments = [torch.stack(step, dim=1) for step in self.steps]
+        return grid(torch.stack(moments, dim=2).flatten(0, 2), columns=len(moments))

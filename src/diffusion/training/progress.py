@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from time import monotonic
 from typing import TextIO
@@ -16,64 +17,41 @@ class Progress:
     """Step, loss, speed and time left of a run that starts at step `start` and ends at `total`, None for never."""
 
     def __init__(self, total: int | None, start: int = 0, stream: TextIO | None = None) -> None:
-        self.total = total
-        self.stream = stream or sys.stderr
+        self.total, self.stream = total, stream or sys.stderr
         self._step, self._time = start, monotonic()
-        self._early: float | None = self._time + EARLY
+        self._early = self._time + EARLY
         self._seconds_per_step: float | None = None
-        self._bar: tqdm | None = None
-        if self.stream.isatty():
-            layout = "{desc}" if total is None else "{desc}  |{bar}|"
-            self._bar = tqdm(total=total, initial=start, file=self.stream, bar_format=layout, dynamic_ncols=True)
+        layout = "{desc}" if total is None else "{desc}  |{bar}|"
+        # disable=None: only a terminal has a bar.
+        self._bar = tqdm(
+            total=total, initial=start, file=self.stream, bar_format=layout, dynamic_ncols=True, disable=None
+        )
 
     def tick(self, step: int) -> None:
         """Show the step and the time left once, early; called after every step."""
-        if self._early is not None and monotonic() >= self._early:
-            self._measure(step)
-            self._show(step, self._time_left())
+        if monotonic() >= self._early:
+            self._show(step)
 
     def update(self, step: int, images_per_second: float, loss: float) -> None:
         """Show step, loss, speed and time left; called once per logging interval."""
-        self._measure(step)
         speed = f"{images_per_second:.0f}" if images_per_second >= 10 else f"{images_per_second:.2g}"
-        self._show(step, f"  loss {loss:.4g}  {speed} images/s{self._time_left()}")
-
-    def _show(self, step: int, text: str) -> None:
-        self._early = None
-        text = f"step {step}{'' if self.total is None else f'/{self.total}'}{text}"
-        if self._bar is None:
-            self.say(text)
-        else:
-            self._bar.n = step
-            self._bar.set_description_str(text)
-
-    def say(self, text: str) -> None:
-        """Print a line of its own, above the bar if there is one."""
-        if self._bar is None:
-            print(text, file=self.stream, flush=True)
-        else:
-            self._bar.write(text, file=self.stream)
+        self._show(step, f"  loss {loss:.4g}  {speed} images/s")
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
-    def _measure(self, step: int) -> None:
-        now = monotonic()
+    def _show(self, step: int, readings: str = "") -> None:
+        now, self._early = monotonic(), math.inf
         if step > self._step:
             newest = (now - self._time) / (step - self._step)
             before = newest if self._seconds_per_step is None else self._seconds_per_step
             self._seconds_per_step = SMOOTHING * newest + (1 - SMOOTHING) * before
             self._step, self._time = step, now
-
-    def _time_left(self) -> str:
-        if self.total is None or self._seconds_per_step is None:
-            return ""
-        return f"  ETA {clock(self._seconds_per_step * (self.total - self._step))}"
-
-
-def clock(seconds: float) -> str:
-    """3:21 for 201 seconds, 26:03:21 for a day and more."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        text = f"step {step}{'' if self.total is None else f'/{self.total}'}{readings}"
+        if self.total is not None and self._seconds_per_step is not None:
+            text += f"  ETA {tqdm.format_interval(round(self._seconds_per_step * (self.total - step)))}"
+        if self._bar.disable:
+            print(text, file=self.stream, flush=True)
+        else:
+            self._bar.n = step
+            self._bar.set_description_str(text)

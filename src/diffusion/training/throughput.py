@@ -7,37 +7,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
-from torch import nn
 
 from diffusion.compute import distributed
-from diffusion.compute.flops import matmul_speed, training_flops
-from diffusion.compute.precision import Precision
-from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
-from diffusion.data.images import Images
+from diffusion.compute.flops import TRAINING, flops, matmul_speed
+from diffusion.data.conditions import arguments, available
 from diffusion.denoiser.denoiser import conditions_of
+from diffusion.training.learner import Learner
+from diffusion.training.trainer import Run
 
 
 class Throughput:
     """Measures speed between one reading and the next."""
 
-    def __init__(
-        self, network: nn.Module, images: Images, precision: Precision, conditions: Conditions = BY_LABEL
-    ) -> None:
-        self.network, self.images, self.precision, self.conditions = network, images, precision, conditions
-        self._since = time.perf_counter()
-        self._flops = self._most = 0.0
+    def __init__(self, run: Run, learner: Learner) -> None:
+        self.run, self.learner = run, learner
+        self.begin()
 
     def begin(self) -> None:
         self._since = time.perf_counter()
-
-    def readings(self, images: int) -> dict[str, float]:
-        """images/s, TFLOP/s a device and the share of its matrix products' speed, and the most memory so far in GB."""
-        speed = images / (time.perf_counter() - self._since)
-        self.begin()
-        with self.paused():
-            return self.of(speed)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -46,24 +36,31 @@ class Throughput:
         yield
         self._since += time.perf_counter() - start
 
-    def of(self, speed: float) -> dict[str, float]:
-        if not self._flops:
-            self._flops, self._most = self.flops_per_image(), matmul_speed(self.precision.device, self.precision.kind)
-        flops = self._flops * speed / distributed.world_size()
-        return {
-            "images_per_second": speed,
-            "tflops": flops / 1e12,
-            "share_of_peak": flops / self._most,
-            "memory_gb": memory(self.precision.device),
-        }
+    def readings(self, images: int) -> dict[str, float]:
+        """images/s, TFLOP/s a device and the share of its matrix products' speed, and the most memory so far in GB."""
+        speed = images / (time.perf_counter() - self._since)
+        self.begin()
+        with self.paused():
+            flops_per_second = self.flops_per_image * speed / distributed.world_size()
+            return {
+                "images_per_second": speed,
+                "tflops": flops_per_second / 1e12,
+                "share_of_peak": flops_per_second / self.peak,
+                "memory_gb": memory(self.run.device),
+            }
 
+    @cached_property
+    def peak(self) -> float:
+        return matmul_speed(self.run.device, self.learner.precision)
+
+    @cached_property
     def flops_per_image(self) -> float:
         """The operations of one image, forward and backward."""
-        x = torch.zeros(1, *self.images.shape, device="meta")
-        labels = torch.zeros(1, device="meta", dtype=torch.long)
-        condition = arguments(available(self.conditions, self.images.classes), x, labels)
-        condition = {name: values for name, values in condition.items() if name in conditions_of(self.network)}
-        return training_flops(self.network, x, torch.zeros(1), condition)
+        network, images = self.learner.parallel.plain(), self.run.images
+        x, labels = torch.zeros(1, *images.shape, device="meta"), torch.zeros(1, device="meta", dtype=torch.long)
+        known = arguments(available(self.run.conditions, images.classes), x, labels)
+        condition = {name: values for name, values in known.items() if name in conditions_of(network)}
+        return TRAINING * flops(network, x, torch.zeros(1), condition)
 
 
 def memory(device: torch.device) -> float:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from diffusion.compute import distributed, precision
 from diffusion.compute.compilation import compile_network
-from diffusion.compute.precision import Precision
+from diffusion.compute.distributed import world_size
+from diffusion.compute.precision import check_precision
 from diffusion.data.conditions import BY_LABEL, Conditions
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
-from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.runs.naming import shell_override
 from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
-from diffusion.training import ema, parallel
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
-from diffusion.training.loop import Loop
+from diffusion.training.parallel import KINDS
 from diffusion.training.preview import Preview
 
 
@@ -64,16 +62,15 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    @property
-    def drawing_command(self) -> str:
-        """What to type to draw images with what was trained: by it, or by another model that it guides."""
-        if self.diffusion.loss.classifies:
-            return f"python sample.py checkpoint=runs/NAME {shell_override('guidance.classifier', self.folder)}"
-        small = " low_res=FOLDER" if needing_images(self.conditions) else ""
-        trust = f" 'trust=[{','.join(packages)}]'" if (packages := own_packages(self.config)) else ""
-        return f"python sample.py {shell_override('checkpoint', self.folder)}{small}{trust}"
+
+POSITIVE = (
+    "batch_size", "microbatch", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every",
+    "preview.images",
+)  # fmt: skip
+LEAST = dict.fromkeys(("warmup_steps", "evaluate_every", "preview.every"), 0) | dict.fromkeys(POSITIVE, 1)
 
 
+@dataclass(kw_only=True)
 class Trainer:
     """Trains to `max_steps`, logs every `log_every` and saves every `save_every` steps, at the end and on Ctrl-C.
 
@@ -84,103 +81,57 @@ class Trainer:
     (0: only at the end). `detect_anomaly` looks at the output of every layer and names the first that is not finite.
     """
 
-    def __init__(
-        self,
-        *,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
-        schedule_sampler: ScheduleSampler,
-        preview: Preview,
-        evaluations: dict[str, Any] | None = None,
-        batch_size: int = 128,
-        microbatch: int | None = None,
-        parallel: str = "ddp",
-        max_steps: int | None = None,
-        warmup_steps: int = 0,
-        anneal_steps: int | None = None,
-        clip_grad_norm: float | None = None,
-        ema_rates: tuple[float, ...] = (0.9999,),
-        precision: str = "float32",
-        compile: bool | None = None,
-        detect_anomaly: bool = False,
-        log_every: int = 10,
-        evaluate_every: int = 0,
-        save_every: int = 10_000,
-        keep: int = 2,
-        keep_every: int | None = None,
-    ) -> None:
-        self.optimizer, self.schedule_sampler, self.preview = optimizer, schedule_sampler, preview
-        self.evaluations = evaluations or {}
-        self.batch_size, self.microbatch, self.max_steps = batch_size, microbatch, max_steps
-        self.warmup_steps, self.anneal_steps, self.clip_grad_norm = warmup_steps, anneal_steps, clip_grad_norm
-        self.ema_rates, self.precision, self.parallel = tuple(ema_rates), precision, parallel
-        self.compile, self.detect_anomaly = compile, detect_anomaly
-        self.log_every, self.evaluate_every = log_every, evaluate_every
-        self.save_every, self.keep, self.keep_every = save_every, keep, keep_every
-        self.check()
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    schedule_sampler: ScheduleSampler
+    preview: Preview
+    evaluations: dict[str, Any] | None = None
+    batch_size: int = 128
+    microbatch: int | None = None
+    parallel: str = "ddp"
+    max_steps: int | None = None
+    warmup_steps: int = 0
+    anneal_steps: int | None = None
+    clip_grad_norm: float | None = None
+    ema_rates: tuple[float, ...] = (0.9999,)
+    precision: str = "float32"
+    compile: bool | None = None
+    detect_anomaly: bool = False
+    log_every: int = 10
+    evaluate_every: int = 0
+    save_every: int = 10_000
+    keep: int = 2
+    keep_every: int | None = None
 
-    def check(self) -> None:
-        precision.check_precision(self.precision, setting="train.precision")
-        parallel.check_parallel(self.parallel, self.precision)
-        ema.check_rates(self.ema_rates)
-        for name in ("batch_size", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"train.{name}={value} must be at least 1")
-        for name in ("warmup_steps", "evaluate_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"train.{name}={getattr(self, name)} must be 0 or more")
+    def __post_init__(self) -> None:
+        self.ema_rates = tuple(self.ema_rates)
+        check_precision(self.precision, setting="train.precision")
+        if self.parallel not in KINDS:
+            raise ValueError(f"train.parallel={self.parallel} is none of {', '.join(KINDS)}")
+        if self.parallel == "fsdp" and self.precision == "fp16":
+            raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
+        for name, least in LEAST.items():
+            value = attrgetter(name)(self)
+            if value is not None and value < least:
+                raise ValueError(f"train.{name}={value} must be {'at least 1' if least else '0 or more'}")
+        for rate in self.ema_rates:
+            if not 0 <= rate < 1:
+                raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
         if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
             raise ValueError(f"train.clip_grad_norm={self.clip_grad_norm} must be above 0; null never clips")
         if self.evaluate_every and not self.evaluations:
             raise ValueError("train.evaluate_every has nothing to measure; add 'train/evaluations=[likelihood]'")
         if self.detect_anomaly and self.precision == "fp16":
             raise ValueError("train.detect_anomaly would stop at each overflow of fp16; set train.precision=float32")
-        self.check_batch()
-
-    def check_batch(self) -> None:
-        """Raise ValueError unless processes and micro-batches share a batch evenly."""
-        share, rest = divmod(self.batch_size, distributed.world_size())
-        if rest:
-            raise ValueError(
-                f"{distributed.world_size()} processes cannot share {self.batch_size} images evenly; "
-                f"set train.batch_size={max(share, 1) * distributed.world_size()}"
-            )
-        if self.microbatch is not None and (self.microbatch < 1 or share % self.microbatch):
-            whose = (
-                f"train.batch_size={self.batch_size}" if distributed.world_size() == 1 else f"{share} images a process"
-            )
+        share = self.batch_size // world_size()
+        if self.microbatch is not None and share % self.microbatch:
+            whose = f"train.batch_size={self.batch_size}" if world_size() == 1 else f"{share} images a process"
             raise ValueError(
                 f"{whose} is not a multiple of train.microbatch={self.microbatch}; "
                 f"choose one that divides it, such as train.microbatch={max(1, share // 4)}"
             )
 
-    @property
-    def is_divided(self) -> bool:
-        """True unless a batch passes through one network at once."""
-        return distributed.world_size() > 1 or self.microbatch is not None
-
-    @property
-    def division(self) -> str:
-        """How a batch is made up, such as "4 processes x 2 micro-batches x 16 images"."""
-        share = self.batch_size // distributed.world_size()
-        size = self.microbatch or share
-        counts = {"process": distributed.world_size(), "micro-batch": share // size, "image": size}
-        return " x ".join(f"{n} {what}{'' if n == 1 else plural(what)}" for what, n in counts.items())
-
-    def fit(self, run: Run, state: dict[str, Any] | None = None) -> int:
-        """Train, from `state` if there is one; the exit code, 0 unless a signal stopped it."""
-        learner = self.learner(run)
-        if state is not None:
-            try:
-                learner.load_state_dict(state)
-            except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-                reason = " ".join(str(error).split())
-                raise ValueError(f"the checkpoint in {run.folder} does not fit this run ({reason[:200]})") from error
-        with Loop(self, run, learner) as loop:
-            return loop.run_through()
-
     def learner(self, run: Run) -> Learner:
-        spread = parallel.KINDS[self.parallel](run.model, run.device)
+        spread = KINDS[self.parallel](run.model, run.device)
         # What looks into the layers cannot look into what they were compiled to.
         wanted = False if self.detect_anomaly else self.compile
         spread.network = compile_network(spread.network, run.device, wanted)
@@ -190,22 +141,8 @@ class Trainer:
             optimizer=self.optimizer(spread.model.parameters()),
             schedule_sampler=self.schedule_sampler,
             ema=EMA(spread.model, self.ema_rates),
-            precision=Precision(self.precision, run.device),
+            precision=self.precision,
             seed=run.seed,
             microbatch=self.microbatch,
             clip_grad_norm=self.clip_grad_norm,
         )
-
-
-def own_packages(config: Any) -> list[str]:
-    """The packages beside this program's whose classes a model and its diffusion are made of."""
-    if not isinstance(config, dict):
-        return []
-    named = [str(config["_target_"]).partition(".")[0]] if "_target_" in config else []
-    parts = (config.get("model"), config.get("diffusion")) if "model" in config else config.values()
-    named += [package for part in parts for package in own_packages(part)]
-    return sorted({*named} - {"diffusion", "unet", "torch"})
-
-
-def plural(word: str) -> str:
-    return "s" if word == "image" else "es"

@@ -8,6 +8,7 @@ from tiny_training import tiny_run, tiny_trainer
 from diffusion.evaluation.subject import Findings, write_result
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile, require_logged
+from diffusion.training.loop import fit
 
 
 class Counted:
@@ -33,7 +34,7 @@ def measured(folder, evaluations, **options):
     about = {"config": {"classes": None}, "subject": lambda model: Subject(model.step)}
     run = tiny_run(folder, objective=options.pop("objective", None), **about)
     by_name = {evaluation.name: evaluation for evaluation in evaluations}
-    return run, tiny_trainer(evaluations=by_name, **options).fit(run, checkpoints.load_newest(folder))
+    return run, fit(tiny_trainer(evaluations=by_name, **options), run, checkpoints.load_newest(folder))
 
 
 def test_what_is_logged_is_accepted_and_what_is_not_is_named_with_what_is():
@@ -47,10 +48,10 @@ def test_what_is_logged_is_accepted_and_what_is_not_is_named_with_what_is():
 def test_a_run_without_its_objective_ends_at_the_first_log_and_keeps_its_steps(tmp_path):
     run = tiny_run(tmp_path / "run", objective="bits_per_dim")
     with pytest.raises(ValueError, match="objective=bits_per_dim was never logged"):
-        tiny_trainer(max_steps=9, log_every=2).fit(run)
+        fit(tiny_trainer(max_steps=9, log_every=2), run)
     assert checkpoints.last_step(run.checkpoints) == 2
     run = tiny_run(tmp_path / "other", objective="grad_norm")
-    assert tiny_trainer(max_steps=2).fit(run) == 0
+    assert fit(tiny_trainer(max_steps=2), run) == 0
 
 
 def test_what_is_measured_before_the_first_log_is_measured(tmp_path):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_training import tiny_network, tiny_run, tiny_trainer
 
-from diffusion.training import anomaly
-from diffusion.training.not_finite import NotFinite
+from diffusion.training.loop import fit
+from diffusion.training.not_finite import NotFinite, detect_anomalies
 
 
 def test_the_layer_that_overflows_is_named(tmp_path):
@@ -13,12 +13,12 @@ def test_the_layer_that_overflows_is_named(tmp_path):
     with torch.no_grad():
         run.model.get_submodule("trunk.stem").weight[0, 0, 0, 0] = float("inf")
     with pytest.raises(NotFinite, match=r"the output of trunk\.stem \(Conv2d\) in step 0 is not finite.*no checkpoint"):
-        tiny_trainer(max_steps=2, detect_anomaly=True).fit(run)
+        fit(tiny_trainer(max_steps=2, detect_anomaly=True), run)
 
 
 def test_the_layer_whose_gradient_overflows_is_named():
     network, x = tiny_network(), torch.randn(2, 1, 8, 8)
-    with anomaly.detect_anomalies(network, lambda: 7):
+    with detect_anomalies(network, lambda: 7):
         output = network(x, torch.zeros(2), torch.zeros(2, dtype=torch.long))
         with pytest.raises(NotFinite, match=r"the gradient of the output of head\.\d \(Conv2d\) in step 7"):
             (output * 1e38).pow(2).sum().backward()
@@ -27,7 +27,7 @@ def test_the_layer_whose_gradient_overflows_is_named():
 
 def test_a_weight_whose_gradient_overflows_is_named():
     layer = torch.nn.Linear(1, 1)
-    with anomaly.detect_anomalies(layer, lambda: 3), pytest.raises(NotFinite, match="the gradient of weight in step 3"):
+    with detect_anomalies(layer, lambda: 3), pytest.raises(NotFinite, match="the gradient of weight in step 3"):
         layer(torch.full((9, 1), 1e38)).mul(10).sum().backward()
 
 
@@ -35,7 +35,7 @@ def test_who_looks_does_not_disturb(tmp_path):
     states = []
     for look in (False, True):
         run = tiny_run(tmp_path / str(look))
-        tiny_trainer(max_steps=3, detect_anomaly=look).fit(run)
+        fit(tiny_trainer(max_steps=3, detect_anomaly=look), run)
         states.append(run.model.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 

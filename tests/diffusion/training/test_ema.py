@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny_training import tiny_trainer
 from torch import nn
 
 from diffusion.training.ema import EMA, WithWeights
@@ -50,4 +51,4 @@ def test_a_model_called_with_an_average_keeps_its_own_weights():
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 9999])
 def test_a_rate_that_averages_nothing_is_refused(rate):
     with pytest.raises(ValueError, match=rf"got {rate}; set train.ema_rates="):
-        EMA(nn.Linear(1, 1), (0.5, rate))
+        tiny_trainer(ema_rates=(0.5, rate))

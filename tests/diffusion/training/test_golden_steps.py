@@ -9,7 +9,6 @@ from golden_cases import assert_golden, cases, tensors
 from golden_objects import diffusion_of, network_of
 
 from diffusion import Uniform
-from diffusion.compute.precision import Precision
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Draws, Learner
 from diffusion.training.optimizer import AdamW, rate_factor
@@ -30,7 +29,6 @@ def learner_of(args: dict, weights: dict) -> Learner:
         optimizer=AdamW(network.parameters(), lr=args["lr"], weight_decay=args["weight_decay"]),
         schedule_sampler=Uniform(),
         ema=EMA(network, tuple(float(rate) for rate in args["ema"].split(","))),
-        precision=Precision("float32", torch.device("cpu")),
         microbatch=args["microbatch"],
     )
 

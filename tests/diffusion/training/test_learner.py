@@ -155,11 +155,11 @@ def test_a_spoilt_step_changes_nothing_and_is_found_later():
     assert not all(map(torch.equal, weights(learner), before))
     assert all(weight.isfinite().all() for weight in learner.model.parameters())
     with pytest.raises(NotFinite, match="the loss of step 2 is nan"):
-        learner.check()
+        learner.spoilt.check()
 
 
 def test_without_anything_spoilt_looking_late_changes_nothing():
     one, other = tiny_learner(), tiny_learner()
     other.spoilt.at_once = False
     assert all(map(torch.equal, weights(train(one, 3)), weights(train(other, 3))))
-    other.check()
+    other.spoilt.check()

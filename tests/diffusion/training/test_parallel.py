@@ -7,8 +7,8 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.loop import fit
 from diffusion.training.optimizer import AdamW
-from diffusion.training.parallel import check_parallel
 
 
 def calm_adamw(weights):
@@ -19,7 +19,7 @@ def calm_adamw(weights):
 def train(folder, **options):
     """Train on from where the folder stands, without dropout, whose pattern depends on how a batch is cut."""
     options = {"max_steps": 6, "microbatch": None, "optimizer": calm_adamw, **options}
-    tiny_trainer(**options).fit(tiny_run(folder, dropout=0.0), checkpoints.load_newest(folder))
+    fit(tiny_trainer(**options), tiny_run(folder, dropout=0.0), checkpoints.load_newest(folder))
 
 
 def train_so(folder, options):
@@ -72,6 +72,6 @@ def test_one_process_has_nobody_to_share_weights_with(tmp_path):
     with pytest.raises(ValueError, match="start it with torchrun"):
         train(tmp_path / "run", parallel="fsdp")
     with pytest.raises(ValueError, match=r"train\.parallel=ddpp is none of ddp, fsdp"):
-        check_parallel("ddpp", "float32")
+        tiny_trainer(parallel="ddpp")
     with pytest.raises(ValueError, match=r"set train\.precision=bf16"):
-        check_parallel("fsdp", "fp16")
+        tiny_trainer(parallel="fsdp", precision="fp16")

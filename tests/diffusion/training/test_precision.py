@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny_training import CPU, tiny_images, tiny_learner
 
-from diffusion.compute.precision import SMALLEST_SCALE, Precision
+from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
-from diffusion.training.learner import Draws
+from diffusion.training.learner import SMALLEST_SCALE, Draws
 
 
 def weights(learner):
@@ -22,7 +22,7 @@ def learn(learner, weight):
 
 @pytest.mark.parametrize("kind, dtype", [("float32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_only_the_network_computes_in_another_format(kind, dtype):
-    with Precision(kind, CPU).computing():
+    with autocast(kind, CPU):
         assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
     learner = tiny_learner(precision=kind)
     learn(learner, 1.0)
@@ -42,7 +42,7 @@ def test_the_loss_agrees_with_float32_to_the_digits_of_the_format(kind, toleranc
 
 def test_an_overflow_in_fp16_skips_the_step_and_halves_the_scale():
     learner = tiny_learner(precision="fp16")
-    before, averages, scale = weights(learner), learner.ema.state_dict()["0.5"], learner.precision.scaler.get_scale()
+    before, averages, scale = weights(learner), learner.ema.state_dict()["0.5"], learner.scaler.get_scale()
     averages = {name: average.clone() for name, average in averages.items()}
     learn(learner, 1e6)
     assert all(map(torch.equal, weights(learner), before))
@@ -55,7 +55,7 @@ def test_an_overflow_in_fp16_skips_the_step_and_halves_the_scale():
 def test_fp16_finds_a_scale_that_fits_and_goes_on():
     learner = tiny_learner(precision="fp16")
     before = weights(learner)
-    while learner.precision.scaler.get_scale() > 64:
+    while learner.scaler.get_scale() > 64:
         learn(learner, 3e3)
     learn(learner, 1e-2)
     assert not any(map(torch.equal, weights(learner), before))
@@ -68,5 +68,5 @@ def test_when_no_scale_helps_fp16_stops_with_the_weights_as_they_were():
     with pytest.raises(ValueError, match=r"overflows fp16 at any scale; use train\.precision=bf16"):
         for _ in range(100):
             learn(learner, 1e30)
-    assert learner.precision.scaler.get_scale() == SMALLEST_SCALE / 2
+    assert learner.scaler.get_scale() == SMALLEST_SCALE / 2
     assert all(map(torch.equal, weights(learner), before))

@@ -10,8 +10,7 @@ from diffusion.inference.draw import draw_steps
 from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.samplers.sampler import draw
-from diffusion.training.preview import Preview, caption
-from diffusion.training.strip import Strip
+from diffusion.training.preview import Preview, Strip, caption
 
 SAMPLER = Ancestral(steps=3)
 PROMPTS = prompts_from(BY_LABEL, tiny_images(), 6, classes=("0", "1"))

@@ -7,7 +7,7 @@ from toy_gaussian import ToyGaussian
 from diffusion import DDIM, Ancestral
 from diffusion.pictures.grid import grid
 from diffusion.samplers.sampler import draw, trajectory
-from diffusion.training.strip import IMAGES, Strip
+from diffusion.training.preview import IMAGES, Strip
 
 TOY = ToyGaussian(mean=0.1, std=0.4, steps=10)
 

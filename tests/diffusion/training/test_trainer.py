@@ -9,6 +9,7 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.loop import fit
 from diffusion.training.optimizer import AdamW
 from diffusion.training.preview import Preview
 
@@ -34,14 +35,14 @@ def metrics(run):
 @pytest.mark.parametrize("precision", ["float32", "fp16"])
 def test_a_resumed_run_equals_the_unbroken_one_to_the_bit(tmp_path, precision):
     unbroken = tiny_run(tmp_path / "unbroken")
-    assert tiny_trainer(max_steps=8, precision=precision).fit(unbroken) == 0
+    assert fit(tiny_trainer(max_steps=8, precision=precision), unbroken) == 0
 
     broken = tiny_run(tmp_path / "broken")
-    tiny_trainer(max_steps=5, precision=precision).fit(broken)
+    fit(tiny_trainer(max_steps=5, precision=precision), broken)
     state = checkpoints.load_newest(broken.folder)
     assert state["schedule_sampler"]["counts"].min() == 2  # so the losses decide which t are drawn from here on
     resumed = tiny_run(tmp_path / "broken")
-    tiny_trainer(max_steps=8, precision=precision).fit(resumed, state)
+    fit(tiny_trainer(max_steps=8, precision=precision), resumed, state)
 
     ends = [checkpoints.load_newest(run.folder) for run in (unbroken, resumed)]
     assert ends[0]["step"] == 8
@@ -67,11 +68,11 @@ class Signalling(Preview):
 
 def test_ctrl_c_saves_after_the_step_in_hand_and_the_run_goes_on_from_there(tmp_path):
     unbroken, run = tiny_run(tmp_path / "unbroken"), tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=6, log_every=2).fit(unbroken)
-    assert tiny_trainer(max_steps=6, log_every=2, preview=Signalling(at=3)).fit(run) == 128 + signal.SIGINT
+    fit(tiny_trainer(max_steps=6, log_every=2), unbroken)
+    assert fit(tiny_trainer(max_steps=6, log_every=2, preview=Signalling(at=3)), run) == 128 + signal.SIGINT
     assert checkpoints.load_newest(run.folder)["step"] == 3
     resumed = tiny_run(tmp_path / "run")
-    assert tiny_trainer(max_steps=6, log_every=2).fit(resumed, checkpoints.load_newest(run.folder)) == 0
+    assert fit(tiny_trainer(max_steps=6, log_every=2), resumed, checkpoints.load_newest(run.folder)) == 0
     # Step 4 is the mean of steps 3 and 4, of which the one came before the signal.
     assert metrics(resumed) == metrics(unbroken)
     assert same(checkpoints.load_newest(run.folder)["model"], checkpoints.load_newest(unbroken.folder)["model"])
@@ -79,18 +80,18 @@ def test_ctrl_c_saves_after_the_step_in_hand_and_the_run_goes_on_from_there(tmp_
 
 def test_lines_logged_after_the_checkpoint_are_logged_again_and_not_twice(tmp_path):
     run = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=5, save_every=2).fit(run)
+    fit(tiny_trainer(max_steps=5, save_every=2), run)
     checkpoints.list_checkpoints(run.checkpoints)[-1].unlink()  # as if killed between step 4 and 5
     again = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=6, save_every=2).fit(again, checkpoints.load_newest(run.folder))
+    fit(tiny_trainer(max_steps=6, save_every=2), again, checkpoints.load_newest(run.folder))
     assert [line["step"] for line in metrics(again)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path):
     run = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=2).fit(run)
+    fit(tiny_trainer(max_steps=2), run)
     files = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.pt")}
-    assert tiny_trainer(max_steps=2).fit(tiny_run(tmp_path / "run"), checkpoints.load_newest(run.folder)) == 0
+    assert fit(tiny_trainer(max_steps=2), tiny_run(tmp_path / "run"), checkpoints.load_newest(run.folder)) == 0
     assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.pt")} == files
     assert [line["step"] for line in metrics(run)] == [1, 2]
 
@@ -98,7 +99,7 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
 def test_checkpoints_lines_and_pictures_come_when_they_are_due_and_at_the_end(tmp_path):
     run = tiny_run(tmp_path / "run")
     # With keep_every=1 no state is dropped for a newer one while the disk is busy.
-    tiny_trainer(max_steps=7, log_every=2, save_every=3, keep_every=1, preview=Preview(every=4, images=2)).fit(run)
+    fit(tiny_trainer(max_steps=7, log_every=2, save_every=3, keep_every=1, preview=Preview(every=4, images=2)), run)
     assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [
         3, 4, 6, 7,
     ], "what takes long, as the pictures of step 4, comes after a save"  # fmt: skip
@@ -114,14 +115,14 @@ def test_previews_change_nothing(tmp_path):
     ends = []
     for every in (0, 1):
         run = tiny_run(tmp_path / str(every))
-        tiny_trainer(max_steps=3, preview=Preview(every=every, images=2)).fit(run)
+        fit(tiny_trainer(max_steps=3, preview=Preview(every=every, images=2)), run)
         ends.append(checkpoints.load_newest(run.folder)["model"])
     assert same(*ends)
 
 
 def test_a_line_counts_images_and_holds_every_reading(tmp_path):
     run = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=3, log_every=3).fit(run)
+    fit(tiny_trainer(max_steps=3, log_every=3), run)
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
     assert line["images"] == 12 and line["images_per_second"] > 0 and line["memory_gb"] > 0
     assert line["tflops"] > 0 and 0 < line["share_of_peak"] < 1
@@ -131,25 +132,25 @@ def test_a_line_counts_images_and_holds_every_reading(tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tmp_path):
     run = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=2).fit(run)
+    fit(tiny_trainer(max_steps=2), run)
     spoilt = tiny_run(tmp_path / "run")
     state = checkpoints.load_newest(run.folder)
     spoilt.diffusion.loss.vlb_weight = float("nan")
     with pytest.raises(ValueError, match=r"the loss of step 2 is nan.*holds step 2.*lower train\.optimizer\.lr"):
-        tiny_trainer(max_steps=5).fit(spoilt, state)
+        fit(tiny_trainer(max_steps=5), spoilt, state)
     assert checkpoints.load_newest(run.folder)["step"] == 2
     with pytest.raises(ValueError, match="there is no checkpoint yet"):
-        tiny_trainer(max_steps=5).fit(tiny_run(tmp_path / "new", diffusion=spoilt.diffusion))
+        fit(tiny_trainer(max_steps=5), tiny_run(tmp_path / "new", diffusion=spoilt.diffusion))
 
 
 def test_weights_that_blew_up_are_not_saved_over_the_last_good_ones(tmp_path):
     run = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=2).fit(run)
+    fit(tiny_trainer(max_steps=2), run)
     again = tiny_run(tmp_path / "run")
     # A step of this size leaves weights that are finite, and useless; the loss says so one step later.
     wild = tiny_trainer(max_steps=9, optimizer=lambda weights: AdamW(weights, lr=1e30), clip_grad_norm=None)
     with pytest.raises(ValueError, match="holds step 2"):
-        wild.fit(again, checkpoints.load_newest(run.folder))
+        fit(wild, again, checkpoints.load_newest(run.folder))
     assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [2]
 
 
@@ -172,7 +173,7 @@ def test_impossible_settings_say_what_to_type(options, message):
 
 def test_fewer_images_than_a_batch_are_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(ValueError, match=r"12 images do not fill a batch of 16; set train\.batch_size=12"):
-        tiny_trainer(batch_size=16, max_steps=1).fit(tiny_run(tmp_path / "run"))
+        fit(tiny_trainer(batch_size=16, max_steps=1), tiny_run(tmp_path / "run"))
 
 
 class Failing(Preview):
@@ -182,7 +183,7 @@ class Failing(Preview):
 
 def test_a_preview_that_fails_costs_pictures_and_nothing_else(tmp_path, caplog):
     run = tiny_run(tmp_path / "run")
-    assert tiny_trainer(max_steps=3, preview=Failing(every=1)).fit(run) == 0
+    assert fit(tiny_trainer(max_steps=3, preview=Failing(every=1)), run) == 0
     assert checkpoints.load_newest(run.folder)["step"] == 3
     assert "without the preview of step 3" in caplog.text
 
@@ -199,16 +200,16 @@ def test_data_that_cannot_be_read_stop_the_run_with_all_its_steps_saved(tmp_path
 
     run.images.read = read
     with pytest.raises(ValueError, match=r"cat\.png"):
-        tiny_trainer(max_steps=9).fit(run)
+        fit(tiny_trainer(max_steps=9), run)
     assert checkpoints.load_newest(run.folder)["step"] == 3
 
 
 def test_a_damaged_newest_file_is_set_aside_and_its_step_saved_again(tmp_path):
     run = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=4, save_every=2, keep=1, keep_every=2).fit(run)
+    fit(tiny_trainer(max_steps=4, save_every=2, keep=1, keep_every=2), run)
     newest = checkpoints.list_checkpoints(run.checkpoints)[-1]
     newest.write_bytes(newest.read_bytes()[:100])
     again = tiny_run(tmp_path / "run")
-    tiny_trainer(max_steps=4, save_every=2, keep=1).fit(again, checkpoints.load_newest(run.folder))
+    fit(tiny_trainer(max_steps=4, save_every=2, keep=1), again, checkpoints.load_newest(run.folder))
     assert checkpoints.load_newest(run.folder)["step"] == 4
     assert [path.name for path in run.checkpoints.glob("*.damaged")] == ["step_00000004.damaged"]

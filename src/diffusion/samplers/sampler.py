@@ -53,7 +53,7 @@ def trajectory(sampler: Sampler, process: Process, denoise: Denoise, noise: Nois
     """Every step of a sampler from x_T, the first of `noise`, down to an image."""
     levels = sampler.levels(process)
     x = noise()
-    yield from sampler.walk(denoise, levels, as_factor(levels[0].std, x) * x, noise)
+    yield from sampler.walk(denoise, levels, as_factor(levels[0].std, x) * x, noise) or ()
 
 
 def draw(steps: Iterator[Step]) -> Tensor:

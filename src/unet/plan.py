@@ -12,7 +12,7 @@ from .attention import AttentionBlock, count_heads
 from .blocks import Downsample, ResBlock, Stage, Upsample, grow, shrink
 from .layers import CONVOLUTIONS
 
-HEADS = 4  # the default of every network
+HEADS = 4
 RESAMPLINGS = ("convolution", "pooling", "residual")
 
 
@@ -25,27 +25,36 @@ class Resolution(NamedTuple):
     recomputes: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The options of a network, checked, and the blocks that they ask for."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class Planned(nn.Module):
+    """A network by its options, which are checked here, and how its blocks are made.
+
+    Level i has feature maps of size image_size / 2^i with channel_mult[i] * base_channels channels. Levels whose size
+    is in `attention_resolutions` attend; those in `checkpoint` recompute their activations in backward, to save memory.
+    `heads_up` (default: `heads`) counts the heads going up; `channels_per_head` decides instead of both.
+    `resampling` is "convolution", "pooling" (without weights) or "residual". `image_size` is the nominal shorter side:
+    an image of any shape will do whose sides can be halved as often. With 3 `dims`, only the inner two axes are halved.
+    """
 
     image_size: int
-    base_channels: int
-    channel_mult: tuple[int, ...]
-    blocks_per_level: int
-    attention_resolutions: tuple[int, ...]
-    heads: int
-    channels_per_head: int | None
-    attention_order: str
-    dropout: float
-    scale_shift: bool
-    norm_groups: int
-    resampling: str
+    in_channels: int
+    base_channels: int = 128
+    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
+    blocks_per_level: int = 2
+    attention_resolutions: tuple[int, ...] = (16, 8)
+    heads: int = HEADS
+    heads_up: int | None = None
+    channels_per_head: int | None = None
+    attention_order: str = "heads_first"
+    dropout: float = 0.0
+    scale_shift: bool = True
+    norm_groups: int = 32
+    resampling: str = "convolution"
     checkpoint: tuple[int, ...] = ()
     dims: int = 2
-    heads_up: int | None = None
 
     def __post_init__(self) -> None:
+        super().__init__()
         if self.dims not in CONVOLUTIONS:
             raise ValueError(f"dims={self.dims} is unknown; set model.dims to 1, 2 or 3")
         if self.resampling not in RESAMPLINGS:

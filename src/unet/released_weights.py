@@ -22,7 +22,7 @@ def load_released(network: nn.Module, source: str | Path | Mapping[str, Tensor])
     _check_fit(
         {name: tuple(tensor.shape) for name, tensor in weights.items()},
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
-        of_a_released_kind(network).trunk.image_size,
+        of_a_released_kind(network).image_size,
     )
     with torch.no_grad():
         for name, parameter in parameters.items():

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diffusion.data import cache, loader, packing, readers, stream
+from diffusion.data import cache, loader, readers, stream
 from diffusion.data.folder import ImageFolder, image_files
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
@@ -133,7 +133,7 @@ def fresh(images: Images, batch: int) -> float:
 def decoding(images: ImageFolder) -> float:
     """Seconds to decode all, by as many processes and in the same pieces as packing."""
     begun = perf_counter()
-    wanted = (list(piece) for piece in packing.chunks((len(images), *images.shape)))
+    wanted = map(list, cache.pieces(images))
     with closing(readers.in_order(images, wanted, workers=max(images.workers, cache.available_cores()))) as reads:
         for _ in reads:
             pass

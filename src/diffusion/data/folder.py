@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data import cache as caches
-from diffusion.data.images import UNLABELLED, Images, LabelledPixels, take_rows
+from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
+from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
 from diffusion.data.preparation import read_image, require_channels
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-class ImageFolder(Images):
+class ImageFolder(ImageFiles):
     """Every image below `root`, at any depth, in the order of its path.
 
     `labels` names the class: "none", "folder" (the first folder below `root`) or "prefix" (the file's name up to the
@@ -46,8 +47,8 @@ class ImageFolder(Images):
         cache: str = "auto",
     ) -> None:
         require_channels(channels)
-        caches.check_cache(cache)
-        if labels not in CLASS_NAMES:
+        check_cache(cache)
+        if labels not in ("none", *CLASS_NAMES):
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
@@ -56,10 +57,12 @@ class ImageFolder(Images):
         self.shape = channels, image_size, width or image_size
         self.on_error, self.flip, self.workers, self.cache = on_error, flip, workers, cache
         self.pixels: Tensor | None = None
-        names = [CLASS_NAMES[labels](file, self.root) for file in self.files]
-        self.classes = None if labels == "none" else tuple(sorted(set(names)))
-        number = {name: i for i, name in enumerate(self.classes or ())}
-        self.labels = torch.tensor([number.get(name, UNLABELLED) for name in names])
+        self.classes, self.labels = None, torch.full((len(self.files),), UNLABELLED)
+        if labels != "none":
+            names, numbers = np.unique(
+                [CLASS_NAMES[labels](file, self.root) for file in self.files], return_inverse=True
+            )
+            self.classes, self.labels = tuple(names.tolist()), torch.from_numpy(numbers)
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
 
@@ -74,11 +77,11 @@ class ImageFolder(Images):
         """Pack the images, or find them packed: then a batch is one indexing operation, and no process decodes."""
         if self.cache == "off" or self.pixels is not None:
             return
-        found = caches.load_or_pack(self, self.cache)
+        found = load_or_pack(self, self.cache)
         if found is None:
             self.cache = "off"  # said once
             return
-        self._leave_out(found.facts["unreadable"])
+        self._leave_out(found.unreadable)
         self.pixels, self.workers = found.pixels, 0
 
     def _leave_out(self, files: list[str]) -> None:
@@ -86,9 +89,7 @@ class ImageFolder(Images):
         if not files:
             return
         if self.on_error == "raise":
-            raise ValueError(
-                unreadable_message(os.path.join(self.root, files[0]), "as it was when the images were packed")
-            )
+            raise unreadable_error(os.path.join(self.root, files[0]), "as it was when the images were packed")
         log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), abbreviate(files))
         bad = set(files)
         self.unreadable[:] = torch.tensor([file in bad for file in self.files])
@@ -123,15 +124,15 @@ class ImageFolder(Images):
                 path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
                 reason = reason or type(error).__name__
                 if self.on_error == "raise":
-                    raise ValueError(unreadable_message(path, reason)) from error
+                    raise unreadable_error(path, reason) from error
                 self.unreadable[at] = True
                 log.warning("skipping %s: %s", path, reason)
         raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
 
 
-def unreadable_message(path: str, reason: str) -> str:
+def unreadable_error(path: str, reason: str) -> ValueError:
     """What to say of an image that cannot be read."""
-    return f"cannot read {path} ({reason}); set data.on_error=skip to go on without it"
+    return ValueError(f"cannot read {path} ({reason}); set data.on_error=skip to go on without it")
 
 
 def abbreviate(files: list[str]) -> str:
@@ -157,11 +158,6 @@ def image_files(root: str) -> list[str]:
     return sorted(files)
 
 
-def no_class(file: str, root: str) -> str:
-    """No class."""
-    return ""
-
-
 def class_from_folder(file: str, root: str) -> str:
     """The first folder on the way from `root` to `file`."""
     folder, separator, _ = file.partition(os.sep)
@@ -184,8 +180,4 @@ def class_from_prefix(file: str, root: str) -> str:
     return name
 
 
-CLASS_NAMES: dict[str, Callable[[str, str], str]] = {
-    "none": no_class,
-    "folder": class_from_folder,
-    "prefix": class_from_prefix,
-}
+CLASS_NAMES = {"folder": class_from_folder, "prefix": class_from_prefix}

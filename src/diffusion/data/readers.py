@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from functools import partial
+from itertools import islice, repeat
 from threading import Thread
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ import torch
 from diffusion.data.images import Images, LabelledPixels
 
 AHEAD = 2  # lists that the thread, or each process, reads before they are asked for
+S = TypeVar("S")
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -38,9 +40,15 @@ def in_order(
     """
     device, workers = torch.device(device), images.workers if workers is None else workers
     if not workers:
+        reads = (pinned(images.read(indices), device) for indices in wanted)
         with ThreadPoolExecutor(1) as thread:
-            yield from ahead(thread, lambda indices: pinned(images.read(indices), device), wanted, AHEAD)
-        return
+            try:
+                for read in ahead(thread, partial(next, reads), repeat(None), AHEAD):
+                    if read is None:
+                        return
+                    yield read
+            finally:
+                thread.shutdown(cancel_futures=True)
     # A forked process has the images at once; elsewhere than on Linux, libraries do not bear a fork.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     with ProcessPoolExecutor(workers, context, initializer=start_process, initargs=(images,)) as pool:
@@ -57,18 +65,14 @@ def in_order(
                 process.kill()  # else closing would wait for what they decode
 
 
-def ahead(executor: Executor, read: Callable[[list[int]], T], wanted: Iterable[list[int]], count: int) -> Iterator[T]:
-    """read(indices) for each list in turn, of which `executor` works on the next `count`."""
-    lists = iter(wanted)
-    futures = deque(executor.submit(read, indices) for indices in islice(lists, count))
-    try:
-        while futures:
-            result = futures.popleft().result()
-            futures.extend(executor.submit(read, indices) for indices in islice(lists, 1))
-            yield result
-    finally:
-        for future in futures:
-            future.cancel()
+def ahead(executor: Executor, call: Callable[[S], T], values: Iterable[S], count: int) -> Iterator[T]:
+    """call(value) for each value in turn, of which `executor` works on the next `count`."""
+    rest = iter(values)
+    futures = deque(executor.submit(call, value) for value in islice(rest, count))
+    while futures:
+        result = futures.popleft().result()
+        futures.extend(executor.submit(call, value) for value in islice(rest, 1))
+        yield result
 
 
 def pinned(read: LabelledPixels, device: torch.device) -> LabelledPixels:

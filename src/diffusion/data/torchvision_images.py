@@ -57,7 +57,8 @@ class TorchvisionImages(Resident):
 def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
     """torchvision's set called `name`. ValueError when there is none, or its files are not in `root`."""
     kind = dataset_class(name)
-    accepted = parameters(kind)
+    # Those of its parents too, as sets pass keywords on to them.
+    accepted = {each for parent in kind.__mro__[:-1] for each in inspect.signature(parent).parameters}
     root = os.path.abspath(os.path.expanduser(root))
     arguments = {"root": root, **split_argument(name, split, accepted)}
     if "download" in accepted:
@@ -98,22 +99,16 @@ def dataset_class(name: str) -> type:
     if not isinstance(kind, type) or "root" not in inspect.signature(kind).parameters:
         nearest = [*difflib.get_close_matches(name, known, n=1), "CIFAR10"][0]
         raise ValueError(f"torchvision has no set {name!r}; set data.dataset={nearest} or another of its datasets")
-    needed = [key for key, parameter in inspect.signature(kind).parameters.items() if is_needed(parameter)]
-    if further := [key for key in needed if key not in ("root", "split")]:
+    required = [
+        p.name
+        for p in inspect.signature(kind).parameters.values()
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if further := [each for each in required if each not in ("root", "split")]:
         raise ValueError(
             f"{name} also needs {', '.join(further)}, for which there is no setting; set data.dataset=CIFAR10"
         )
     return kind
-
-
-def parameters(kind: type) -> set[str]:
-    """What the constructor of `kind` accepts, by name; those of its parents too, as sets pass keywords on to them."""
-    return {name for parent in kind.__mro__[:-1] for name in inspect.signature(parent).parameters}
-
-
-def is_needed(parameter: inspect.Parameter) -> bool:
-    """Whether a caller must give it."""
-    return parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 
 
 def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | None) -> tuple[Tensor, Tensor]:

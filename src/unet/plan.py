@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -76,13 +77,9 @@ class Planned(nn.Module):
                 f"image_size={self.image_size} cannot be halved {len(self.channel_mult) - 1} times; "
                 f"set data.image_size to a multiple of {self.stride}, or fewer levels in model.channel_mult"
             )
-        self._check_sizes("attention_resolutions", self.attention_resolutions)
-        self._check_sizes("checkpoint", self.checkpoint)
-
-    def _check_sizes(self, option: str, sizes: tuple[int, ...]) -> None:
-        occurring = [self.image_size >> i for i in range(len(self.channel_mult))]
-        for size in sizes:
-            if size not in occurring:
+        occurring = [level.size for level in self.levels]
+        for option in ("attention_resolutions", "checkpoint"):
+            for size in {*getattr(self, option)} - {*occurring}:
                 raise ValueError(
                     f"{option} names size {size}, which never occurs at image_size={self.image_size}; "
                     f"set 'model.{option}=[...]' from {occurring}"
@@ -96,10 +93,10 @@ class Planned(nn.Module):
     @cached_property
     def levels(self) -> list[Resolution]:
         """Finest first."""
-        sizes = [self.image_size >> i for i in range(len(self.channel_mult))]
+        sized = [(self.image_size >> i, mult * self.base_channels) for i, mult in enumerate(self.channel_mult)]
         return [
-            Resolution(size, mult * self.base_channels, size in self.attention_resolutions, size in self.checkpoint)
-            for size, mult in zip(sizes, self.channel_mult, strict=True)
+            Resolution(size, channels, size in self.attention_resolutions, size in self.checkpoint)
+            for size, channels in sized
         ]
 
     def stage(self, level: Resolution, in_channels: int, *, heads: int | None = None) -> Stage:
@@ -121,17 +118,16 @@ class Planned(nn.Module):
 
     def downsample(self, level: Resolution) -> Stage:
         """From the size of `level` to half of it."""
-        if self.resampling == "residual":
-            block: nn.Module = self._residual(level.channels, level.channels, resample=shrink(self.dims))
-        else:
-            block = Downsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
-        return Stage(recompute=level.recomputes, downsample=block)
+        return Stage(recompute=level.recomputes, downsample=self._resample(level.channels, Downsample, shrink))
 
     def upsample(self, level: Resolution) -> nn.Module:
         """From the size of `level` to twice it."""
+        return self._resample(level.channels, Upsample, grow)
+
+    def _resample(self, channels: int, kind: type[nn.Module], inside: Callable[[int], nn.Module]) -> nn.Module:
         if self.resampling == "residual":
-            return self._residual(level.channels, level.channels, resample=grow(self.dims))
-        return Upsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
+            return self._residual(channels, channels, resample=inside(self.dims))
+        return kind(channels, dims=self.dims, learned=self.resampling == "convolution")
 
     def _residual(self, in_channels: int, out_channels: int, resample: nn.Module | None = None) -> ResBlock:
         return ResBlock(

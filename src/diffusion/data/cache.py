@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -73,13 +73,16 @@ def load_or_pack(images: ImageFiles, cache: str) -> Packed | None:
     path = folder / file_name(images.root, images.shape)
     key = content_key(images)
     try:
-        # First without the lock: a cache that others have filled may well be read-only.
-        if (found := load_if_current(path, images, key)) is not None:
-            return found
+        with suppress(FileNotFoundError, ValueError):
+            return open_packed(path, images, key)  # without the lock: a cache filled by others may well be read-only
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path):
-            if (found := load_if_current(path, images, key, warn=True)) is not None:
-                return found
+            try:
+                return open_packed(path, images, key)
+            except FileNotFoundError:
+                pass
+            except ValueError as error:
+                log.warning("Packing the images again: %s", error)
             size, free = packed_bytes(images), shutil.disk_usage(folder).free
             if size > free / 2:
                 log.warning(
@@ -121,18 +124,6 @@ def pack(path: Path, images: ImageFiles, key: str) -> None:
     facts = {"key": key, "root": images.root, "shape": images.shape, "unreadable": unreadable, "checksums": checksums}
     atomic_write_text(description_path(path), json.dumps(facts))
     log.info("Packed in %.0f s", perf_counter() - begun)
-
-
-def load_if_current(path: Path, images: ImageFiles, key: str, *, warn: bool = False) -> Packed | None:
-    """What is packed in `path` if it is whole and these images, else None; `warn` says what is wrong."""
-    try:
-        return open_packed(path, images, key)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        if warn:
-            log.warning("Packing the images again: %s", error)
-        return None
 
 
 def open_packed(path: Path, images: ImageFiles, key: str) -> Packed:

@@ -48,7 +48,7 @@ class ImageFolder(ImageFiles):
     ) -> None:
         require_channels(channels)
         check_cache(cache)
-        if labels not in ("none", *CLASS_NAMES):
+        if labels not in ("none", "folder", "prefix"):
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
@@ -59,9 +59,7 @@ class ImageFolder(ImageFiles):
         self.pixels: Tensor | None = None
         self.classes, self.labels = None, torch.full((len(self.files),), UNLABELLED)
         if labels != "none":
-            names, numbers = np.unique(
-                [CLASS_NAMES[labels](file, self.root) for file in self.files], return_inverse=True
-            )
+            names, numbers = np.unique([class_of(file, labels, self.root) for file in self.files], return_inverse=True)
             self.classes, self.labels = tuple(names.tolist()), torch.from_numpy(numbers)
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
@@ -158,26 +156,16 @@ def image_files(root: str) -> list[str]:
     return sorted(files)
 
 
-def class_from_folder(file: str, root: str) -> str:
-    """The first folder on the way from `root` to `file`."""
-    folder, separator, _ = file.partition(os.sep)
-    if not separator:
+def class_of(file: str, labels: str, root: str) -> str:
+    """The first folder on the way from `root` to `file`, or the file's name up to the first "_"."""
+    path, mark, lacking = {
+        "folder": (file, os.sep, "every image in a sub-folder"),
+        "prefix": (os.path.basename(file), "_", 'a "_" after the class in the name of every image'),
+    }[labels]
+    name, found, _ = path.partition(mark)
+    if not found:
         raise ValueError(
-            f"data.labels=folder needs every image in a sub-folder of {root}, and {file} is in none; "
-            "set data.labels=none or data.labels=prefix"
-        )
-    return folder
-
-
-def class_from_prefix(file: str, root: str) -> str:
-    """The name of `file` up to the first "_"."""
-    name, separator, _ = os.path.basename(file).partition("_")
-    if not separator:
-        raise ValueError(
-            f'data.labels=prefix needs a "_" after the class in every file name, and {file} in {root} has none; '
-            "set data.labels=none or data.labels=folder"
+            f"data.labels={labels} needs {lacking}, and {file} in {root} has none; set data.labels=none or another of "
+            "folder and prefix"
         )
     return name
-
-
-CLASS_NAMES = {"folder": class_from_folder, "prefix": class_from_prefix}

@@ -116,17 +116,16 @@ def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | 
     first = source[0][0]
     if not isinstance(first, Image.Image):
         raise ValueError(f"{name} does not consist of images; set data.dataset=CIFAR10 or another set that does")
-    first = ImageOps.expand(first, padding)
-    channels = 1 if first.mode in ("1", "L") else 3
-    height, width = (image_size, image_size) if image_size else (first.height, first.width)
-    pixels = torch.empty(len(source), channels, height, width, dtype=torch.uint8)
+    width, height = (image_size, image_size) if image_size else ImageOps.expand(first, padding).size
+    shape = {"channels": 1 if first.mode in ("1", "L") else 3, "height": height, "width": width}
+    pixels = torch.empty(len(source), *shape.values(), dtype=torch.uint8)
     labels = torch.full((len(source),), UNLABELLED)
     for i in range(len(source)):
         image, target = source[i][:2]
         image = ImageOps.expand(image, padding)
         if image_size is None and image.size != (width, height):
             raise ValueError(f"the images of {name} differ in size; set data.image_size={min(height, width)}")
-        pixels[i] = fitted(image, channels=channels, height=height, width=width)
+        pixels[i] = fitted(image, **shape)
         if isinstance(target, Integral):
             labels[i] = int(target)
     return pixels, labels
@@ -134,6 +133,5 @@ def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | 
 
 def class_names(source: Any, labels: Tensor) -> tuple[str, ...] | None:
     """What `source` calls the labels, or their numbers when it has no names; None when there are no labels."""
-    if (labels == UNLABELLED).all():
-        return None
-    return tuple(getattr(source, "classes", None) or (str(label) for label in range(int(labels.max()) + 1)))
+    count = int(labels.max()) + 1  # 0 if all are UNLABELLED
+    return tuple(getattr(source, "classes", None) or map(str, range(count))) if count else None

@@ -59,7 +59,8 @@ class ImageFolder(ImageFiles):
         self.pixels: Tensor | None = None
         self.classes, self.labels = None, torch.full((len(self.files),), UNLABELLED)
         if labels != "none":
-            names, numbers = np.unique([class_of(file, labels, self.root) for file in self.files], return_inverse=True)
+            of_files = [class_name(file, labels, self.root) for file in self.files]
+            names, numbers = np.unique(of_files, return_inverse=True)
             self.classes, self.labels = tuple(names.tolist()), torch.from_numpy(numbers)
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
@@ -156,7 +157,7 @@ def image_files(root: str) -> list[str]:
     return sorted(files)
 
 
-def class_of(file: str, labels: str, root: str) -> str:
+def class_name(file: str, labels: str, root: str) -> str:
     """The first folder on the way from `root` to `file`, or the file's name up to the first "_"."""
     path, mark, lacking = {
         "folder": (file, os.sep, "every image in a sub-folder"),

@@ -31,10 +31,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diffusion.data import cache, loader, packing, readers, stream
+from diffusion.data import cache, readers, stream
 from diffusion.data.folder import ImageFolder, image_files
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
+from diffusion.training import loop
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 
@@ -133,7 +134,7 @@ def fresh(images: Images, batch: int) -> float:
 def decoding(images: ImageFolder) -> float:
     """Seconds to decode all, by as many processes and in the same pieces as packing."""
     begun = perf_counter()
-    wanted = (list(piece) for piece in packing.chunks((len(images), *images.shape)))
+    wanted = map(list, cache.pieces(images))
     with closing(readers.in_order(images, wanted, workers=max(images.workers, cache.available_cores()))) as reads:
         for _ in reads:
             pass
@@ -149,10 +150,10 @@ def packing_time(images: ImageFolder, path: Path) -> float:
 def waiting_share(runs: Path, steps: int) -> float:
     """The part of the default run's time, from its second batch on, that it spends in asking for the next one."""
     waits, times = [], []
-    whole = loader._batches
+    whole = loop.batches
 
-    def timed(*given):
-        with closing(whole(*given)) as reads:
+    def timed(*given, **named):
+        with closing(whole(*given, **named)) as reads:
             while True:
                 begun = perf_counter()
                 batch = next(reads)
@@ -160,12 +161,12 @@ def waiting_share(runs: Path, steps: int) -> float:
                 waits.append(times[-1] - begun)
                 yield batch
 
-    loader._batches = timed
+    loop.batches = timed
     quiet = ["train.preview.every=0", "logger.mode=disabled", "hydra/job_logging=none"]
     sys.argv = [str(TRAIN), f"train.max_steps={steps}", f"runs={runs}", *quiet]
     with suppress(SystemExit):
         runpy.run_path(str(TRAIN), run_name="__main__")
-    loader._batches = whole
+    loop.batches = whole
     return sum(waits[1:]) / (times[-1] - times[0])
 
 

@@ -3,7 +3,7 @@
 from .classifier import Classifier
 from .embedding import timestep_embedding
 from .released_names import RELEASED
-from .released_weights import export_released, load_released, read_weights, save_released, save_safetensors
+from .released_weights import export_released, load_released, read_weights, save_released
 from .super_resolution import SuperResolutionUNet
 from .unet import FeatureMaps, UNet
 
@@ -17,6 +17,5 @@ __all__ = [
     "load_released",
     "read_weights",
     "save_released",
-    "save_safetensors",
     "timestep_embedding",
 ]

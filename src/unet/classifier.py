@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention import attend, count_heads
 from .layers import GroupNorm, Head, Pointwise, convolution, zero
-from .plan import HEADS, Plan, one_of
+from .plan import Planned, one_of
 from .trunk import Trunk
 
 POOLS = ("attention", "adaptive", "spatial", "spatial_v2")
@@ -41,59 +41,31 @@ class AttentionPool(nn.Module):
         return self.projection(pooled).squeeze(1)
 
 
-class Classifier(nn.Module):
+@dataclass(kw_only=True, eq=False, repr=False)
+class Classifier(Planned):
     """(x_t, time) -> logits, (N, C, H, W), (N,) -> (N, num_classes): the down half of a U-Net, its middle, and a pool.
 
     The pool reads the last feature map ("attention", "adaptive") or the means of all of them ("spatial", "spatial_v2").
-    The other options are those of UNet.
+    The other options are those of Planned, but for those that only a U-Net has.
     """
 
     classifies: ClassVar[bool] = True
     conditions: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        in_channels: int,
-        num_classes: int,
-        base_channels: int = 128,
-        channel_mult: tuple[int, ...] = (1, 2, 3, 4),
-        blocks_per_level: int = 2,
-        attention_resolutions: tuple[int, ...] = (32, 16, 8),
-        heads: int = HEADS,
-        channels_per_head: int | None = 64,
-        attention_order: str = "heads_first",
-        dropout: float = 0.0,
-        scale_shift: bool = True,
-        norm_groups: int = 32,
-        resampling: str = "residual",
-        pool: str = "attention",
-    ):
-        super().__init__()
-        plan = Plan(
-            image_size=image_size,
-            base_channels=base_channels,
-            channel_mult=channel_mult,
-            blocks_per_level=blocks_per_level,
-            attention_resolutions=attention_resolutions,
-            heads=heads,
-            channels_per_head=channels_per_head,
-            attention_order=attention_order,
-            dropout=dropout,
-            scale_shift=scale_shift,
-            norm_groups=norm_groups,
-            resampling=resampling,
-        )
-        facts = {"in_channels": in_channels, "num_classes": num_classes, "pool": pool}
-        self.settings = {**facts, **asdict(plan)}  # what another network like this one is made of
-        self.trunk = Trunk(plan, in_channels)
-        self.reads_all_levels = pool in ("spatial", "spatial_v2")
-        if self.reads_all_levels:
-            channels = sum(self.trunk.skip_channels) + plan.levels[-1].channels
-            self.head = all_levels_head(pool, channels, num_classes, norm_groups)
-        else:
-            self.head = last_map_head(pool, plan, num_classes)
+    num_classes: int
+    attention_resolutions: tuple[int, ...] = (32, 16, 8)
+    channels_per_head: int | None = 64
+    resampling: str = "residual"
+    pool: str = "attention"
+    heads_up: None = field(default=None, init=False)
+    checkpoint: tuple[int, ...] = field(default=(), init=False)
+    dims: int = field(default=2, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.trunk = Trunk(self, self.in_channels)
+        self.reads_all_levels = self.pool in ("spatial", "spatial_v2")
+        self.head = self._all_levels_head() if self.reads_all_levels else self._last_map_head()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         maps, middle, _ = self.trunk(x, time)
@@ -101,23 +73,22 @@ class Classifier(nn.Module):
             return self.head(middle)
         return self.head(torch.cat([reduce(h, "n c h w -> n c", "mean") for h in [*maps, middle]], dim=1))
 
+    def _last_map_head(self) -> Head:
+        """(N, C, H, W) -> logits."""
+        size, channels, *_ = self.levels[-1]
+        layers: list[nn.Module] = [GroupNorm(self.norm_groups, channels), nn.SiLU()]
+        if self.pool == "adaptive":
+            last = zero(convolution(channels, self.num_classes, dims=2, kernel=1))
+            return Head(*layers, nn.AdaptiveAvgPool2d(1), last, nn.Flatten())
+        if self.pool == "attention":
+            heads = count_heads(channels, heads=self.heads, channels_per_head=self.channels_per_head)
+            return Head(*layers, AttentionPool(channels, self.num_classes, positions=size**2, heads=heads))
+        raise ValueError(f"pool={self.pool!r} is unknown; set model.pool={one_of(POOLS)}")
 
-def last_map_head(pool: str, plan: Plan, num_classes: int) -> Head:
-    """(N, C, H, W) -> logits."""
-    size, channels, *_ = plan.levels[-1]
-    layers: list[nn.Module] = [GroupNorm(plan.norm_groups, channels), nn.SiLU()]
-    if pool == "adaptive":
-        last = zero(convolution(channels, num_classes, dims=2, kernel=1))
-        return Head(*layers, nn.AdaptiveAvgPool2d(1), last, nn.Flatten())
-    if pool == "attention":
-        heads = count_heads(channels, heads=plan.heads, channels_per_head=plan.channels_per_head)
-        return Head(*layers, AttentionPool(channels, num_classes, positions=size**2, heads=heads))
-    raise ValueError(f"pool={pool!r} is unknown; set model.pool={one_of(POOLS)}")
-
-
-def all_levels_head(pool: str, channels: int, num_classes: int, norm_groups: int) -> Head:
-    """(N, channels) -> logits."""
-    first, last = nn.Linear(channels, HIDDEN_CHANNELS), nn.Linear(HIDDEN_CHANNELS, num_classes)
-    if pool == "spatial":
-        return Head(first, nn.ReLU(), last)
-    return Head(first, GroupNorm(norm_groups, HIDDEN_CHANNELS), nn.SiLU(), last)
+    def _all_levels_head(self) -> Head:
+        """(N, the channels of all maps) -> logits."""
+        channels = sum(self.trunk.skip_channels) + self.levels[-1].channels
+        first, last = nn.Linear(channels, HIDDEN_CHANNELS), nn.Linear(HIDDEN_CHANNELS, self.num_classes)
+        if self.pool == "spatial":
+            return Head(first, nn.ReLU(), last)
+        return Head(first, GroupNorm(self.norm_groups, HIDDEN_CHANNELS), nn.SiLU(), last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from .attention import AttentionBlock, count_heads
 from .blocks import Downsample, ResBlock, Stage, Upsample, grow, shrink
 from .layers import CONVOLUTIONS
 
-HEADS = 4  # the default of every network
+HEADS = 4
 RESAMPLINGS = ("convolution", "pooling", "residual")
 
 
@@ -25,27 +26,36 @@ class Resolution(NamedTuple):
     recomputes: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The options of a network, checked, and the blocks that they ask for."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class Planned(nn.Module):
+    """A network by its options, which are checked here, and how its blocks are made.
+
+    Level i has feature maps of size image_size / 2^i with channel_mult[i] * base_channels channels. Levels whose size
+    is in `attention_resolutions` attend; those in `checkpoint` recompute their activations in backward, to save memory.
+    `heads_up` (default: `heads`) counts the heads going up; `channels_per_head` decides instead of both.
+    `resampling` is "convolution", "pooling" (without weights) or "residual". `image_size` is the nominal shorter side:
+    an image of any shape will do whose sides can be halved as often. With 3 `dims`, only the inner two axes are halved.
+    """
 
     image_size: int
-    base_channels: int
-    channel_mult: tuple[int, ...]
-    blocks_per_level: int
-    attention_resolutions: tuple[int, ...]
-    heads: int
-    channels_per_head: int | None
-    attention_order: str
-    dropout: float
-    scale_shift: bool
-    norm_groups: int
-    resampling: str
+    in_channels: int
+    base_channels: int = 128
+    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
+    blocks_per_level: int = 2
+    attention_resolutions: tuple[int, ...] = (16, 8)
+    heads: int = HEADS
+    heads_up: int | None = None
+    channels_per_head: int | None = None
+    attention_order: str = "heads_first"
+    dropout: float = 0.0
+    scale_shift: bool = True
+    norm_groups: int = 32
+    resampling: str = "convolution"
     checkpoint: tuple[int, ...] = ()
     dims: int = 2
-    heads_up: int | None = None
 
     def __post_init__(self) -> None:
+        super().__init__()
         if self.dims not in CONVOLUTIONS:
             raise ValueError(f"dims={self.dims} is unknown; set model.dims to 1, 2 or 3")
         if self.resampling not in RESAMPLINGS:
@@ -67,13 +77,9 @@ class Plan:
                 f"image_size={self.image_size} cannot be halved {len(self.channel_mult) - 1} times; "
                 f"set data.image_size to a multiple of {self.stride}, or fewer levels in model.channel_mult"
             )
-        self._check_sizes("attention_resolutions", self.attention_resolutions)
-        self._check_sizes("checkpoint", self.checkpoint)
-
-    def _check_sizes(self, option: str, sizes: tuple[int, ...]) -> None:
-        occurring = [self.image_size >> i for i in range(len(self.channel_mult))]
-        for size in sizes:
-            if size not in occurring:
+        occurring = [level.size for level in self.levels]
+        for option in ("attention_resolutions", "checkpoint"):
+            for size in {*getattr(self, option)} - {*occurring}:
                 raise ValueError(
                     f"{option} names size {size}, which never occurs at image_size={self.image_size}; "
                     f"set 'model.{option}=[...]' from {occurring}"
@@ -87,10 +93,10 @@ class Plan:
     @cached_property
     def levels(self) -> list[Resolution]:
         """Finest first."""
-        sizes = [self.image_size >> i for i in range(len(self.channel_mult))]
+        sized = [(self.image_size >> i, mult * self.base_channels) for i, mult in enumerate(self.channel_mult)]
         return [
-            Resolution(size, mult * self.base_channels, size in self.attention_resolutions, size in self.checkpoint)
-            for size, mult in zip(sizes, self.channel_mult, strict=True)
+            Resolution(size, channels, size in self.attention_resolutions, size in self.checkpoint)
+            for size, channels in sized
         ]
 
     def stage(self, level: Resolution, in_channels: int, *, heads: int | None = None) -> Stage:
@@ -112,17 +118,16 @@ class Plan:
 
     def downsample(self, level: Resolution) -> Stage:
         """From the size of `level` to half of it."""
-        if self.resampling == "residual":
-            block: nn.Module = self._residual(level.channels, level.channels, resample=shrink(self.dims))
-        else:
-            block = Downsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
-        return Stage(recompute=level.recomputes, downsample=block)
+        return Stage(recompute=level.recomputes, downsample=self._resample(level.channels, Downsample, shrink))
 
     def upsample(self, level: Resolution) -> nn.Module:
         """From the size of `level` to twice it."""
+        return self._resample(level.channels, Upsample, grow)
+
+    def _resample(self, channels: int, kind: type[nn.Module], inside: Callable[[int], nn.Module]) -> nn.Module:
         if self.resampling == "residual":
-            return self._residual(level.channels, level.channels, resample=grow(self.dims))
-        return Upsample(level.channels, dims=self.dims, learned=self.resampling == "convolution")
+            return self._residual(channels, channels, resample=inside(self.dims))
+        return kind(channels, dims=self.dims, learned=self.resampling == "convolution")
 
     def _residual(self, in_channels: int, out_channels: int, resample: nn.Module | None = None) -> ResBlock:
         return ResBlock(

@@ -22,7 +22,7 @@ def load_released(network: nn.Module, source: str | Path | Mapping[str, Tensor])
     _check_fit(
         {name: tuple(tensor.shape) for name, tensor in weights.items()},
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
-        of_a_released_kind(network).trunk.image_size,
+        of_a_released_kind(network).image_size,
     )
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -36,19 +36,13 @@ def export_released(network: nn.Module) -> dict[str, Tensor]:
 
 def save_released(network: nn.Module, path: str | Path) -> None:
     """Writes the weights under the released names: a .pt file for the original to load, or a .safetensors file."""
-    suffix = Path(path).suffix
+    suffix, weights = Path(path).suffix, export_released(network)
     if suffix == ".safetensors":
-        save_safetensors(network, path)
+        safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, path)
     elif suffix == ".pt":
-        torch.save(export_released(network), path)
+        torch.save(weights, path)
     else:
         raise ValueError(f"{path} must end in .pt or .safetensors")
-
-
-def save_safetensors(network: nn.Module, path: str | Path) -> None:
-    """Writes the weights under the released names, in a format that cannot hold code."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in export_released(network).items()}
-    safetensors.torch.save_file(tensors, path)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .embedding import ConditionEmbedding
 from .layers import convolution
-from .plan import Plan
+from .plan import Planned
 
 
 class Descent(NamedTuple):
@@ -22,11 +22,10 @@ class Descent(NamedTuple):
 class Trunk(nn.Module):
     """(x, time, y) -> Descent, with one skip for the first convolution and one for each stage going down."""
 
-    def __init__(self, plan: Plan, in_channels: int, num_classes: int | None = None):
+    def __init__(self, plan: Planned, in_channels: int, num_classes: int | None = None):
         super().__init__()
         self.in_channels = in_channels
         self.dims = plan.dims
-        self.image_size = plan.image_size
         self.stride = plan.stride
         channels = plan.levels[0].channels
         self.embedding = ConditionEmbedding(plan.base_channels, num_classes)

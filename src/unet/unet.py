@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .layers import GroupNorm, Head, convolution, zero
-from .plan import HEADS, Plan
+from .plan import Planned
 from .trunk import Trunk
 
 
@@ -21,68 +21,27 @@ class FeatureMaps(NamedTuple):
     up: list[Tensor]
 
 
-class UNet(nn.Module):
+@dataclass(kw_only=True, eq=False, repr=False)
+class UNet(Planned):
     """(x_t, time, y) -> the network's output, (N, C, ...), (N,), (N,) -> (N, C', ...); exactly 0 before training.
 
-    Level i has feature maps of size image_size / 2^i with channel_mult[i] * base_channels channels. Levels whose size
-    is in `attention_resolutions` attend; those in `checkpoint` recompute their activations in backward, to save memory.
-    `heads_up` (default: `heads`) counts the heads going up; `channels_per_head` decides instead of both.
-    `resampling` is "convolution", "pooling" (without weights) or "residual". `image_size` is the nominal shorter side:
-    an image of any shape will do whose sides can be halved as often. With 3 `dims`, only the inner two axes are halved.
+    `num_classes` is None for a network that is told no label. The other options are those of Planned.
     """
 
     stacked_images: ClassVar[int] = 1
     given_by_data: ClassVar[tuple[str, ...]] = ("num_classes",)
     """The arguments with a default here that a configuration leaves open until the data are known."""
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        in_channels: int,
-        out_channels: int,
-        num_classes: int | None = None,
-        base_channels: int = 128,
-        channel_mult: tuple[int, ...] = (1, 2, 3, 4),
-        blocks_per_level: int = 2,
-        attention_resolutions: tuple[int, ...] = (16, 8),
-        heads: int = HEADS,
-        heads_up: int | None = None,
-        channels_per_head: int | None = None,
-        attention_order: str = "heads_first",
-        dropout: float = 0.0,
-        scale_shift: bool = True,
-        norm_groups: int = 32,
-        resampling: str = "convolution",
-        checkpoint: tuple[int, ...] = (),
-        dims: int = 2,
-    ):
-        super().__init__()
-        plan = Plan(
-            image_size=image_size,
-            base_channels=base_channels,
-            channel_mult=channel_mult,
-            blocks_per_level=blocks_per_level,
-            attention_resolutions=attention_resolutions,
-            heads=heads,
-            heads_up=heads_up,
-            channels_per_head=channels_per_head,
-            attention_order=attention_order,
-            dropout=dropout,
-            scale_shift=scale_shift,
-            norm_groups=norm_groups,
-            resampling=resampling,
-            checkpoint=checkpoint,
-            dims=dims,
-        )
-        self.in_channels = in_channels
-        facts = {"in_channels": in_channels, "out_channels": out_channels, "num_classes": num_classes}
-        self.settings = {**facts, **asdict(plan)}  # what another network like this one is made of
-        self.trunk = Trunk(plan, self.stacked_images * in_channels, num_classes)
-        self.up = up_half(plan, self.trunk.skip_channels)
-        channels = plan.levels[0].channels
-        last = zero(convolution(channels, out_channels, dims=dims))
-        self.head = Head(GroupNorm(norm_groups, channels), nn.SiLU(), last)
+    out_channels: int
+    num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.trunk = Trunk(self, self.stacked_images * self.in_channels, self.num_classes)
+        self.up = up_half(self, self.trunk.skip_channels)
+        channels = self.levels[0].channels
+        last = zero(convolution(channels, self.out_channels, dims=self.dims))
+        self.head = Head(GroupNorm(self.norm_groups, channels), nn.SiLU(), last)
 
     def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Tensor:
         skips, h, emb = self.trunk(x, time, y)
@@ -94,7 +53,7 @@ class UNet(nn.Module):
     @property
     def conditions(self) -> tuple[str, ...]:
         """The names of what `forward` needs beside the image and the time."""
-        return () if self.trunk.embedding.num_classes is None else ("y",)
+        return () if self.num_classes is None else ("y",)
 
     def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> FeatureMaps:
         """Every feature map that leads to the output, for probing what the network has learned."""
@@ -104,7 +63,7 @@ class UNet(nn.Module):
         return FeatureMaps(down, middle, up)
 
 
-def up_half(plan: Plan, skip_channels: list[int]) -> nn.ModuleList:
+def up_half(plan: Planned, skip_channels: list[int]) -> nn.ModuleList:
     """The stages from the coarsest level to the finest; each takes one skip, the last of a level doubles the size."""
     stages = nn.ModuleList()
     skips = list(skip_channels)

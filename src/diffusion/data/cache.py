@@ -1,36 +1,69 @@
-"""Where packed images are kept, and when they are packed anew."""
+"""The file of packed images, their pixels one after the other: where it lies, and when it is written anew.
+
+Beside it a description in JSON, written last, holds a key to what was packed, the names of the files that could not be
+read, and the checksum of each piece.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import logging
 import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
+from zlib import crc32
 
+import numpy as np
 import PIL
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from diffusion.data.packing import Packed, open_packed, write_packed
-
-if TYPE_CHECKING:
-    from diffusion.data.folder import ImageFolder
+from diffusion.data import readers
+from diffusion.data.images import Images
+from diffusion.runs.files import atomic_write, atomic_write_text
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+PIECE_BYTES = 2**20
+PIECES_CHECKED = 256  # a second's work
 MOST_TRIED = 20
 NO_FOLDERS = ("", "true", "false", "none", "null", "on")
 
 
-def load_or_pack(images: ImageFolder, cache: str) -> Packed | None:
+class ImageFiles(Images):
+    """Images that lie in one file each, and can be packed."""
+
+    root: str
+    files: list[str]
+    """The names, relative to `root`"""
+    unreadable: Tensor
+    """bool (N,): what could not be read so far"""
+
+    def can_read(self, file: str) -> bool:
+        """Whether one of `files` can be decoded."""
+        raise NotImplementedError
+
+
+class Packed(NamedTuple):
+    """Images as they lie in a file, of which the system keeps in memory what fits."""
+
+    pixels: Tensor
+    """uint8 (N, C, H, W), mapped"""
+    unreadable: list[str]
+    """The files that could not be read when they were packed"""
+
+
+def load_or_pack(images: ImageFiles, cache: str) -> Packed | None:
     """The images packed in the folder `cache`, made there by one process while others wait; None where they cannot be.
 
     Each folder of images has one file for each size, which is replaced when the images have changed. One that is
@@ -40,14 +73,17 @@ def load_or_pack(images: ImageFolder, cache: str) -> Packed | None:
     path = folder / file_name(images.root, images.shape)
     key = content_key(images)
     try:
-        # First without the lock: a cache that others have filled may well be read-only.
-        if (found := load_if_current(path, images, key)) is not None:
-            return found
+        with suppress(FileNotFoundError, ValueError):
+            return open_packed(path, images, key)  # without the lock: a cache filled by others may well be read-only
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(path):
-            if (found := load_if_current(path, images, key, warn=True)) is not None:
-                return found
-            size, free = math.prod((len(images), *images.shape)), shutil.disk_usage(folder).free
+            try:
+                return open_packed(path, images, key)
+            except FileNotFoundError:
+                pass
+            except ValueError as error:
+                log.warning("Packing the images again: %s", error)
+            size, free = packed_bytes(images), shutil.disk_usage(folder).free
             if size > free / 2:
                 log.warning(
                     "Not packing the images: they take %s, more than half of the %s free in %s. They are decoded each "
@@ -55,7 +91,7 @@ def load_or_pack(images: ImageFolder, cache: str) -> Packed | None:
                 )  # fmt: skip
                 return None
             pack(path, images, key)
-            return open_packed(path, (len(images), *images.shape))
+            return open_packed(path, images, key)
     except ChildProcessError:
         raise
     except OSError as error:
@@ -66,44 +102,73 @@ def load_or_pack(images: ImageFolder, cache: str) -> Packed | None:
         return None
 
 
-def pack(path: Path, images: ImageFolder, key: str) -> None:
-    """Packs all images, with a bar on a terminal and a line before and after."""
-    size, begun = math.prod((len(images), *images.shape)), perf_counter()
-    log.info("Packing the %s images of %s into %s (%s)", f"{len(images):,}", images.root, path, human_bytes(size))
-
-    def facts() -> dict[str, object]:
-        bad = [images.files[i] for i in images.unreadable.nonzero().flatten().tolist()]
-        return {"key": key, "root": images.root, "shape": list(images.shape), "unreadable": bad}
-
+def pack(path: Path, images: ImageFiles, key: str) -> None:
+    """Pack all images into `path`, whole or not at all, with a bar on a terminal and a line before and after."""
+    begun = perf_counter()
+    size = human_bytes(packed_bytes(images))
+    log.info("Packing the %s images of %s into %s (%s)", f"{len(images):,}", images.root, path, size)
     workers = max(images.workers, available_cores()) if images.workers else 0
-    with tqdm(total=len(images), desc="packing", unit=" images", disable=None, leave=False) as bar:
-        write_packed(path, images, workers=workers, told=bar.update, facts=facts)
+    checksums = []
+    with (
+        closing(readers.in_order(images, map(list, pieces(images)), workers=workers)) as reads,
+        tqdm(total=len(images), desc="packing", unit=" images", disable=None, leave=False) as bar,
+        atomic_write(path) as partial,
+        open(partial, "wb") as file,
+    ):
+        for pixels, _ in reads:
+            content = pixels.contiguous().numpy().data
+            checksums.append(crc32(content))
+            file.write(content)
+            bar.update(len(pixels))
+    unreadable = [images.files[i] for i in images.unreadable.nonzero().flatten().tolist()]
+    facts = {"key": key, "root": images.root, "shape": images.shape, "unreadable": unreadable, "checksums": checksums}
+    atomic_write_text(description_path(path), json.dumps(facts))
     log.info("Packed in %.0f s", perf_counter() - begun)
 
 
-def load_if_current(path: Path, images: ImageFolder, key: str, *, warn: bool = False) -> Packed | None:
-    """What is packed in `path` if it is whole and these images, else None; `warn` says what is wrong."""
+def open_packed(path: Path, images: ImageFiles, key: str) -> Packed:
+    """The images packed in `path`.
+
+    FileNotFoundError if there are none; ValueError with the reason if they are others, or not as they were written,
+    which the checksums tell of at most 256 pieces, spread over the file.
+    """
     try:
-        return open_packed(path, (len(images), *images.shape), lambda facts: mismatch(facts, images, key))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        if warn:
-            log.warning("Packing the images again: %s", error)
-        return None
-
-
-def mismatch(facts: dict[str, Any], images: ImageFolder, key: str) -> str:
-    """Why images packed with these facts will not do; "" if they will."""
-    if facts.get("key") != key:
-        return "the images have changed since"
-    bad = facts.get("unreadable")
-    if not isinstance(bad, list) or not set(bad) < set(images.files):
-        return "their description is damaged"
+        facts = json.loads(description_path(path).read_text())
+        packed_key, checksums, unreadable = facts["key"], list(facts["checksums"]), list(map(str, facts["unreadable"]))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{description_path(path)} is damaged") from None
+    if packed_key != key:
+        raise ValueError("the images have changed since")
+    parts = pieces(images)
+    if len(checksums) != len(parts) or not set(unreadable) < set(images.files):
+        raise ValueError(f"{description_path(path)} is damaged")
     # A disk or a network that failed for a moment, or a missing right, must not cost an image for ever.
-    if healed := next((file for file in bad[:MOST_TRIED] if images.can_read(file)), None):
-        return f"{healed}, which could not be read, now can"
-    return ""
+    if healed := next((file for file in unreadable[:MOST_TRIED] if images.can_read(file)), None):
+        raise ValueError(f"{healed}, which could not be read, now can")
+    if path.stat().st_size != packed_bytes(images):
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes instead of {packed_bytes(images):,}")
+    # Mapped "c", as if for writing, since torch warns of what it could not write to.
+    pixels = np.asarray(np.memmap(path, dtype=np.uint8, mode="c", shape=(len(images), *images.shape)))
+    for at in np.unique(np.linspace(0, len(parts) - 1, PIECES_CHECKED).round().astype(int)):
+        if crc32(pixels[parts[at].start : parts[at].stop].data) != checksums[at]:
+            raise ValueError(f"{path} is damaged at image {parts[at].start} or after")
+    return Packed(torch.from_numpy(pixels), unreadable)
+
+
+def packed_bytes(images: Images) -> int:
+    """The size of the file."""
+    return math.prod((len(images), *images.shape))
+
+
+def pieces(images: Images) -> list[range]:
+    """The images 0..N-1 in ranges of about a megabyte."""
+    step = max(1, PIECE_BYTES // math.prod(images.shape))
+    return [range(first, min(first + step, len(images))) for first in range(0, len(images), step)]
+
+
+def description_path(path: Path) -> Path:
+    """The file that says what is packed in `path`; written last, so that it stands for a whole one."""
+    return path.with_suffix(".json")
 
 
 @contextmanager
@@ -139,7 +204,7 @@ def file_name(root: str, shape: tuple[int, int, int]) -> str:
     return f"{plain}-{size}-{hashlib.blake2b(os.fsencode(f'{root} {size}'), digest_size=4).hexdigest()}.pixels"
 
 
-def content_key(images: ImageFolder) -> str:
+def content_key(images: ImageFiles) -> str:
     """A hash of all that decides the pixels: each file's name, length and time, the shape, and what decodes them.
 
     Classes do not come in: they are read off the names, and the same pixels serve every choice of `data.labels`.
@@ -160,5 +225,5 @@ def available_cores() -> int:
 
 
 def human_bytes(size: int) -> str:
-    """A number of bytes as people say it: "153 MB"."""
-    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+    """A number of bytes as people say it: "153MB"."""
+    return tqdm.format_sizeof(size, "B")

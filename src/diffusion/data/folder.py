@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data import cache as caches
-from diffusion.data.images import UNLABELLED, Images, LabelledPixels, take_rows
+from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
+from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
 from diffusion.data.preparation import read_image, require_channels
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-class ImageFolder(Images):
+class ImageFolder(ImageFiles):
     """Every image below `root`, at any depth, in the order of its path.
 
     `labels` names the class: "none", "folder" (the first folder below `root`) or "prefix" (the file's name up to the
@@ -46,8 +47,8 @@ class ImageFolder(Images):
         cache: str = "auto",
     ) -> None:
         require_channels(channels)
-        caches.check_cache(cache)
-        if labels not in CLASS_NAMES:
+        check_cache(cache)
+        if labels not in ("none", "folder", "prefix"):
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
@@ -60,10 +61,11 @@ class ImageFolder(Images):
         self.shape = channels, image_size, width or image_size
         self.on_error, self.flip, self.workers, self.cache = on_error, flip, workers, cache
         self.pixels: Tensor | None = None
-        names = [CLASS_NAMES[labels](file, self.root) for file in self.files]
-        self.classes = None if labels == "none" else tuple(sorted(set(names)))
-        number = {name: i for i, name in enumerate(self.classes or ())}
-        self.labels = torch.tensor([number.get(name, UNLABELLED) for name in names])
+        self.classes, self.labels = None, torch.full((len(self.files),), UNLABELLED)
+        if labels != "none":
+            of_files = [class_name(file, labels, self.root) for file in self.files]
+            names, numbers = np.unique(of_files, return_inverse=True)
+            self.classes, self.labels = tuple(names.tolist()), torch.from_numpy(numbers)
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
 
@@ -78,11 +80,11 @@ class ImageFolder(Images):
         """Pack the images, or find them packed: then a batch is one indexing operation, and no process decodes."""
         if self.cache == "off" or self.pixels is not None:
             return
-        found = caches.load_or_pack(self, self.cache)
+        found = load_or_pack(self, self.cache)
         if found is None:
             self.cache = "off"  # said once
             return
-        self._leave_out(found.facts["unreadable"])
+        self._leave_out(found.unreadable)
         self.pixels, self.workers = found.pixels, 0
 
     def _leave_out(self, files: list[str]) -> None:
@@ -90,9 +92,7 @@ class ImageFolder(Images):
         if not files:
             return
         if self.on_error == "raise":
-            raise ValueError(
-                unreadable_message(os.path.join(self.root, files[0]), "as it was when the images were packed")
-            )
+            raise unreadable_error(os.path.join(self.root, files[0]), "as it was when the images were packed")
         log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), abbreviate(files))
         bad = set(files)
         self.unreadable[:] = torch.tensor([file in bad for file in self.files])
@@ -127,15 +127,15 @@ class ImageFolder(Images):
                 path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
                 reason = reason or type(error).__name__
                 if self.on_error == "raise":
-                    raise ValueError(unreadable_message(path, reason)) from error
+                    raise unreadable_error(path, reason) from error
                 self.unreadable[at] = True
                 log.warning("skipping %s: %s", path, reason)
         raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
 
 
-def unreadable_message(path: str, reason: str) -> str:
+def unreadable_error(path: str, reason: str) -> ValueError:
     """What to say of an image that cannot be read."""
-    return f"cannot read {path} ({reason}); set data.on_error=skip to go on without it"
+    return ValueError(f"cannot read {path} ({reason}); set data.on_error=skip to go on without it")
 
 
 def abbreviate(files: list[str]) -> str:
@@ -161,35 +161,16 @@ def image_files(root: str) -> list[str]:
     return sorted(files)
 
 
-def no_class(file: str, root: str) -> str:
-    """No class."""
-    return ""
-
-
-def class_from_folder(file: str, root: str) -> str:
-    """The first folder on the way from `root` to `file`."""
-    folder, separator, _ = file.partition(os.sep)
-    if not separator:
+def class_name(file: str, labels: str, root: str) -> str:
+    """The first folder on the way from `root` to `file`, or the file's name up to the first "_"."""
+    path, mark, lacking = {
+        "folder": (file, os.sep, "every image in a sub-folder"),
+        "prefix": (os.path.basename(file), "_", 'a "_" after the class in the name of every image'),
+    }[labels]
+    name, found, _ = path.partition(mark)
+    if not found:
         raise ValueError(
-            f"data.labels=folder needs every image in a sub-folder of {root}, and {file} is in none; "
-            "set data.labels=none or data.labels=prefix"
-        )
-    return folder
-
-
-def class_from_prefix(file: str, root: str) -> str:
-    """The name of `file` up to the first "_"."""
-    name, separator, _ = os.path.basename(file).partition("_")
-    if not separator:
-        raise ValueError(
-            f'data.labels=prefix needs a "_" after the class in every file name, and {file} in {root} has none; '
-            "set data.labels=none or data.labels=folder"
+            f"data.labels={labels} needs {lacking}, and {file} in {root} has none; set data.labels=none or another of "
+            "folder and prefix"
         )
     return name
-
-
-CLASS_NAMES: dict[str, Callable[[str, str], str]] = {
-    "none": no_class,
-    "folder": class_from_folder,
-    "prefix": class_from_prefix,
-}

@@ -52,33 +52,24 @@ def batches(
         raise ValueError(
             f"{len(images)} images do not fill a batch of {batch_size}; set train.batch_size={len(images)} or less"
         )
-    told = available(conditions, images.classes)
-    return _batches(images, told, batch_size, seed, start, rank, world, torch.device(device))
+    device, told = torch.device(device), available(conditions, images.classes)
 
-
-def _batches(
-    images: Images,
-    conditions: Conditions,
-    batch_size: int,
-    seed: int,
-    start: int,
-    rank: int,
-    world: int,
-    device: torch.device,
-) -> Generator[Batch, None, None]:
     def positions(step: int) -> range:
         first = step * batch_size + rank * (batch_size // world)
         return range(first, first + batch_size // world)
 
-    wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
-    images.prepare()
-    with closing(readers.in_order(images, wanted, device=device)) as reads:
-        for step, (pixels, labels) in enumerate(reads, start):
-            where = positions(step)
-            pixels = pixels.to(device, non_blocking=True)
-            if images.flip:
-                mirrored = to_device(stream.mirrored(where, length=len(images), seed=seed), device)
-                pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
-            x_0 = from_uint8(pixels)
-            condition = arguments(conditions, x_0, labels.to(device, non_blocking=True))
-            yield Batch(x_0, condition, torch.arange(where.start, where.stop))
+    def read() -> Generator[Batch, None, None]:
+        wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
+        images.prepare()
+        with closing(readers.in_order(images, wanted, device=device)) as reads:
+            for step, (pixels, labels) in enumerate(reads, start):
+                where = positions(step)
+                pixels = pixels.to(device, non_blocking=True)
+                if images.flip:
+                    mirrored = to_device(stream.mirrored(where, length=len(images), seed=seed), device)
+                    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+                x_0 = from_uint8(pixels)
+                condition = arguments(told, x_0, labels.to(device, non_blocking=True))
+                yield Batch(x_0, condition, torch.arange(where.start, where.stop))
+
+    return read()

@@ -61,7 +61,8 @@ class TorchvisionImages(Resident):
 def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
     """torchvision's set called `name`. ValueError when there is none, or its files are not in `root`."""
     kind = dataset_class(name)
-    accepted = parameters(kind)
+    # Those of its parents too, as sets pass keywords on to them.
+    accepted = {each for parent in kind.__mro__[:-1] for each in inspect.signature(parent).parameters}
     root = os.path.abspath(os.path.expanduser(root))
     arguments = {"root": root, **split_argument(name, split, accepted)}
     if "download" in accepted:
@@ -102,22 +103,16 @@ def dataset_class(name: str) -> type:
     if not isinstance(kind, type) or "root" not in inspect.signature(kind).parameters:
         nearest = [*difflib.get_close_matches(name, known, n=1), "CIFAR10"][0]
         raise ValueError(f"torchvision has no set {name!r}; set data.dataset={nearest} or another of its datasets")
-    needed = [key for key, parameter in inspect.signature(kind).parameters.items() if is_needed(parameter)]
-    if further := [key for key in needed if key not in ("root", "split")]:
+    required = [
+        p.name
+        for p in inspect.signature(kind).parameters.values()
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if further := [each for each in required if each not in ("root", "split")]:
         raise ValueError(
             f"{name} also needs {', '.join(further)}, for which there is no setting; set data.dataset=CIFAR10"
         )
     return kind
-
-
-def parameters(kind: type) -> set[str]:
-    """What the constructor of `kind` accepts, by name; those of its parents too, as sets pass keywords on to them."""
-    return {name for parent in kind.__mro__[:-1] for name in inspect.signature(parent).parameters}
-
-
-def is_needed(parameter: inspect.Parameter) -> bool:
-    """Whether a caller must give it."""
-    return parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 
 
 def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | None) -> tuple[Tensor, Tensor]:
@@ -125,17 +120,16 @@ def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | 
     first = source[0][0]
     if not isinstance(first, Image.Image):
         raise ValueError(f"{name} does not consist of images; set data.dataset=CIFAR10 or another set that does")
-    first = ImageOps.expand(first, padding)
-    channels = 1 if first.mode in ("1", "L") else 3
-    height, width = (image_size, image_size) if image_size else (first.height, first.width)
-    pixels = torch.empty(len(source), channels, height, width, dtype=torch.uint8)
+    width, height = (image_size, image_size) if image_size else ImageOps.expand(first, padding).size
+    shape = {"channels": 1 if first.mode in ("1", "L") else 3, "height": height, "width": width}
+    pixels = torch.empty(len(source), *shape.values(), dtype=torch.uint8)
     labels = torch.full((len(source),), UNLABELLED)
     for i in range(len(source)):
         image, target = source[i][:2]
         image = ImageOps.expand(image, padding)
         if image_size is None and image.size != (width, height):
             raise ValueError(f"the images of {name} differ in size; set data.image_size={min(height, width)}")
-        pixels[i] = fitted(image, channels=channels, height=height, width=width)
+        pixels[i] = fitted(image, **shape)
         if isinstance(target, Integral):
             labels[i] = int(target)
     return pixels, labels
@@ -143,6 +137,5 @@ def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | 
 
 def class_names(source: Any, labels: Tensor) -> tuple[str, ...] | None:
     """What `source` calls the labels, or their numbers when it has no names; None when there are no labels."""
-    if (labels == UNLABELLED).all():
-        return None
-    return tuple(getattr(source, "classes", None) or (str(label) for label in range(int(labels.max()) + 1)))
+    count = int(labels.max()) + 1  # 0 if all are UNLABELLED
+    return tuple(getattr(source, "classes", None) or map(str, range(count))) if count else None

@@ -14,9 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion.data import cache, packing
+from diffusion.data import cache
 from diffusion.data.folder import ImageFolder
 from diffusion.data.loader import batches
+from diffusion.runs import files
 
 
 @pytest.fixture
@@ -98,13 +99,13 @@ def test_changed_images_are_packed_again_and_replace_the_old(root, caplog):
     [
         lambda path: path.write_bytes(path.read_bytes()[:-1]),
         lambda path: path.write_bytes(b"\0" * path.stat().st_size),
-        lambda path: packing.metadata_path(path).write_text('{"key": 3'),
-        lambda path: packing.metadata_path(path).write_text("[]"),
-        lambda path: packing.metadata_path(path).write_bytes(b"\xff\xfe"),
-        lambda path: packing.metadata_path(path).write_text(
-            packing.metadata_path(path).read_text().replace("[]", '["x"]')
+        lambda path: cache.description_path(path).write_text('{"key": 3'),
+        lambda path: cache.description_path(path).write_text("[]"),
+        lambda path: cache.description_path(path).write_bytes(b"\xff\xfe"),
+        lambda path: cache.description_path(path).write_text(
+            cache.description_path(path).read_text().replace("[]", '["x"]')
         ),
-        lambda path: packing.metadata_path(path).unlink(),
+        lambda path: cache.description_path(path).unlink(),
         lambda path: path.unlink(),
         lambda path: path.rename(path.with_name(f"{path.stem}.partial.pixels")),
     ],
@@ -150,7 +151,7 @@ def test_without_a_place_images_are_decoded(root, caplog, monkeypatch, trouble):
     if trouble == "a file in its place":
         (root.parent / "cache").write_text("")
     elif trouble == "a full disk":
-        monkeypatch.setattr(packing, "fsync", lambda file: full())
+        monkeypatch.setattr(files, "sync", lambda path: full())
     else:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 0, 100))
     images = prepared(root)

@@ -111,7 +111,11 @@ def test_indices_beyond_the_end_are_refused(tmp_path):
     [
         ([], {}, "there are no images"),
         (["a.png"], {"root": "nowhere/at/all"}, "no folder .*nowhere/at/all; set data.root"),
-        (["cats/a.png", "b.png"], {"labels": "folder"}, r"sub-folder of .*b\.png is in none; set data\.labels"),
+        (
+            ["cats/a.png", "b.png"],
+            {"labels": "folder"},
+            r"in a sub-folder, and b\.png in /.* has none; set data\.labels",
+        ),
         (["a_1.png", "b.png"], {"labels": "prefix"}, r"b\.png in .* has none; set data\.labels"),
         (["a.png"], {"labels": "file"}, "none, folder or prefix"),
         (["a.png"], {"on_error": "ignore"}, "raise or skip"),

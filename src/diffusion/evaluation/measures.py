@@ -24,6 +24,9 @@ class Value(NamedTuple):
     mean: float
     spread: float | None = None
 
+    def __str__(self) -> str:
+        return f"{self.mean:.4g}" if self.spread is None else f"{self.mean:.4g} +- {self.spread:.2g}"
+
 
 class Gaussian(NamedTuple):
     """The normal distribution of mean (D,) and covariance root' root (D, D); root is (min(N, D), D)."""
@@ -141,8 +144,4 @@ def metric_names(found: dict[str, Value], what: str) -> dict[str, float]:
 
 
 def format_values(found: dict[str, Value]) -> str:
-    return ", ".join(f"{metric.replace('_', ' ')} {format_value(value)}" for metric, value in found.items())
-
-
-def format_value(value: Value) -> str:
-    return f"{value.mean:.4g}" if value.spread is None else f"{value.mean:.4g} +- {value.spread:.2g}"
+    return ", ".join(f"{metric.replace('_', ' ')} {value}" for metric, value in found.items())

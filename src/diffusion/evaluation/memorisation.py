@@ -7,21 +7,11 @@ from pathlib import Path
 import torch
 
 from diffusion.compute import distributed
-from diffusion.data.images import Images
-from diffusion.evaluation import result_cache, samples
-from diffusion.evaluation.features import FEATURE_BATCH, Extractor, Features, extract, reference_features
-from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs, plot_novelty
-from diffusion.evaluation.subject import (
-    NOTHING,
-    Evaluation,
-    Findings,
-    Subject,
-    check_same_shape,
-    evenly_spaced,
-    write_result,
-)
+from diffusion.evaluation import result_cache
+from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages
+from diffusion.evaluation.novelty import novelty
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
-from diffusion.pictures.grid import save_picture
 from diffusion.samplers.sampler import Sampler
 
 
@@ -48,34 +38,23 @@ class Memorisation(Evaluation):
         return f"memorisation_{self.features.name}_{self.num_images}_images_{sampler_name(self.sampler)}"
 
     def check(self, subject: Subject) -> None:
-        check_same_shape(subject)
+        subject.check_comparable()
         self.sampler.levels(subject.model.diffusion.process)
         self.features.check(subject)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        prompts = subject.prompts(self.num_images)
-        pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
+        pixels = subject.draw(self.sampler, subject.prompts(self.num_images), self.num_images)
         extractor, training = self.features.extractor(subject, self.cache), subject.training_images()
-        everything = range(len(training))
-        learned = reference_features(
-            training, everything, self.features, extractor, title=subject.training_title, cache=self.cache
-        )
+        learned = RealImages(training, range(len(training)), subject.training_title)
+        known = learned.features(self.features, extractor, self.cache)
         if not distributed.is_leader():
             return NOTHING
         drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(FEATURE_BATCH)])
-        unseen = self.unseen(subject.images, extractor) if subject.held_out else None
-        found = novelty(drawn, unseen, learned, place=subject.model.device)
-        save_picture(
-            folder / "nearest.png", pairs(pixels, found.drawn, training, closest_to_farthest(found.drawn.distance))
-        )
-        plot_novelty(folder / "distances.png", found, unseen=subject.title)
-        numbers = found.numbers(f"{self.features.name}_{subject.training_slug}_{self.num_images}")
+        others = evenly_spaced(len(subject.images), self.num_images)
+        unseen = torch.cat(list(extractor.extract(subject.images, others))) if subject.held_out else None
+        found = novelty(drawn, unseen, known, place=subject.model.device)
+        found.show(folder, pixels, subject)
+        numbers = found.numbers(f"{self.features.name}_{slug(subject.training_title)}_{self.num_images}")
         choices = {"num_images": self.num_images, "features": self.features.name, "num_training_images": len(training)}
-        write_result(
-            folder, {**numbers, **found.facts(), **choices, **samples.sampler_settings(self.sampler), **subject.facts()}
-        )
+        write_result(folder, {**numbers, **found.facts(), **choices, **subject.facts(self.sampler)})
         return Findings(found.text(f"L2 between {self.features.name}, {self.num_images} images"), numbers)
-
-    def unseen(self, images: Images, extractor: Extractor) -> torch.Tensor:
-        """The features of images that the model has not seen, as many as are drawn if there are."""
-        return torch.cat(list(extract(images, evenly_spaced(len(images), self.num_images), extractor)))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from diffusion.data.images import Images
-from diffusion.pictures.grid import grid
+from diffusion.evaluation.subject import Subject
+from diffusion.pictures.grid import grid, save_picture
 from diffusion.pictures.pixels import from_uint8
 from diffusion.pictures.plots import plot_distances
 
@@ -86,6 +87,14 @@ class Novelty(NamedTuple):
             f"{self.copies} are nearer to one than any test image is"
         )
 
+    def show(self, folder: Path, pixels: Tensor, subject: Subject, y: Tensor | None = None) -> None:
+        """Write nearest.png, of drawn images uint8 (N, C, H, W) and their classes y (N,), and distances.png."""
+        shown = closest_to_farthest(self.drawn.distance, y)
+        save_picture(folder / "nearest.png", pairs(pixels, self.drawn, subject.training_images(), shown))
+        distances = {"drawn": self.drawn.distance.tolist()}
+        distances |= {} if self.unseen is None else {subject.title: self.unseen.distance.tolist()}
+        plot_distances(folder / "distances.png", distances, xlabel="L2 distance to the nearest training image")
+
 
 def novelty(drawn: Tensor, unseen: Tensor | None, training: Iterable[Tensor], *, place: torch.device) -> Novelty:
     """The novelty of features drawn (N, D), beside unseen ones (M, D); the training images' come in parts (m, D)."""
@@ -121,10 +130,3 @@ def pairs(pixels: Tensor, near: Nearest, training: Images, shown: Tensor) -> np.
     pixels, which, shown = pixels.cpu(), near.which.cpu(), shown.cpu()
     rows = [rows for chosen in shown for rows in (pixels[chosen], training.read(which[chosen].tolist()).pixels)]
     return grid(from_uint8(torch.cat(rows)), columns=shown.shape[1])
-
-
-def plot_novelty(path: Path, novelty: Novelty, *, unseen: str) -> None:
-    """A histogram of how far drawn images lie from their nearest training images, and those that `unseen` names."""
-    distances = {"drawn": novelty.drawn.distance.tolist()}
-    distances |= {} if novelty.unseen is None else {unseen: novelty.unseen.distance.tolist()}
-    plot_distances(path, distances, xlabel="L2 distance to the nearest training image")

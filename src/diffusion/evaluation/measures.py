@@ -84,13 +84,9 @@ def class_score(logits: Tensor) -> Value:
     A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50.
     """
     parts = logits.double().log_softmax(1).tensor_split(max(1, min(SCORE_PARTS, len(logits) // FEWEST_IN_PART)))
-    scores = torch.stack([score_of(part) for part in parts])
+    means = [log_p.logsumexp(0) - math.log(len(log_p)) for log_p in parts]
+    scores = torch.stack([(p.exp() * (p - mean)).sum(1).mean().exp() for p, mean in zip(parts, means, strict=True)])
     return Value(scores.mean().item(), scores.std(correction=0).item() if len(parts) > 1 else None)
-
-
-def score_of(log_p: Tensor) -> Tensor:
-    log_mean = log_p.logsumexp(0) - math.log(len(log_p))
-    return (log_p.exp() * (log_p - log_mean)).sum(1).mean().exp()
 
 
 def coverage(x: Tensor, y: Tensor, *, neighbours: int) -> float:

@@ -53,33 +53,29 @@ def flat_pixels(x: Tensor) -> Tensor:
 
 
 class Novelty(NamedTuple):
-    """The nearest training image of each drawn one, and of images that the model has not seen, if there are any.
-
-    What may be expected of new images, the unseen ones show.
-    """
+    """The nearest training image of each drawn one, and how far the nearest lies from each image, (M,), that the model
+    has not seen, if there are any: these show what may be expected of new images."""
 
     drawn: Nearest
-    unseen: Nearest | None
+    unseen: Tensor | None
 
     @property
     def copies(self) -> int | None:
         """How many drawn images lie nearer to a training image than any unseen one does."""
-        return None if self.unseen is None else int((self.drawn.distance < self.unseen.distance.min()).sum())
+        return None if self.unseen is None else int((self.drawn.distance < self.unseen.min()).sum())
 
     def facts(self) -> dict[str, Any]:
-        found = {"drawn": quantiles(self.drawn.distance)}
-        if self.unseen is None:
-            return {"nearest_training_image": found}
-        found["test"] = quantiles(self.unseen.distance)
-        return {"nearest_training_image": found, "nearer_than_any_test_image": self.copies}
+        test = {} if self.unseen is None else {"test": quantiles(self.unseen)}
+        copies = {} if self.unseen is None else {"nearer_than_any_test_image": self.copies}
+        return {"nearest_training_image": {"drawn": quantiles(self.drawn.distance), **test}, **copies}
 
     def numbers(self, what: str) -> dict[str, float]:
         """The median distance and the share of copies, named for `what` they were measured on."""
-        found = {f"nearest_training_distance_{what}": median(self.drawn)}
+        found = {f"nearest_training_distance_{what}": median(self.drawn.distance)}
         return found if self.copies is None else found | {f"copies_{what}": self.copies / len(self.drawn.distance)}
 
     def text(self, unit: str) -> str:
-        drawn = f"nearest training image: at a median distance of {median(self.drawn):.2f}"
+        drawn = f"nearest training image: at a median distance of {median(self.drawn.distance):.2f}"
         if self.unseen is None:
             return f"{drawn} ({unit})"
         return (
@@ -92,19 +88,19 @@ class Novelty(NamedTuple):
         shown = closest_to_farthest(self.drawn.distance, y)
         save_picture(folder / "nearest.png", pairs(pixels, self.drawn, subject.training_images(), shown))
         distances = {"drawn": self.drawn.distance.tolist()}
-        distances |= {} if self.unseen is None else {subject.title: self.unseen.distance.tolist()}
+        distances |= {} if self.unseen is None else {subject.title: self.unseen.tolist()}
         plot_distances(folder / "distances.png", distances, xlabel="L2 distance to the nearest training image")
 
 
 def novelty(drawn: Tensor, unseen: Tensor | None, training: Iterable[Tensor], *, place: torch.device) -> Novelty:
     """The novelty of features drawn (N, D), beside unseen ones (M, D); the training images' come in parts (m, D)."""
-    found = nearest((drawn if unseen is None else torch.cat([drawn, unseen])).to(place), training)
-    first, rest = (Nearest(*(part[cut] for part in found)) for cut in (slice(len(drawn)), slice(len(drawn), None)))
-    return Novelty(first, None if unseen is None else rest)
+    distance, which = nearest((drawn if unseen is None else torch.cat([drawn, unseen])).to(place), training)
+    first, rest = distance.tensor_split([len(drawn)])
+    return Novelty(Nearest(first, which[: len(drawn)]), None if unseen is None else rest)
 
 
-def median(near: Nearest) -> float:
-    return near.distance.double().quantile(0.5).item()
+def median(distances: Tensor) -> float:
+    return distances.double().quantile(0.5).item()
 
 
 def quantiles(distances: Tensor) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diffusion.compute import distributed
 from diffusion.evaluation.novelty import flat_pixels, novelty, variety
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
-from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, slug, write_result
+from diffusion.evaluation.subject import NOTHING, Evaluation, Examples, Findings, Subject, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import needing_images
 from diffusion.pictures.grid import save_picture
@@ -22,20 +22,13 @@ SHOWN_IMAGES = 200
 PART = 1024
 
 
-class LabelledImages(NamedTuple):
-    """Images x (N, C, H, W) in [-1, 1] and their classes y (N,)."""
-
-    x: Tensor
-    y: Tensor
-
-
 class Judge(NamedTuple):
     """A classifier, its training and test images, and its accuracy on the latter."""
 
     network: nn.Module
     accuracy: float
-    training: LabelledImages
-    test: LabelledImages
+    training: Examples
+    test: Examples
 
 
 class Recognition(Evaluation):
@@ -65,7 +58,9 @@ class Recognition(Evaluation):
         device = subject.model.device
         x, y = from_uint8(pixels.to(device)), prompts.condition(range(self.num_images), device)["y"]
         right = (predict_classes(judge.network, x) == y).double()
-        known, unseen = flat_pixels(judge.training.x).split(PART), flat_pixels(judge.test.x)
+        known, unseen = flat_pixels(judge.training.x_0).split(PART), flat_pixels(judge.test.x_0)
+        alike = matching_counts(judge.training.y, y)
+        real = variety(judge.training.x_0[alike], judge.training.y[alike])
         new = novelty(flat_pixels(x), unseen, known, place=device)
         new.show(folder, pixels, subject, y)
         save_picture(folder / "grid.png", prompts.picture(x[:SHOWN_IMAGES]))
@@ -75,9 +70,9 @@ class Recognition(Evaluation):
                 name: right[y == i].mean().item() for i, name in enumerate(subject.model.classes or [])
             },
             "classifier_accuracy": judge.accuracy,
-            "num_test_images": len(judge.test.x),
+            "num_test_images": len(judge.test.x_0),
             **new.facts(),
-            "variety": {"drawn": variety(x, y), "training": variety(*matching_counts(judge.training, y))},
+            "variety": {"drawn": variety(x, y), "training": real},
             "num_images": self.num_images,
         }
         write_result(folder, {**result, **subject.facts(self.sampler)})
@@ -85,10 +80,10 @@ class Recognition(Evaluation):
         numbers |= new.numbers(f"pixels_{slug(subject.training_title)}_{self.num_images}")
         text = (
             f"{result['recognised']:.1%} of {self.num_images} images are recognised as the class asked for, by a "
-            f"classifier that reads {judge.accuracy:.1%} of {len(judge.test.x)} images of {subject.title} right\n"
+            f"classifier that reads {judge.accuracy:.1%} of {len(judge.test.x_0)} images of {subject.title} right\n"
             f"{new.text('L2, pixels in [0, 1]')}\n"
             f"variety: two images of a class lie {result['variety']['drawn']:.2f} apart on average, "
-            f"real ones {result['variety']['training']:.2f}"
+            f"real ones {real:.2f}"
         )
         return Findings(text, numbers)
 
@@ -117,9 +112,13 @@ class Recognition(Evaluation):
 
     def judge(self, subject: Subject) -> Judge:
         """A classifier trained on the training images; ValueError if its accuracy on the test images is too low."""
-        test, training = all_images(subject), all_images(subject._replace(images=subject.training_images()))
-        network = train_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
-        accuracy = (predict_classes(network, test.x) == test.y).double().mean().item()
+        images = subject.training_images()
+        test = subject.examples(range(len(subject.images)))
+        training = subject._replace(images=images).examples(range(len(images)))
+        network = train_recogniser(
+            training.x_0, training.y, num_classes=len(subject.model.classes or []), seed=subject.seed
+        )
+        accuracy = (predict_classes(network, test.x_0) == test.y).double().mean().item()
         if accuracy < self.least_accuracy:
             raise ValueError(
                 f"the classifier reads only {accuracy:.1%} of {subject.title} right, too few to judge by; "
@@ -128,12 +127,6 @@ class Recognition(Evaluation):
         return Judge(network, accuracy, training, test)
 
 
-def all_images(subject: Subject) -> LabelledImages:
-    x_0, condition = subject.examples(range(len(subject.images)))
-    return LabelledImages(x_0, condition["y"])
-
-
-def matching_counts(images: LabelledImages, y: Tensor) -> LabelledImages:
-    """The first images of each class, as many as there are of it in y (N,), if there are."""
-    chosen = torch.cat([(images.y == label).nonzero()[: (y == label).sum(), 0] for label in y.unique()])
-    return LabelledImages(images.x[chosen], images.y[chosen])
+def matching_counts(known: Tensor, y: Tensor) -> Tensor:
+    """The positions in the classes known (M,) of the first of each class, as many as y (N,) has, if there are."""
+    return torch.cat([(known == label).nonzero()[: (y == label).sum(), 0] for label in y.unique()])

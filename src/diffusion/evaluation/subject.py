@@ -31,6 +31,11 @@ class Examples(NamedTuple):
     x_0: Tensor
     condition: dict[str, Tensor]
 
+    @property
+    def y(self) -> Tensor:
+        """Their classes (N,), of which the model is told."""
+        return self.condition["y"]
+
 
 class Subject(NamedTuple):
     """A model and images that fit it, read `batch_size` at a time; what chance decides depends on `seed`.

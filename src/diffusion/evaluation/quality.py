@@ -49,17 +49,30 @@ class Quality(Evaluation):
         cache: str = result_cache.FOLDER,
     ) -> None:
         self.sampler, self.features, self.num_images = sampler, features, num_images
-        self.metrics = tuple(features.metrics.values()) if metrics is None else tuple(metrics)
+        self.metrics = tuple(features.metrics.values() if metrics is None else metrics)
         self.reference, self.neighbours, self.cache = reference, neighbours, Path(cache).expanduser()
-        self.check_settings()
+        known = list(features.metrics.values())
+        if unknown := [metric for metric in self.metrics if metric not in known] or ([""] if not self.metrics else []):
+            raise ValueError(
+                f"there is no metric {unknown[0]!r} of {self.features.name} features; set evaluation.metrics to some "
+                f"of [{','.join(known)}]; FID, KID and Inception score need evaluation/features=inception"
+            )
+        if self.reference not in REFERENCES:
+            raise ValueError(f"there is no reference {self.reference!r}; set evaluation.reference to train or test")
+        if neighbours < 1:
+            raise ValueError(f"evaluation.neighbours={neighbours} must be at least 1")
+        if self.num_images < self.least:
+            raise ValueError(
+                f"{self.num_images} images are too few to measure with evaluation.neighbours={self.neighbours}; "
+                f"set evaluation.num_images={self.least} or more"
+            )
 
     @property
     def name(self) -> str:
         parts = ["quality", self.features.name, f"{self.num_images}_images"]
         parts += [] if self.reference == "train" else [f"against_{self.reference}"]
-        known = list(self.features.metrics.values())
-        chosen = [metric for metric in known if metric in self.metrics]
-        parts += [] if chosen == known else chosen
+        known = self.features.metrics.values()
+        parts += [metric for metric in known if metric in self.metrics] if set(known) - set(self.metrics) else []
         return "_".join([*parts, *self.unusual, sampler_name(self.sampler)])
 
     @property
@@ -71,23 +84,6 @@ class Quality(Evaluation):
     def least(self) -> int:
         """The least number of drawn, and of real, images."""
         return max(FEWEST, self.neighbours + 1)
-
-    def check_settings(self) -> None:
-        known = list(self.features.metrics.values())
-        if unknown := [metric for metric in self.metrics if metric not in known] or ([""] if not self.metrics else []):
-            raise ValueError(
-                f"there is no metric {unknown[0]!r} of {self.features.name} features; set evaluation.metrics to some "
-                f"of [{','.join(known)}]; FID, KID and Inception score need evaluation/features=inception"
-            )
-        if self.reference not in REFERENCES:
-            raise ValueError(f"there is no reference {self.reference!r}; set evaluation.reference to train or test")
-        if self.neighbours < 1:
-            raise ValueError(f"evaluation.neighbours={self.neighbours} must be at least 1")
-        if self.num_images < self.least:
-            raise ValueError(
-                f"{self.num_images} images are too few to measure with evaluation.neighbours={self.neighbours}; "
-                f"set evaluation.num_images={self.least} or more"
-            )
 
     def check(self, subject: Subject) -> None:
         subject.check_comparable()

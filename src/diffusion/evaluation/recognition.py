@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.evaluation.novelty import flat_pixels, novelty, variety
+from diffusion.evaluation.memorisation import novelty
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Examples, Findings, Subject, slug, write_result
 from diffusion.inference.image_files import sampler_name
@@ -130,3 +130,15 @@ class Recognition(Evaluation):
 def matching_counts(known: Tensor, y: Tensor) -> Tensor:
     """The positions in the classes known (M,) of the first of each class, as many as y (N,) has, if there are."""
     return torch.cat([(known == label).nonzero()[: (y == label).sum(), 0] for label in y.unique()])
+
+
+def variety(x: Tensor, y: Tensor) -> float:
+    """The mean distance between two images of one class, over all pairs, then over classes; each has two or more.
+
+    The images x (N, C, H, W) lie in [-1, 1], their classes are y (N,); distances are over pixels in [0, 1].
+    """
+    return torch.stack([torch.pdist(flat_pixels(x[y == label])).mean() for label in y.unique()]).mean().item()
+
+
+def flat_pixels(x: Tensor) -> Tensor:
+    return ((x + 1) / 2).flatten(1)

@@ -9,7 +9,7 @@ from torch import nn
 
 import diffusion
 import unet
-from diffusion.config import build
+from diffusion.config import instantiate
 from diffusion.config.describe import describe
 
 IMAGES = diffusion.Digits(image_size=8)
@@ -136,7 +136,7 @@ def test_a_set_of_this_program_is_described_by_all_of_its_arguments(tmp_path):
         diffusion.Digits(split="test", image_size=8),
     ):
         described = describe(images)
-        again = build.restore(described, "data")
+        again = instantiate.restore(described, "data")
         assert describe(again) == described and again.classes == images.classes
         assert again.read(range(1)).pixels.equal(images.read(range(1)).pixels)
     assert describe(diffusion.Resident(IMAGES.pixels, IMAGES.labels, classes=None, flip=False)) is None

@@ -43,15 +43,6 @@ def from_checkpoint(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, **{key: value for key, value in class_of(data).from_checkpoint.items() if key in data}}
 
 
-def check_reads_no_code(data: dict[str, Any]) -> None:
-    """Raise ValueError if reading these images could run code that their files hold."""
-    if not class_of(data).reads_no_code(settings_of(data)):
-        raise ValueError(
-            f"the checkpoint names {title_of(data)}, whose files could run code when they are read; "
-            "if you trust them, name them yourself: data=..."
-        )
-
-
 def same_set(data: dict[str, Any], other: dict[str, Any]) -> bool:
     """True if both configurations mean the same images, or parts of one set."""
     return identity(with_split(data, "train")) == identity(with_split(other, "train"))
@@ -81,13 +72,11 @@ def title_of(data: dict[str, Any]) -> str:
     return class_of(data).title(settings_of(data))
 
 
-def incidental(data: dict[str, Any] | None) -> tuple[str, ...]:
+def incidental(data: dict[str, Any]) -> tuple[str, ...]:
     """The settings, such as data.workers, that make no other experiment."""
-    if data is None:
-        return USUAL
     return tuple(f"data.{key}" for key in class_of(data).incidental)
 
 
 def replaceable(data: dict[str, Any] | None) -> tuple[str, ...]:
     """The settings that may differ between a run and its resumption: the incidental ones, and where the files lie."""
-    return incidental(data) + tuple(f"data.{key}" for key in (class_of(data).paths if data else ()))
+    return USUAL if data is None else incidental(data) + tuple(f"data.{key}" for key in class_of(data).paths)

@@ -14,7 +14,6 @@ from diffusion.config.data_choice import absolute_paths
 from diffusion.config.instantiate import instantiate, plain_values
 from diffusion.config.subjects import subject_in_training
 from diffusion.data.conditions import Condition, available
-from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.runs.redaction import redact_values
 from diffusion.training.trainer import Run, Trainer
@@ -47,14 +46,6 @@ def model(
     return instantiate(node)
 
 
-def images_of(node: DictConfig) -> Images:
-    """The images of a configuration of data, whose files and folders are made absolute in it."""
-    for key, path in absolute_paths(plain_values(node)).items():
-        if not OmegaConf.is_missing(node, key):
-            node[key] = path
-    return instantiate(node)
-
-
 def build_conditions(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:
     """What a configuration tells a network beside the time; a condition that is null tells nothing."""
     return {str(name): instantiate(node) for name, node in nodes.items() if node is not None}
@@ -64,7 +55,10 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     """The trainer and the run that a training configuration describes, kept in `folder`."""
     preflight.check_configuration(config)
     device, diffusion, trainer = resolve_device(config.device), instantiate(config.diffusion), instantiate(config.train)
-    images = images_of(config.data)
+    for key, path in absolute_paths(plain_values(config.data)).items():
+        if not OmegaConf.is_missing(config.data, key):
+            config.data[key] = path
+    images = instantiate(config.data)
     preflight.check_labels(diffusion.loss, images)
     told = available(build_conditions(config.conditions), images.classes)
     torch.manual_seed(config.seed)

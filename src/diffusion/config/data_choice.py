@@ -33,25 +33,9 @@ def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
     return {**data, **kind.splits.get(split, {})} if kind.split_of(settings_of(data)) else data
 
 
-def split_keys(data: dict[str, Any]) -> set[str]:
-    """The arguments that choose a part of the set."""
-    return {key for choice in class_of(data).splits.values() for key in choice}
-
-
 def from_checkpoint(data: dict[str, Any]) -> dict[str, Any]:
     """The data that a checkpoint names, where nothing is fetched and nothing is written but to the usual cache."""
     return {**data, **{key: value for key, value in class_of(data).from_checkpoint.items() if key in data}}
-
-
-def same_set(data: dict[str, Any], other: dict[str, Any]) -> bool:
-    """True if both configurations mean the same images, or parts of one set."""
-    return identity(with_split(data, "train")) == identity(with_split(other, "train"))
-
-
-def same_split(data: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The configuration `data`, but the part of it that `other` chooses."""
-    chosen = class_of(other).split_of(settings_of(other))
-    return with_split(data, chosen[0]) if chosen else data
 
 
 def absolute_paths(data: dict[str, Any]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from diffusion.config import data_choice, preflight
-from diffusion.config.data_choice import class_of, settings_of, title_of, with_split
+from diffusion.config import preflight
+from diffusion.config.data_choice import class_of, from_checkpoint, identity, settings_of, title_of, with_split
 from diffusion.config.instantiate import images_from, plain_values, restore
 from diffusion.config.trust import check_checkpoint_targets
 from diffusion.data.images import Images
@@ -57,18 +57,19 @@ def subject(config: DictConfig, model: Trained) -> Subject:
         learned_from = with_split(learned_from, "train")
     else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
         check_checkpoint_targets(learned_from, "data", config.trust)  # before anyone asks the class of the set
-        learned_from = data_choice.from_checkpoint(learned_from)
+        learned_from = from_checkpoint(learned_from)
         open_training = partial(read_from_checkpoint, trust=config.trust)
     chosen = None if config.data is None else plain_values(config.data)
     data, open_data = (learned_from, open_training) if chosen is None else (chosen, images_from)
-    names_split = tuple(f"data.{key}=" for key in data_choice.split_keys(data))
+    names_split = tuple(f"data.{key}=" for choice in class_of(data).splits.values() for key in choice)
     if not any(word.startswith(names_split) for word in HydraConfig.get().overrides.task):
         data = with_split(data, "test")
-    if chosen is not None and data_choice.same_set(data, learned_from):
-        learned_from, open_training = data_choice.same_split(data, learned_from), images_from
+    if chosen is not None and identity(with_split(data, "train")) == identity(with_split(learned_from, "train")):
+        part = class_of(learned_from).split_of(settings_of(learned_from))
+        learned_from, open_training = with_split(data, part[0]) if part else data, images_from
     images = open_data(data)
     preflight.check_measurable(model, images)
-    held_out = data_choice.identity(data) != data_choice.identity(learned_from)
+    held_out = identity(data) != identity(learned_from)
     return Subject(
         model, images, data, title_of(data), held_out, cache(lambda: open_training(learned_from)),
         title_of(learned_from), config.batch_size, config.seed,

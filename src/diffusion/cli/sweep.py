@@ -76,7 +76,9 @@ class Sweep(Callback):
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         self.note(config, "running")
-        redact_file(Path(config.hydra.sweep.dir) / "multirun.yaml")
+        kept = Path(config.hydra.sweep.dir) / "multirun.yaml"  # Hydra's copy of the command line
+        if kept.exists() and redact(text := kept.read_text()) != text:
+            atomic_write_text(kept, redact(text))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         returned = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
@@ -182,13 +184,6 @@ def mark_dead_run(folder: Path, *, may_live: bool) -> None:
         with suppress(ValueError, OSError), lock_folder(folder) if may_live else nullcontext():
             step = checkpoints.last_step(folder / "checkpoints")
             status.write_status(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
-
-
-def redact_file(file: Path) -> None:
-    """Take keys and passwords out of what Hydra keeps of the command line."""
-    text = file.read_text() if file.exists() else ""
-    if redact(text) != text:
-        atomic_write_text(file, redact(text))
 
 
 def record_failure(config: DictConfig, message: str) -> None:

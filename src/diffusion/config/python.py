@@ -48,7 +48,7 @@ def load(
     """
     if experiment is None:
         state = loading.read_state(str(path), trust=trust)
-        parts = loading.Parts(network, diffusion, conditions)
+        parts = {"model": network, "diffusion": diffusion, "conditions": conditions}
         model = Model(*loading.restore_model(state, ema=ema, device=device, trust=trust, parts=parts))
         return model._replace(name=run_folder_of(Path(path)).resolve().name)
     if not CONF.is_dir():

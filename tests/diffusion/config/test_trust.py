@@ -112,7 +112,7 @@ def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypat
         with pytest.raises(ValueError, match=r"needs a torch.nn.Module|does not belong there"):
             load.restore_model(state, ema=None, device="cpu")
     with pytest.raises(ValueError, match=r"data needs a diffusion.Images"):
-        check_checkpoint_targets({"_target_": "diffusion.Readers", "count": 9}, "data")
+        check_checkpoint_targets({"_target_": "diffusion.Denoiser", "count": 9}, "data")
 
 
 @pytest.mark.parametrize("node", ["_target_: os.mkdir", "{_target_: os.mkdir}", None, 3, ["_target_", "os.mkdir"]])

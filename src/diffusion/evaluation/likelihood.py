@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
-from diffusion.denoiser.denoiser import clip, transformed
+from diffusion.denoiser.denoiser import clip
+from diffusion.denoiser.guidance import bind
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
-from diffusion.losses.bound import Bound, prior_term, sum_terms, terms
+from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
 from diffusion.process.respacing import kept_steps
@@ -112,13 +114,9 @@ class Likelihood(Evaluation):
                 chosen = numbers[first : first + subject.batch_size]
                 x_0, condition = subject.examples(chosen)
                 noise = noise_of(chosen, x_0, seed=subject.seed)
-                columns = []
-                denoise = subject.model.denoiser.given(condition)
-                for term in terms(process, transformed(denoise, clip) if self.clip else denoise, x_0, noise):
-                    columns.append(term)
-                    bar.update(len(chosen))
-                found = Bound(*(table.cpu() for table in sum_terms(columns, prior_term(process, x_0))))
-                yield found
+                denoise = bind(subject.model.denoiser, condition, clip if self.clip else None)
+                tables = bound(process, denoise, x_0, noise, after=partial(bar.update, len(chosen)))
+                yield (found := Bound(*(table.cpu() for table in tables)))
                 running, done = running + found.total.double().sum().item(), first + len(chosen)
                 text = f"{running / done:.3f} bits/dim after {done} of {len(numbers)} images"
                 bar.set_postfix_str(text)
@@ -128,8 +126,4 @@ class Likelihood(Evaluation):
 
 def noise_of(numbers: Sequence[int], like: Tensor, *, seed: int) -> Callable[[int], Tensor]:
     """t -> the eps of the images of these numbers at t, shaped as `like` (N, C, H, W)."""
-
-    def noise(t: int) -> Tensor:
-        return normal([generator(seed, "bound", n, t, device=like.device) for n in numbers], like.shape[1:])
-
-    return noise
+    return lambda t: normal([generator(seed, "bound", n, t, device=like.device) for n in numbers], like.shape[1:])

@@ -1,7 +1,5 @@
 """The command line: Hydra around a main function, and one clear line for whatever a user got wrong."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

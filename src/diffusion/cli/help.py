@@ -1,7 +1,5 @@
 """What --help prints: the text of conf/help, and the options that the folders of YAML files hold. Without Hydra."""
 
-from __future__ import annotations
-
 import sys
 import textwrap
 from pathlib import Path

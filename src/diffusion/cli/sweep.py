@@ -1,7 +1,5 @@
 """A sweep as Hydra tells of it: which runs it had, how they ended, and the table and the page at its end."""
 
-from __future__ import annotations
-
 import json
 import logging
 import signal
@@ -49,7 +47,7 @@ class Note(NamedTuple):
 class Sweep(Callback):
     """Notes each run where it runs, which may be another machine, and shows all of them where the sweep was started."""
 
-    current: ClassVar[Sweep | None] = None
+    current: ClassVar["Sweep | None"] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         searches = "optuna" in config.hydra.sweeper._target_

@@ -1,7 +1,5 @@
 """A training configuration, built: the network told the facts of the data, and the run around it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which images a configuration of data means, read off what the class of the set says of its own arguments."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from typing import Any, cast

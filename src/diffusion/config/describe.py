@@ -1,7 +1,5 @@
 """From objects to a configuration: what a checkpoint keeps of a run that was begun in Python."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from diffusion.config.signature import as_list, is_plain, signature

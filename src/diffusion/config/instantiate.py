@@ -1,7 +1,5 @@
 """From plain values to objects: the only caller of Hydra's `instantiate`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, cast
 

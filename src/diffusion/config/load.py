@@ -1,7 +1,5 @@
 """Trained models from their files: our own checkpoints, and released weights, which need a recipe beside them."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path

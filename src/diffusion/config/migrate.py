@@ -1,7 +1,5 @@
 """Settings that an earlier version stored, in the words of this one."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterable

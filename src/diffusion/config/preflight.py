@@ -1,7 +1,5 @@
 """All checks of a run, before it begins: each is one clear line that says what to type."""
 
-from __future__ import annotations
-
 import torch
 from omegaconf import DictConfig
 from torch import nn

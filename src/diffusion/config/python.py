@@ -1,7 +1,5 @@
 """The same as train.py and sample.py, from Python: `diffusion.train` and `diffusion.load`."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable
 from functools import partial

@@ -1,7 +1,5 @@
 """The names that a configuration asks for: of the run, of its sweep, and of the group that a sweep's runs share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig

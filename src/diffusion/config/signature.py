@@ -1,7 +1,5 @@
 """What a constructor takes: the settings of a class, their types and their defaults, read off its signature."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """What a model is measured on: the images of its training, or others, and which part of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any

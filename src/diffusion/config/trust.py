@@ -5,8 +5,6 @@ names classes of this program, torch's optimizers, and packages that the user ty
 must be of the kind that its place is for: what the constructor around it says of that argument.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import types

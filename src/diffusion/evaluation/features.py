@@ -1,7 +1,5 @@
 """The features that images are compared by: their pixels, or a network's activations."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing

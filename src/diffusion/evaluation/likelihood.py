@@ -1,7 +1,5 @@
 """The variational bound of images under a model, in bits/dim."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence

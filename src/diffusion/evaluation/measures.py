@@ -1,7 +1,5 @@
 """Formulas that compare sets of features (N, D), drawn and real, in float64; and how their values are written."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple

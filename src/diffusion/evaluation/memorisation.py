@@ -1,7 +1,5 @@
 """Whether drawn images are new, or copies of images that the model learned from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """How close drawn images are to real ones, as sets: FID and its relatives."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

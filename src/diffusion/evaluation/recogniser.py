@@ -1,7 +1,5 @@
 """A small classifier, trained on real images alone, to judge drawn ones and to compare images by what it sees."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

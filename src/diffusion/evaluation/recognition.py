@@ -1,7 +1,5 @@
 """Whether drawn images show the class asked for, and whether they are new."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """A cache of arrays in files: what takes long to compute is computed once for all evaluations."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import zipfile

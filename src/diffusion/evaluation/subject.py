@@ -1,7 +1,5 @@
 """What is measured: a trained model, and the images it is measured on."""
 
-from __future__ import annotations
-
 import json
 import re
 from abc import ABC, abstractmethod
@@ -103,7 +101,7 @@ class Subject(NamedTuple):
         weights |= {"guidance": self.model.guidance.name} if self.model.guidance.name else {}
         return {**drawn_by, **weights, "data": self.data, "held_out": self.held_out, "seed": self.seed}
 
-    def folder_name(self, evaluation: Evaluation) -> str:
+    def folder_name(self, evaluation: "Evaluation") -> str:
         """Says what was measured, so that measuring otherwise does not overwrite it."""
         guidance, seed = self.model.guidance.name, f"seed_{self.seed}" if self.seed else ""
         parts = [part for part in (evaluation.name, self.title, self.model.origin, guidance, seed) if part]

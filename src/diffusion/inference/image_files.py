@@ -1,7 +1,5 @@
 """Images drawn by a trained model, as files: a grid to look at, the images, and an npz to compute with."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import re

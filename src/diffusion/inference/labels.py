@@ -1,7 +1,5 @@
 """Which class each drawn image is asked to show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The small images that a super-resolution model is asked to enlarge."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

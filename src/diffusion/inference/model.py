@@ -1,7 +1,5 @@
 """A trained model in Python: what `diffusion.load` and `diffusion.train` return."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

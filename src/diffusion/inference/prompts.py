@@ -1,7 +1,5 @@
 """What a network is told of the images that it shall draw, and how to show what came of it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType

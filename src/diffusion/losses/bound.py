@@ -1,7 +1,5 @@
 """The variational bound on -log p(x_0) of a chain, term by term (Nichol & Dhariwal 2021, eqs. 4 to 7)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple

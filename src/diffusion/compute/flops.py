@@ -1,5 +1,6 @@
 """The floating-point operations of a network, and the speed of its device."""
 
+import math
 import time as clock
 from collections.abc import Mapping
 from functools import partial
@@ -17,13 +18,23 @@ TRAINING = 3
 
 
 def flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, Tensor]) -> float:
-    """The floating-point operations of one image through the network: its convolutions and matrix products."""
-    weights = {name: weight.to("meta") for name, weight in network.state_dict(keep_vars=False).items()}
+    """The floating-point operations of one image through the network: its convolutions and matrix products.
+
+    NaN where the network computes what takes real images.
+    """
     one = {name: values[:1].to("meta") for name, values in condition.items()}
     # On meta tensors this takes no time; SDPBackend.MATH, as the products within fused kernels are not counted.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        torch.func.functional_call(network, weights, (x[:1].to("meta"), time[:1].to("meta")), one)
+        try:
+            torch.func.functional_call(network, on_meta(network), (x[:1].to("meta"), time[:1].to("meta")), one)
+        except RuntimeError:
+            return math.nan
     return float(counter.get_total_flops())
+
+
+def on_meta(network: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers of a network on the meta device, where computing costs nothing."""
+    return {name: held.to("meta") for name, held in (*network.named_parameters(), *network.named_buffers())}
 
 
 def matmul_speed(device: torch.device, precision: str = "float32") -> float:

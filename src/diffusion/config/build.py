@@ -63,6 +63,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
     classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
+    config.conditions = {name: node for name, node in config.conditions.items() if node is not None}
     values = plain_values(config)
     subject = subject_in_training(
         values["data"], images, batch_size=trainer.microbatch or trainer.batch_size, seed=config.seed

@@ -6,9 +6,10 @@ from typing import Any, cast
 import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.config.signature import signature
-from diffusion.config.trust import check_checkpoint_targets, check_user_targets, walk
+from diffusion.config.trust import check_checkpoint_targets, check_user_targets, root_kind, walk
 from diffusion.data.images import Images
 
 
@@ -31,7 +32,16 @@ def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> An
     if not isinstance(node, dict):  # OmegaConf would read a string as YAML
         raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
     check_checkpoint_targets(node, part, trust)
-    return construct(node)
+    for at, each in walk(node, part):
+        if isinstance(each, dict) and (odd := {k for k in each if str(k).startswith("_")} - {"_target_", "_partial_"}):
+            raise ValueError(f"{at}.{min(odd)} in the checkpoint is refused: it says how to build, and may not")
+    try:
+        built = construct(node)
+    except (InstantiationException, OmegaConfBaseException) as error:
+        raise ValueError(f"{part} in the checkpoint cannot be built ({' '.join(str(error).split())[:200]})") from error
+    if not isinstance(built, root_kind(part) or object):
+        raise ValueError(f"{part} in the checkpoint is refused: it builds a {type(built).__name__}")
+    return built
 
 
 def check_nulls(node: Any, place: str) -> None:

@@ -121,6 +121,7 @@ def model_of_state(
         )
     network = copy.deepcopy(given.get("model")) or restore(config["model"], "model", trust=trust)
     diffusion = given.get("diffusion") or restore(config["diffusion"], "diffusion", trust=trust)
+    check_facts(config)
     rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(weights_of(state, rate))
     return Trained(
@@ -135,6 +136,15 @@ def model_of_state(
         conditions=given.get("conditions")
         or {name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()},
     )
+
+
+def check_facts(config: dict[str, Any]) -> None:
+    """Raise ValueError unless a checkpoint says of its images what can be said of images."""
+    shape, classes = config["shape"], config["classes"]
+    if not (isinstance(shape, list | tuple) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)):
+        raise ValueError(f"the checkpoint says that its images are {shape!r:.60}, and not (C, H, W)")
+    if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise ValueError(f"the checkpoint says that its classes are {classes!r:.60}, and not a list of names")
 
 
 def average_rate(ema: float | str | None, rates: list[str]) -> str | None:

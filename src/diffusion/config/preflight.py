@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from diffusion.compute import distributed
+from diffusion.compute.flops import on_meta
 from diffusion.compute.precision import check_precision
 from diffusion.data.conditions import arguments
 from diffusion.data.images import Images
@@ -14,6 +15,7 @@ from diffusion.denoiser.diffusion import Loss
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.trained import Trained
 from diffusion.runs import naming
+from diffusion.training.saver import require_plain
 from diffusion.training.trainer import Run, Trainer
 
 NEEDED = ("data", "model", "diffusion", "train", "sampler", "logger")
@@ -35,6 +37,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     check_purpose(trainer, run)
     check_conditions(run)
     check_shape(run)
+    require_plain(trainer.schedule_sampler.state_dict(), "the state of train.schedule_sampler")
     if trainer.preview.every:
         run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
     check_evaluations(trainer, run)
@@ -70,20 +73,28 @@ def check_conditions(run: Run) -> None:
 
 
 def check_shape(run: Run) -> None:
-    """The network accepts an image of this shape, which it is shown without computing."""
-    weights = {name: weight.to("meta") for name, weight in run.model.state_dict().items()}
-    x, time = torch.zeros(1, *run.images.shape, device="meta"), torch.zeros(1, device="meta")
+    """The network accepts images of this shape, which it is shown without computing, and answers in their shape."""
+    name, shape = type(run.model).__name__, run.images.shape
+    x, time = torch.zeros(2, *shape, device="meta"), torch.zeros(2, device="meta")
     told, takes = arguments(run.conditions, x, time.long()), conditions_of(run.model)
     given = {name: value for name, value in told.items() if name in takes}
     with torch.no_grad():
         try:
-            output = torch.func.functional_call(run.model, weights, (x, time), given)
+            output = torch.func.functional_call(run.model, on_meta(run.model), (x, time), given)
         except TypeError as error:
             raise ValueError(
-                f"{type(run.model).__name__} cannot be called as forward(x, time{', '.join(['', *given])}): {error}"
+                f"{name} cannot be called as forward(x, time{', '.join(['', *given])}): {error}"
             ) from error
+        except RuntimeError as error:
+            if isinstance(error, NotImplementedError) or "meta" in str(error):
+                return  # It computes what can be computed of real images alone.
+            raise ValueError(f"{name} takes no images of {shape}: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(output, torch.Tensor):
+        raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
     if not run.diffusion.loss.classifies:
-        run.diffusion.denoiser(run.model).split(output, run.images.shape[0])
+        if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:
+            raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed (2, C, H, W)")
+        run.diffusion.denoiser(run.model, takes).split(output, shape[0])
 
 
 def check_evaluations(trainer: Trainer, run: Run) -> None:

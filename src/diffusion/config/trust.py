@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Union, get_args, get_origin
 
+import diffusion
 from diffusion.config.signature import Setting, find_class, signature
 
 # What the parts of a configuration must be that no constructor asks for; * stands for any one name.
@@ -101,6 +102,9 @@ def kind_of_hint(hint: Any) -> Any:
 
 def is_trusted(target: str, trust: Iterable[str]) -> bool:
     """True if a checkpoint may name it: a public class of this program, or anything of a trusted package."""
+    package, _, name = target.partition(".")
+    if package == "diffusion" and name not in diffusion.public_classes():
+        return False
     return bool(PUBLIC.fullmatch(target)) or (bool(re.fullmatch(r"[\w.]+", target)) and is_inside(target, trust))
 
 

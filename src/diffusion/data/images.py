@@ -95,6 +95,8 @@ class Resident(Images):
     """Images held in memory as one uint8 tensor (N, C, H, W): a batch is one indexing operation."""
 
     def __init__(self, pixels: Tensor, labels: Tensor, *, classes: tuple[str, ...] | None, flip: bool) -> None:
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4:
+            raise ValueError(f"pixels must be uint8 (N, C, H, W), and are {pixels.dtype} {(*pixels.shape,)}")
         _, channels, height, width = pixels.shape
         self.pixels, self.labels = pixels, labels
         self.shape = channels, height, width

@@ -117,4 +117,9 @@ def conditions_of(network: nn.Module) -> tuple[str, ...]:
             f"{type(network).__name__}.forward({given}) takes no time; a network is called as "
             "forward(x, time, **conditions)"
         )
+    if any(a.kind == a.VAR_KEYWORD for a in arguments):
+        raise ValueError(
+            f"{type(network).__name__}.forward(..., **{arguments[-1].name}) does not say what it is told; "
+            "give the class an attribute such as conditions = ('y',), or () for nothing"
+        )
     return tuple(a.name for a in arguments[2:] if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY))

@@ -71,14 +71,20 @@ def prompts_from(
     turns labels of the images into its numbers.
     """
     conditions = available(conditions, classes)
-    num_classes = None if classes is None else len(classes)
-    in_turn = {name: rows for name, told in conditions.items() if (rows := told.in_turn(num_classes)) is not None}
+    in_turn = rows_in_turn(conditions, classes)
     if len(in_turn) == len(conditions):
         return Prompts(in_turn)
     pixels, labels = images.read(range(min(count, len(images))))
     true = from_uint8(pixels)
     told = arguments(conditions, true, numbered(labels))
     return Prompts(told, shown=image_names(conditions, images.shape), true=true)
+
+
+def rows_in_turn(conditions: Conditions, classes: Sequence[str] | None) -> dict[str, Tensor]:
+    """What can be asked for without an image, each in turn, by the names of the network's arguments."""
+    number = None if classes is None else len(classes)
+    told = {name: condition.in_turn(number) for name, condition in available(conditions, classes).items()}
+    return {name: rows for name, rows in told.items() if rows is not None}
 
 
 def needing_images(conditions: Conditions) -> list[str]:

@@ -76,6 +76,8 @@ class Chain(Process):
 
     def evenly(self, steps: int | str | Sequence[int] | None) -> Tensor:
         kept = kept_steps(len(self), steps)
+        if not kept:
+            raise ValueError(f"sampler.steps={steps} keeps no step; it must be at least 1")
         return torch.tensor(kept if len(kept) > 1 else [len(self) - 1]).flip(0)  # one step begins at noise
 
     def walk(self, t: Tensor) -> list[Level]:

@@ -25,8 +25,10 @@ class Step(NamedTuple):
 
 
 class Sampler(ABC):
-    """Draws images in `steps` steps, which `spacing` chooses (default: `Even`). `clip` keeps every expected x_0 in
-    [-1, 1]."""
+    """Draws images in `steps` steps, which `spacing` chooses (default: `EvenSpacing`).
+
+    `clip` keeps every expected x_0 in [-1, 1].
+    """
 
     def __init__(self, *, steps: int | str | None = None, spacing: Spacing | None = None, clip: bool = True) -> None:
         self.steps, self.spacing, self.clip = steps, spacing or EvenSpacing(), clip
@@ -51,7 +53,12 @@ def trajectory(sampler: Sampler, process: Process, denoise: Denoise, noise: Nois
     """Every step of a sampler from x_T, the first of `noise`, down to an image."""
     levels = sampler.levels(process)
     x = noise()
-    yield from sampler.walk(denoise, levels, as_factor(levels[0].std, x) * x, noise) or ()
+    for step in sampler.walk(denoise, levels, as_factor(levels[0].std, x) * x, noise) or ():
+        if not isinstance(step, Step):
+            raise ValueError(
+                f"{type(sampler).__name__} yields a {type(step).__name__}; its walk must yield Step(x, x_0)"
+            )
+        yield step
 
 
 def draw(steps: Iterator[Step]) -> Tensor:

@@ -12,13 +12,18 @@ class EMA:
 
     def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
         self.weights = dict(model.named_parameters())
-        self.averages = {str(rate): {name: w.detach().clone() for name, w in self.weights.items()} for rate in rates}
+        self.averages: dict[str, dict[str, Tensor]] = {}
+        for rate in rates:
+            # A weight that stands in two places is one, and has one average under both its names.
+            copies = {id(weight): weight.detach().clone() for weight in self.weights.values()}
+            names = model.named_parameters(remove_duplicate=False)
+            self.averages[str(rate)] = {name: copies[id(weight)] for name, weight in names}
 
     @torch.no_grad()
     def update(self) -> None:
         weights = local_shards(self.weights.values())
         for rate, average in self.averages.items():
-            torch._foreach_lerp_(local_shards(average.values()), weights, 1 - float(rate))
+            torch._foreach_lerp_(local_shards(average[name] for name in self.weights), weights, 1 - float(rate))
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""
@@ -28,7 +33,8 @@ class EMA:
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Continue from the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
-            for name, mine in average.items():
+            for name in self.weights:
+                mine = average[name]
                 mine.copy_(laid_out_like(state[rate][name], mine, f"the average of {name}"))
 
 

@@ -21,6 +21,8 @@ from diffusion.training.running_means import RunningMeans
 
 # An overflow halves the loss scale of fp16; below this one that has stopped helping.
 SMALLEST_SCALE = 2.0**-14
+# What torch's optimizers keep in the shape of a weight; others keep numbers, or factors of it.
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 
 
 class Draws(NamedTuple):
@@ -172,7 +174,9 @@ class Learner:
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         moments = {
             number: {
-                name: m if name == "step" else laid_out_like(m, weights[number], f"{name} of weight {number}")
+                name: laid_out_like(m, weights[number], f"{name} of weight {number}")
+                if name in MOMENTS or getattr(m, "shape", None) == weights[number].shape
+                else m
                 for name, m in held.items()
             }
             for number, held in state["optimizer"]["state"].items()

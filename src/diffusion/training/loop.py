@@ -35,7 +35,7 @@ def fit(trainer: Trainer, run: Run, state: dict[str, Any] | None = None) -> int:
     if state is not None:
         try:
             learner.load_state_dict(state)
-        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"the checkpoint in {run.folder} does not fit this run ({reason[:200]})") from error
     with ExitStack() as opened:

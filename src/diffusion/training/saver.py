@@ -3,12 +3,16 @@
 import logging
 import os
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, get_native_id
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from diffusion.runs import checkpoints
 from diffusion.training.parallel import map_tensors
@@ -37,6 +41,7 @@ class Saver:
     def save(self, state: State) -> None:
         """Queue a copy of `state`; its tensors may change afterwards."""
         copy = map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True), state)
+        require_plain(copy, "checkpoint")
         with self._lock:
             waiting = [one for one in self._queue if self.keep_every and one["step"] % self.keep_every == 0]
             self._queue = [*waiting, copy]
@@ -63,6 +68,22 @@ class Saver:
             self._failure = None
             if self.on_write is not None:
                 self.on_write(path, state["step"])
+
+
+def require_plain(value: Any, place: str) -> None:
+    """Raise ValueError if a state holds what no checkpoint may, as reading it back could run any code."""
+    if isinstance(value, Tensor):
+        return
+    if type(value) in (dict, OrderedDict):
+        for key, each in value.items():
+            require_plain(key, place)
+            require_plain(each, f"{place}[{key!r}]")
+    elif type(value) in (list, tuple, torch.Size):
+        for number, each in enumerate(value):
+            require_plain(each, f"{place}[{number}]")
+    elif value is not None and type(value) not in (bool, int, float, str):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise ValueError(f"{place} is a {kind}; a checkpoint holds tensors, dicts, lists, text, int, float, bool, None")
 
 
 def lower_priority() -> None:

@@ -1,0 +1,97 @@
+"""What a part of one's own does wrong is refused in one line that names it, before hours are lost."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from diffusion import DDIM, EMA, Cosine, EvenSpacing, GaussianDiffusion, Resident, Sampler, public_classes, trajectory
+from diffusion.config.trust import is_trusted
+from diffusion.data.conditions import Condition, Label, SmallImage
+from diffusion.denoiser.denoiser import conditions_of
+from diffusion.denoiser.predictions import Epsilon
+from diffusion.denoiser.variances import FixedSmall
+from diffusion.inference.prompts import rows_in_turn
+from diffusion.losses.losses import Simple
+from diffusion.training.saver import require_plain
+
+
+def process():
+    parts = {"prediction": Epsilon(), "variance": FixedSmall(), "loss": Simple(), "rescale_times": False}
+    return GaussianDiffusion(steps=20, schedule=Cosine(), **parts).process
+
+
+def test_no_step_is_no_drawing():
+    with pytest.raises(ValueError, match=r"sampler.steps=0 .* at least 1"):
+        DDIM(steps=0).levels(process())
+    assert len(EvenSpacing().t(process(), 1)) == 1
+
+
+def test_a_network_that_takes_anything_says_what():
+    class Anything(nn.Module):
+        def forward(self, x, time, **told):
+            return x
+
+    with pytest.raises(ValueError, match=r"does not say what it is told; .* conditions = \('y',\)"):
+        conditions_of(Anything())
+    Anything.conditions = ("y",)
+    assert conditions_of(Anything()) == ("y",)
+
+
+def test_a_weight_in_two_places_has_one_average():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[1].weight = network[0].weight
+    ema, began = EMA(network, (0.5,)), network[0].weight.detach().clone()
+    with torch.no_grad():
+        network[0].weight.add_(1)
+    ema.update()
+    average = ema.state_dict()["0.5"]
+    assert set(average) == set(network.state_dict())
+    for place in ("0.weight", "1.weight"):
+        torch.testing.assert_close(average[place], began + 0.5)
+
+
+def test_a_sampler_that_yields_no_steps_is_named():
+    class Bare(Sampler):
+        def walk(self, denoise, levels, x, noise):
+            yield x
+
+    with pytest.raises(ValueError, match=r"Bare yields a Tensor; its walk must yield Step"):
+        list(trajectory(Bare(steps=2), process(), lambda x, level: None, lambda: torch.zeros(1, 1, 2, 2)))
+
+
+@pytest.mark.parametrize("value", [np.float64(1.0), {1, 2}, object(), [{"a": np.zeros(2)}]])
+def test_a_state_that_no_checkpoint_may_hold_is_named(value):
+    with pytest.raises(ValueError, match=r"state\['mean'\]\S* is a \S+; a checkpoint holds"):
+        require_plain({"mean": value}, "state")
+
+
+def test_a_plain_state_is_taken():
+    require_plain({"t": torch.ones(2), "n": [1, 2.0, None, "x", (True,)], "size": torch.ones(2).shape}, "state")
+
+
+@pytest.mark.parametrize("pixels", [torch.rand(4, 1, 2, 2), torch.zeros(4, 2, 2, dtype=torch.uint8)])
+def test_pixels_are_bytes_in_four_dimensions(pixels):
+    with pytest.raises(ValueError, match=r"pixels must be uint8 \(N, C, H, W\)"):
+        Resident(pixels, torch.zeros(4, dtype=torch.long), classes=None, flip=False)
+
+
+def test_a_checkpoint_may_name_public_classes_only():
+    assert is_trusted("diffusion.Cosine", ()) and "Cosine" in public_classes()
+    assert not is_trusted("diffusion.Path", ()) and not is_trusted("diffusion.Any", ())
+
+
+def test_what_needs_no_image_is_asked_for_in_turn():
+    class Bright(Condition):
+        def __call__(self, x_0, labels):
+            return x_0.mean((1, 2, 3))
+
+        def in_turn(self, num_classes):
+            return torch.tensor([-1.0, 1.0])
+
+    told = {"y": Label(), "bright": Bright(), "low_res": SmallImage(size=2)}
+    assert {name: rows.tolist() for name, rows in rows_in_turn(told, ["a", "b", "c"]).items()} == {
+        "y": [0, 1, 2],
+        "bright": [-1.0, 1.0],
+    }
+    assert set(rows_in_turn(told, None)) == {"bright"}

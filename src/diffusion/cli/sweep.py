@@ -21,7 +21,7 @@ from diffusion.cli import sweep_worker
 from diffusion.compute import distributed
 from diffusion.report.page import write_page
 from diffusion.report.terminal import text_table
-from diffusion.runs import checkpoints, status
+from diffusion.runs import status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metric_direction import lower_is_better
 from diffusion.runs.metrics import objective_value
@@ -180,8 +180,7 @@ def mark_dead_run(folder: Path, *, may_live: bool) -> None:
     told = status.read_status(folder)
     if told.get("state") == "running":
         with suppress(ValueError, OSError), lock_folder(folder) if may_live else nullcontext():
-            step = checkpoints.last_step(folder / "checkpoints")
-            status.write_status(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
+            status.write_status(folder, "failed", max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
 
 
 def redact_file(file: Path) -> None:

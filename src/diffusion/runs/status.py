@@ -29,13 +29,7 @@ class Outcome:
 
 
 def write_status(
-    folder: Path,
-    state: str,
-    *,
-    step: int | None = None,
-    max_steps: int | None = None,
-    message: str = "",
-    objective: float | None = None,
+    folder: Path, state: str, *, max_steps: int | None = None, message: str = "", objective: float | None = None
 ) -> None:
     """Write that the run is running, finished, stopped or failed, and at which step: that of its last checkpoint.
 
@@ -43,7 +37,7 @@ def write_status(
     """
     if not distributed.is_leader():
         return
-    step = checkpoints.last_step(folder / "checkpoints") if step is None else step
+    step = checkpoints.last_step(folder / "checkpoints")
     status = {"state": state, "step": step, "max_steps": max_steps, "message": redact(message), "objective": objective}
     atomic_write_text(folder / STATUS_FILE, json.dumps(status) + "\n")
 

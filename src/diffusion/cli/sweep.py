@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli import sweep_worker
 from diffusion.compute import distributed
 from diffusion.report.page import write_page
-from diffusion.report.terminal import text_table
 from diffusion.runs import status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metric_direction import lower_is_better
@@ -105,8 +104,7 @@ class Sweep(Callback):
             if run.message == WITHOUT_A_WORD:
                 mark_dead_run(Path(run.folder), may_live=self.jobs_live_on)
         if folders:
-            write_page(folders, self.page)
-            print(f"\n{text_table(folders)}\n")
+            print(f"\n{write_page(folders, self.page)}\n")
         for run in runs:
             if run.state == "failed":
                 print(f"Failed: {run.folder}: {run.message}", file=sys.stderr)

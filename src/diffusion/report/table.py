@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import floor, isfinite, log10
 from statistics import median, stdev
 from typing import NamedTuple
 
-from diffusion.report.differences import NONE, differing, groups, settings, short, short_names, unlike
+from diffusion.report.differences import NONE, Group, differing, settings, short, short_names, unlike
 from diffusion.report.runs import Measure, RunRecord
 from diffusion.runs.metric_direction import best, comparable, tenths
 
@@ -131,14 +132,39 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
 
 
-def over_seeds(runs: Sequence[RunRecord]) -> list[Column]:
+def over_seeds(several: Sequence[Group]) -> list[Column]:
     """A row for each group of runs that differ by their seed only: mean ± standard deviation; [] without such."""
-    several = groups(runs)
     if all(len(group.runs) < 2 for group in several):
         return []
     counts = [Cell(str(len(group.runs)), value=len(group.runs)) for group in several]
+    found = measures([run for group in several for run in group.runs])
     return [
         Column("settings", "all that differs but the seed", [Cell(group.label) for group in several]),
         Column("seeds", "how many runs", counts, True),
-        *(grade(measure, [group.runs for group in several]) for measure in measures(runs)),
+        *(
+            grade(measure, [group.runs for group in several])
+            for measure in measures([run for group in several for run in group.runs])
+        ),
     ]
+
+
+def plain_text(table: Sequence[Column]) -> str:
+    """Aligned columns of text, an asterisk at the best; what failed runs say, which may be long, ends their rows."""
+    parts, ends = [], [""] * (len(table[0].cells) + 1)
+    names = Counter(column.head for column in table)
+    for column in table:
+        head = column.head if names[column.head] == 1 else f"{column.head} ({column.meaning})"
+        marks = ["*" if cell.leads else " " * any(other.leads for other in column.cells) for cell in column.cells]
+        notes = ["", *(cell.note for cell in column.cells)]
+        texts = [head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))]
+        parts.append(align(texts, right=column.numeric))
+        if not column.numeric:
+            ends = [end + note for end, note in zip(ends, notes, strict=True)]
+        elif any(notes):
+            parts.append(align(notes, right=False))
+    return "\n".join("  ".join(line).rstrip() for line in zip(*parts, ends, strict=True))
+
+
+def align(texts: Sequence[str], *, right: bool) -> list[str]:
+    width = max(map(len, texts))
+    return [text.rjust(width) if right else text.ljust(width) for text in texts]

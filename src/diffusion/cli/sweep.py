@@ -22,8 +22,7 @@ from diffusion.compute import distributed
 from diffusion.report.page import write_page
 from diffusion.runs import status
 from diffusion.runs.files import atomic_write_text, lock_folder
-from diffusion.runs.metric_direction import lower_is_better
-from diffusion.runs.metrics import objective_value
+from diffusion.runs.metrics import lower_is_better, objective_value
 from diffusion.runs.redaction import redact
 
 WITHOUT_A_WORD = "it ended without a word"

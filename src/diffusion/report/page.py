@@ -163,13 +163,8 @@ def samples_by_step(folder: Path, strip: bool) -> dict[int, SampleGrid]:
     with suppress(OSError):
         names = [(NAME.fullmatch(path.name), path) for path in folder.iterdir()]
         found = [SampleGrid(int(m[1]), m[3], path) for m, path in names if m and bool(m[2]) == strip]
-    return {drawn.step: drawn for drawn in sorted(found, key=lambda drawn: slowness(drawn.weights))}
-
-
-def slowness(weights: str) -> float:
-    with suppress(ValueError):
-        return float(weights.removeprefix("ema_"))
-    return -1.0
+    # As texts, too, rates rise from 0.9 to 0.9999; the last stays.
+    return {drawn.step: drawn for drawn in sorted(found, key=lambda drawn: (drawn.weights != "raw", drawn.weights))}
 
 
 def image_html(path: Path, alt: str) -> str:

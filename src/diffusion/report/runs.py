@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffusion.runs.files import read_plain
-from diffusion.runs.metric_direction import aside, lower_is_better
-from diffusion.runs.metrics import MetricsFile
+from diffusion.runs.metrics import MetricsFile, aside, lower_is_better
 from diffusion.runs.status import read_status
 
 Measure = tuple[str, str]  # the name of a number, and the setting that it was measured under: "" is while training

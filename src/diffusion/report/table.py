@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from diffusion.report.differences import NONE, Group, differing, settings, short, short_names, unlike
 from diffusion.report.runs import Measure, RunRecord
-from diffusion.runs.metric_direction import best, comparable, tenths
+from diffusion.runs.metrics import best
 
 
 class Cell(NamedTuple):
@@ -83,6 +83,13 @@ def grade(measure: Measure, rows: Sequence[Sequence[RunRecord]]) -> Column:
     return Column(measure[0], meaning or "while training", cells, True, True)
 
 
+def tenths(values: Sequence[float]) -> list[float]:
+    """Means over a tenth of the values, the last tenth first: they tell more than single ones of a noisy sequence."""
+    size = max(len(values) // 10, 1)
+    starts = range(len(values) - size, -1, -max(size // 10, 1))
+    return [sum(values[start : start + size]) / size for start in starts]
+
+
 def leading(measure: Measure, values: Sequence[float | None], rows: Sequence[Sequence[RunRecord]]) -> list[bool]:
     """Which of the values, one of each row of runs, are the best.
 
@@ -92,6 +99,18 @@ def leading(measure: Measure, values: Sequence[float | None], rows: Sequence[Seq
     ranked = sum(value is not None for value in values) > 1 and comparable(measure, unlike([*chain(*rows)]))
     winner = best(measure[0], [value for value in able if value is not None]) if ranked else None
     return [value is not None and value == winner for value in able]
+
+
+def comparable(measure: tuple[str, str], unlike: Sequence[str]) -> bool:
+    """False where runs whose settings are `unlike` have numbers of different things under one name and setting.
+
+    They were found on other images, in another way, or are losses of other objectives.
+    """
+    if measure == ("loss", ""):
+        return not any(key.startswith(("diffusion", "data")) for key in unlike)
+    # A flip changes the images to learn from only. What evaluate.py found says itself how: in its setting.
+    places = ("data",) if measure[1] else ("data", "train.evaluations.")
+    return not any(key.startswith(places) and not key.endswith(".flip") for key in unlike)
 
 
 def setting(text: str) -> Cell:
@@ -141,10 +160,7 @@ def over_seeds(several: Sequence[Group]) -> list[Column]:
     return [
         Column("settings", "all that differs but the seed", [Cell(group.label) for group in several]),
         Column("seeds", "how many runs", counts, True),
-        *(
-            grade(measure, [group.runs for group in several])
-            for measure in measures([run for group in several for run in group.runs])
-        ),
+        *(grade(measure, [group.runs for group in several]) for measure in found),
     ]
 
 

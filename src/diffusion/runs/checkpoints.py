@@ -74,21 +74,18 @@ def check_archive(path: Path) -> None:
 
 def check_parts(path: Path, state: dict[str, Any]) -> None:
     """Raise ValueError unless every part is there and of its kind."""
-    if missing := sorted(STATE_PARTS.keys() - state.keys()):
-        raise ValueError(f"{path} lacks {', '.join(missing)}; it is no whole checkpoint")
-    wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state[name], kind)]
-    if type(state["step"]) is not int or not 0 <= state["step"] < MOST_STEPS:
+    wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state.get(name), kind)]
+    if "step" not in wrong and (isinstance(state["step"], bool) or not 0 <= state["step"] < MOST_STEPS):
         wrong.append("step")
-    if not is_tree(state["config"], MOST_LEVELS):
+    if not is_tree(state.get("config"), MOST_LEVELS):
         wrong.append("config")
-    averages = state["ema"].values() if isinstance(state["ema"], dict) else ()
-    for part in (state["model"], state["averages"], *averages):
+    averages = () if "ema" in wrong else state["ema"].values()
+    for part in (state.get("model", {}), state.get("averages", {}), *averages):
         if not isinstance(part, dict) or not all(isinstance(weight, torch.Tensor) for weight in part.values()):
             wrong.append("weights")
     if wrong:
-        raise ValueError(
-            f"{path} has {', '.join(dict.fromkeys(wrong))} of a wrong kind; it is no checkpoint of this program"
-        )
+        names = ", ".join(dict.fromkeys(wrong))
+        raise ValueError(f"{path} lacks {names}, or has them of a wrong kind; it is no whole checkpoint")
 
 
 def is_tree(tree: Any, depth: int) -> bool:

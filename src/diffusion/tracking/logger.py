@@ -13,8 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.runs.metric_direction import best
-from diffusion.runs.metrics import MetricsFile
+from diffusion.runs.metrics import MetricsFile, best
 from diffusion.runs.redaction import redact, redact_values
 from diffusion.tracking.wandb_run import check_mode, first_line, open_run, run_id
 

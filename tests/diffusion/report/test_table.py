@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from diffusion.report.differences import groups
+from diffusion.report.plots import smooth
 from diffusion.report.runs import RunRecord
 from diffusion.report.table import columns, decimals, duration, over_seeds, plain_text
-from diffusion.runs.metric_direction import lower_is_better, smooth
+from diffusion.runs.metrics import lower_is_better
 
 
 def run(name, *losses, loss="Simple", seed=0, quality=(), settings=None, **outcome):

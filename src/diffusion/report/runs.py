@@ -64,11 +64,6 @@ class RunRecord(NamedTuple):
         return spent
 
 
-def is_run(folder: Path) -> bool:
-    """True of a folder that train.py wrote to, also if it failed before the first step."""
-    return (folder / "metrics.jsonl").is_file() or (folder / "outcome.json").is_file()
-
-
 def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The run folders at and below `paths`, each once, and the topmost folders that hold none.
 
@@ -93,7 +88,8 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
     """The runs in `folder` by name, and the topmost folders in it that hold none or cannot be read."""
     try:
-        if is_run(folder):
+        # A run that failed before its first step has the latter only.
+        if (folder / "metrics.jsonl").is_file() or (folder / "outcome.json").is_file():
             return [folder], []
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))

@@ -57,15 +57,17 @@ def measures(runs: Sequence[RunRecord]) -> list[Measure]:
 def outcome(run: RunRecord, measure: Measure) -> tuple[float, float | None] | None:
     """The final and the best value, None without any; those of the loss are means over a tenth of the run."""
     values = [value for _, value in run.series(measure)]
-    if values and measure == ("loss", ""):
-        values = tenths(values)[::-1]
+    if measure == ("loss", ""):
+        size = max(len(values) // 10, 1)
+        ends = range(len(values), size - 1, -max(size // 10, 1))
+        values = [sum(values[end - size : end]) / size for end in ends][::-1]
     return (values[-1], best(measure[0], values)) if values else None
 
 
 def grade(measure: Measure, rows: Sequence[Sequence[RunRecord]]) -> Column:
     """A column of final values, a row a run, or the mean over several runs where their values are of one thing."""
     found = [[ends for run in runs if (ends := outcome(run, measure))] for runs in rows]
-    alike = [len(ends) < 2 or comparable(measure, unlike(runs)) for ends, runs in zip(found, rows, strict=True)]
+    alike = [len(ends) < 2 or comparable(measure, runs) for ends, runs in zip(found, rows, strict=True)]
     finals = [[final for final, _ in ends] if same else [] for ends, same in zip(found, alike, strict=True)]
     means = [sum(values) / len(values) if values else None for values in finals]
     style = decimals([mean for mean in means if mean is not None])
@@ -83,34 +85,25 @@ def grade(measure: Measure, rows: Sequence[Sequence[RunRecord]]) -> Column:
     return Column(measure[0], meaning or "while training", cells, True, True)
 
 
-def tenths(values: Sequence[float]) -> list[float]:
-    """Means over a tenth of the values, the last tenth first: they tell more than single ones of a noisy sequence."""
-    size = max(len(values) // 10, 1)
-    starts = range(len(values) - size, -1, -max(size // 10, 1))
-    return [sum(values[start : start + size]) / size for start in starts]
-
-
 def leading(measure: Measure, values: Sequence[float | None], rows: Sequence[Sequence[RunRecord]]) -> list[bool]:
     """Which of the values, one of each row of runs, are the best.
 
     A row in which a run failed leads nothing: its values are not those that it was to have.
     """
     able = [None if any(run.state == "failed" for run in row) else v for v, row in zip(values, rows, strict=True)]
-    ranked = sum(value is not None for value in values) > 1 and comparable(measure, unlike([*chain(*rows)]))
+    ranked = sum(value is not None for value in values) > 1 and comparable(measure, [*chain(*rows)])
     winner = best(measure[0], [value for value in able if value is not None]) if ranked else None
     return [value is not None and value == winner for value in able]
 
 
-def comparable(measure: tuple[str, str], unlike: Sequence[str]) -> bool:
-    """False where runs whose settings are `unlike` have numbers of different things under one name and setting.
-
-    They were found on other images, in another way, or are losses of other objectives.
-    """
+def comparable(measure: Measure, runs: Sequence[RunRecord]) -> bool:
+    """False where the runs' numbers were found on other images, in another way, or are losses of other objectives."""
+    different = unlike(runs)
     if measure == ("loss", ""):
-        return not any(key.startswith(("diffusion", "data")) for key in unlike)
+        return not any(key.startswith(("diffusion", "data")) for key in different)
     # A flip changes the images to learn from only. What evaluate.py found says itself how: in its setting.
     places = ("data",) if measure[1] else ("data", "train.evaluations.")
-    return not any(key.startswith(places) and not key.endswith(".flip") for key in unlike)
+    return not any(key.startswith(places) and not key.endswith(".flip") for key in different)
 
 
 def setting(text: str) -> Cell:

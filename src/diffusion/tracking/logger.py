@@ -122,10 +122,7 @@ class WandbLogger:
         return f"wandb sync --include-online {shlex.quote(str(self._folder / 'wandb'))}/*run-*-{self._id}"
 
     def log(self, step: int, values: Mapping[str, float], panel: str | None = None) -> None:
-        """Add metrics to the row of `step`; `values["images"]` is its place on the x-axis.
-
-        They are shown in `panel`, or else each in the panel of its kind.
-        """
+        """Add metrics to the row of `step`, whose images are its x: in `panel`, or each in the panel of its kind."""
         self._add(step, {panel_name(name, panel): value for name, value in values.items()})
 
     @never_fails

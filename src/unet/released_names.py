@@ -1,7 +1,5 @@
 """The names that improved-diffusion and guided-diffusion give to the parameters of these networks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Reads and writes the weights that OpenAI released with improved-diffusion and guided-diffusion."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError

@@ -1,7 +1,5 @@
 """Which device a name stands for."""
 
-from __future__ import annotations
-
 import torch
 import torch.distributed
 

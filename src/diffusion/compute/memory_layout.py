@@ -1,7 +1,5 @@
 """Copying tensors to a device, and their order in memory."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

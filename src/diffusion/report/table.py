@@ -1,7 +1,5 @@
 """The table of the runs: what differs between them, what came out, how long it took."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain

@@ -1,7 +1,5 @@
 """The checkpoints of a run: files of tensors and plain values under checksums, checked before anything is built."""
 
-from __future__ import annotations
-
 import logging
 import pickle
 import re

@@ -1,7 +1,5 @@
 """metrics.jsonl, a line a logged step; which of its numbers runs are compared by, and whether less is better."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """AdamW, and its learning rate over time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

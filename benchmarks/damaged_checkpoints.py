@@ -35,7 +35,7 @@ from diffusion.cli.command import one_line
 from diffusion.config import build, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import checkpoints, resuming
-from diffusion.runs.checkpoint_file import CHECKPOINT_FORMAT, write_checkpoint
+from diffusion.runs.checkpoints import CHECKPOINT_FORMAT, write_checkpoint
 from diffusion.training.loop import fit
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

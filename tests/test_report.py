@@ -11,7 +11,6 @@ from PIL import Image
 
 from diffusion.report.__main__ import main
 from diffusion.report.page import write_page
-from diffusion.report.terminal import text_table
 
 
 @pytest.fixture
@@ -58,8 +57,8 @@ def test_the_same_runs_make_the_same_page(runs, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_the_table_names_failed_runs_and_what_they_said(runs):
-    text = text_table([runs / "failed", runs / "lr-0.1+seed-0"])
+def test_the_table_names_failed_runs_and_what_they_said(runs, tmp_path):
+    text = write_page([runs / "failed", runs / "lr-0.1+seed-0"], tmp_path / "page.html")
     assert re.search(r"failed +failed .*<script>alert", text)
 
 

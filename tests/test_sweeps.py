@@ -58,7 +58,7 @@ def run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step_00000004.pt").touch()
     (tmp_path / "config.yaml").write_text(json.dumps({**CONFIG, "model": {"heads": 2, "image_size": 16}}))
-    status.write_status(tmp_path, "finished", step=4, max_steps=4)
+    status.write_status(tmp_path, "finished", max_steps=4)
     return tmp_path
 
 
@@ -78,7 +78,7 @@ def test_what_lacks_steps_or_is_another_experiment_is_not_finished(run):
 
 @pytest.mark.parametrize("state", ["running", "stopped", "failed"])
 def test_what_has_not_ended_well_is_not_finished(run, state):
-    status.write_status(run, state, step=4, max_steps=4)
+    status.write_status(run, state, max_steps=4)
     assert not status.is_finished(run, CONFIG)
 
 
@@ -94,7 +94,7 @@ def test_the_objective_is_the_last_value_logged(tmp_path):
 def test_a_run_that_was_killed_counts_as_failed_and_one_that_was_stopped_does_not(tmp_path):
     note = Note(0, str(tmp_path), "running", "")
     assert final_note(note).state == "failed"
-    status.write_status(tmp_path, "stopped", step=2, max_steps=4)
+    status.write_status(tmp_path, "stopped", max_steps=4)
     assert final_note(note).state == "stopped"
     assert final_note(note._replace(state="finished")).state == "finished"
 
@@ -107,7 +107,7 @@ def test_a_run_that_was_killed_is_told_to_have_failed_unless_it_lives_on(run):
     mark_dead_run(run, may_live=True)
     told = {"state": "failed", "step": 4, "max_steps": 9, "message": "it ended without a word", "objective": None}
     assert status.read_status(run) == told
-    status.write_status(run, "stopped", step=4, max_steps=9)
+    status.write_status(run, "stopped", max_steps=9)
     mark_dead_run(run, may_live=False)
     assert status.read_status(run)["state"] == "stopped"
 

@@ -18,11 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli import sweep_worker
 from diffusion.compute import distributed
 from diffusion.report.page import write_page
-from diffusion.report.terminal import text_table
-from diffusion.runs import checkpoints, status
+from diffusion.runs import status
 from diffusion.runs.files import atomic_write_text, lock_folder
-from diffusion.runs.metric_direction import lower_is_better
-from diffusion.runs.metrics import objective_value
+from diffusion.runs.metrics import lower_is_better, objective_value
 from diffusion.runs.redaction import redact
 
 WITHOUT_A_WORD = "it ended without a word"
@@ -105,8 +103,7 @@ class Sweep(Callback):
             if run.message == WITHOUT_A_WORD:
                 mark_dead_run(Path(run.folder), may_live=self.jobs_live_on)
         if folders:
-            write_page(folders, self.page)
-            print(f"\n{text_table(folders)}\n")
+            print(f"\n{write_page(folders, self.page)}\n")
         for run in runs:
             if run.state == "failed":
                 print(f"Failed: {run.folder}: {run.message}", file=sys.stderr)
@@ -180,8 +177,7 @@ def mark_dead_run(folder: Path, *, may_live: bool) -> None:
     told = status.read_status(folder)
     if told.get("state") == "running":
         with suppress(ValueError, OSError), lock_folder(folder) if may_live else nullcontext():
-            step = checkpoints.last_step(folder / "checkpoints")
-            status.write_status(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
+            status.write_status(folder, "failed", max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
 
 
 def record_failure(config: DictConfig, message: str) -> None:

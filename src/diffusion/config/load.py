@@ -20,7 +20,7 @@ from diffusion.config.trust import kind_of_hint
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
 from diffusion.runs import checkpoints, naming
-from diffusion.runs.checkpoint_file import Foreign
+from diffusion.runs.checkpoints import Foreign
 
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 

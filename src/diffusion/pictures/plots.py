@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SIZE = (6.4, 4.0)
-DPI = 150
-
 
 def quiet_matplotlib() -> Any:
     """Matplotlib, imported here since it takes half a second that only a plot needs."""
@@ -21,7 +18,7 @@ def quiet_matplotlib() -> Any:
     return matplotlib
 
 
-def figure(*, size: tuple[float, float] = SIZE, dpi: int = DPI) -> tuple[Any, Any]:
+def figure(*, size: tuple[float, float] = (6.4, 4.0), dpi: int = 150) -> tuple[Any, Any]:
     """An empty figure of `size` inches and its axes."""
     quiet_matplotlib()
     from matplotlib.figure import Figure
@@ -45,8 +42,7 @@ def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlab
     """How often each distance occurs, a histogram a name, all on the same bins."""
     picture, axes = figure()
     everything = [value for values in distances.values() for value in values]
-    step = (max(everything) - min(everything)) / 40 or 1.0
-    bins = [min(everything) + step * i for i in range(41)]
+    bins = np.histogram_bin_edges(everything, bins=40)
     for name, values in distances.items():
         axes.hist(values, bins=bins, density=True, alpha=0.55, label=name)
     axes.set(xlabel=xlabel, ylabel="density")

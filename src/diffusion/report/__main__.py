@@ -7,7 +7,6 @@ from pathlib import Path
 
 from diffusion.report.page import write_page
 from diffusion.report.runs import find_runs
-from diffusion.report.terminal import text_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,14 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Skipped, as these hold no run that can be read: {', '.join(map(str, skipped))}", file=sys.stderr)
         if not runs:
             raise ValueError("no run among them; give folders that train.py wrote, such as runs/default")
-        write_page(runs, options.out)
+        tables = write_page(runs, options.out)
     except ValueError as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"report: {options.out} cannot be written: {error.strerror}; give another --out", file=sys.stderr)
         return 1
-    print(f"{text_table(runs)}\n\nReport: {options.out}")
+    print(f"{tables}\n\nReport: {options.out}")
     return 0
 
 

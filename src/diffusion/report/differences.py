@@ -82,8 +82,7 @@ def groups(runs: Sequence[RunRecord]) -> list[Group]:
     keys = [key for key in differing(runs) if key != "seed"]
     names, found = short(keys), dict[tuple[str, ...], list[RunRecord]]()
     for run in runs:
-        own = settings(run)
-        found.setdefault(tuple(own.get(key, NONE) for key in keys), []).append(run)
+        found.setdefault(tuple(settings(run).get(key, NONE) for key in keys), []).append(run)
     result = []
     for values, members in found.items():
         seeds = {settings(run).get("seed") for run in members}

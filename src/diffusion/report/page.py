@@ -1,25 +1,32 @@
 """The report as one HTML file that needs no other: tables, plots, pictures and commands."""
 
+import base64
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
+
+from PIL import Image
 
 from diffusion.report.differences import NONE, Group, groups, short_names
-from diffusion.report.pictures import at_last_common_step, image_html
 from diffusion.report.plots import Plot, sections
 from diffusion.report.runs import RunRecord, read_run
-from diffusion.report.table import Cell, Column, columns, over_seeds
+from diffusion.report.table import Cell, Column, columns, over_seeds, plain_text
 from diffusion.runs.files import atomic_write, read_plain
 from diffusion.runs.naming import shell_override
 
+NAME = re.compile(r"step_(\d+)_(strip_)?(raw|ema_[\w.-]+)\.png")
 
-def write_page(folders: Sequence[Path], out: Path) -> None:
-    """Write the report on the runs in `folders`, at least one, to `out`. OSError if it cannot be written."""
+
+def write_page(folders: Sequence[Path], out: Path) -> str:
+    """Write the report on the runs in `folders`, at least one, to `out`; its tables as text. OSError if that fails."""
     several = groups([read_run(folder) for folder in folders])
     runs = [run for group in several for run in group.runs]
     states = Counter(run.state for run in runs)
@@ -27,26 +34,27 @@ def write_page(folders: Sequence[Path], out: Path) -> None:
     # The folder that holds them all, or the run's own name.
     title = Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
     template = Template(files("diffusion.report").joinpath("page.html").read_text(encoding="utf-8"))
-    content = "\n".join(filter(None, body(several, runs)))
+    tables = columns(runs), over_seeds(several)
+    content = "\n".join(filter(None, body(several, runs, *tables)))
     html = template.substitute(title=escape(title), lede=escape(lede), body=content)
     with atomic_write(out) as path:
         # File names may hold bytes that are no text.
         path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace")
+    return "\n\n".join(plain_text(table) for table in tables if table)
 
 
-def body(several: Sequence[Group], runs: Sequence[RunRecord]) -> Iterator[str]:
+def body(
+    several: Sequence[Group], runs: Sequence[RunRecord], table: Sequence[Column], seeds: Sequence[Column]
+) -> Iterator[str]:
     quality, losses, *others = (plots(heading, drawn) for heading, drawn in sections(several))
-    yield rows(columns(runs), "Runs", [i for i, group in enumerate(several) for _ in group.runs])
-    yield rows(over_seeds(runs), "Over seeds: mean ± standard deviation", range(len(several)))
+    yield rows(table, "Runs", [i for i, group in enumerate(several) for _ in group.runs])
+    yield rows(seeds, "Over seeds: mean ± standard deviation", range(len(several)))
     items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(several))
     items += '<li class="soft">x-axis: images seen</li>'
     yield f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
     yield from (quality, losses)
-    for strip, heading, meaning in (
-        (False, "Samples", ""),
-        (True, "From noise to image", "; x_t, and below it the x_0 seen in it"),
-    ):
-        yield gallery(heading, "pictures strips" if strip else "pictures", pictures(several, strip, heading, meaning))
+    yield pictures(several, "Samples")
+    yield pictures(several, "From noise to image", "; x_t, and below it the x_0 seen in it", strip=True)
     yield from others
     yield "<h2>Commands</h2>"
     for run, name in zip(runs, short_names(runs), strict=True):
@@ -97,7 +105,7 @@ def plots(heading: str, drawn: Sequence[Plot]) -> str:
     return gallery(heading, "plots four" if len(drawn) == 4 else "plots", figures)
 
 
-def pictures(several: Sequence[Group], strip: bool, heading: str, meaning: str) -> list[str]:
+def pictures(several: Sequence[Group], heading: str, meaning: str = "", *, strip: bool = False) -> str:
     """What the runs drew while training, or how the images came out of the noise."""
     looks = {run.folder: (group.label_of(run), dot(i)) for i, group in enumerate(several) for run in group.runs}
     figures = []
@@ -106,7 +114,7 @@ def pictures(several: Sequence[Group], strip: bool, heading: str, meaning: str) 
         caption = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
         if image := image_html(drawn.path, f"{heading} of {label}, {caption}"):
             figures.append(figure_html(label, caption, image, mark))
-    return figures
+    return gallery(heading, "pictures strips" if strip else "pictures", figures)
 
 
 def figure_html(name: str, meaning: str, content: str, mark: str = "") -> str:
@@ -129,3 +137,41 @@ def commands(run: RunRecord) -> str:
         lines.append(last["command"])
     place = shell_override("checkpoint", run.folder)
     return "\n".join([*lines, f"python sample.py {place}", f"python evaluate.py {place}"])
+
+
+class SampleGrid(NamedTuple):
+    """A picture of a run at `step`, drawn with `weights` such as "ema_0.995"."""
+
+    step: int
+    weights: str
+    path: Path
+
+
+def at_last_common_step(runs: Sequence[RunRecord], *, strip: bool) -> list[tuple[RunRecord, SampleGrid]]:
+    """A picture of each run that has any: at the last step at which all these runs have one, or else its own last."""
+    drawing = [(run, samples_by_step(run.folder / "samples", strip)) for run in runs]
+    drawing = [(run, found) for run, found in drawing if found]
+    common = set.intersection(*(set(found) for _, found in drawing)) if drawing else set()
+    return [(run, found[max(common or found)]) for run, found in drawing]
+
+
+def samples_by_step(folder: Path, strip: bool) -> dict[int, SampleGrid]:
+    """The pictures in `folder` by step, of each step that of the slowest average; of the raw weights if need be."""
+    found = []
+    with suppress(OSError):
+        names = [(NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+        found = [SampleGrid(int(m[1]), m[3], path) for m, path in names if m and bool(m[2]) == strip]
+    # As texts, too, rates rise from 0.9 to 0.9999; the last stays.
+    return {drawn.step: drawn for drawn in sorted(found, key=lambda drawn: (drawn.weights != "raw", drawn.weights))}
+
+
+def image_html(path: Path, alt: str) -> str:
+    """The picture as an <img> that holds it; "" if it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            width, height = picture.size
+        source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'

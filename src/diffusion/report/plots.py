@@ -11,7 +11,6 @@ from diffusion.pictures.plots import figure, quiet_matplotlib
 from diffusion.report.differences import Group
 from diffusion.report.runs import Measure, Points
 from diffusion.report.table import measures
-from diffusion.runs.metric_direction import smooth
 
 HEIGHT = 230
 MOST_POINTS = 300
@@ -126,6 +125,20 @@ def inline(svg: str, lines: Sequence[Line]) -> str:
         mark = f'<g class="g" data-group="{line.group}"><title>{escape(line.label)}</title'
         content = content.replace(f'<g id="line-{i}"', mark)
     return re.sub("|".join(VARIABLES), lambda found: f"var({VARIABLES[found[0]]})", content)
+
+
+def smooth(values: Sequence[float], half: int) -> list[float]:
+    """The mean of each value and its neighbours, `half` to either side and fewer towards the ends, so that they stay.
+
+    The nearer weigh more; values that are not finite are left out, and stay as they are.
+    """
+    means = []
+    for i, value in enumerate(values):
+        reach = min(half, i, len(values) - 1 - i)
+        near = {j: reach + 1 - abs(j - i) for j in range(i - reach, i + reach + 1) if isfinite(values[j])}
+        mean = sum(values[j] * weight for j, weight in near.items()) / max(sum(near.values()), 1)
+        means.append(mean if isfinite(value) else value)
+    return means
 
 
 def thin_out(points: Points, most: int) -> Points:

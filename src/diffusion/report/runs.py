@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffusion.runs.files import read_plain
-from diffusion.runs.metric_direction import aside, lower_is_better
-from diffusion.runs.metrics import MetricsFile
-from diffusion.runs.resuming import flatten
+from diffusion.runs.metrics import MetricsFile, aside, lower_is_better
 from diffusion.runs.status import read_status
 
 Measure = tuple[str, str]  # the name of a number, and the setting that it was measured under: "" is while training
@@ -45,11 +43,8 @@ class RunRecord(NamedTuple):
 
     @property
     def state(self) -> str:
-        """finished, running, stopped or failed, as outcome.json says; without it, by the steps, maybe unfinished."""
-        if state := single_line(str(self.outcome.get("state") or "")):
-            return state
-        planned = flatten(self.config).get("train.max_steps")
-        return "finished" if isinstance(planned, int) and 0 < planned <= self.step else "unfinished"
+        """running, finished, stopped or failed, as outcome.json says; unfinished without it."""
+        return single_line(str(self.outcome.get("state") or "")) or "unfinished"
 
     @property
     def message(self) -> str:
@@ -67,12 +62,6 @@ class RunRecord(NamedTuple):
         return spent
 
 
-def is_run(folder: Path) -> bool:
-    """True of a folder that train.py wrote to, also if it failed before the first step."""
-    configured = (folder / "config.yaml").is_file() and (folder / "checkpoints").is_dir()
-    return configured or (folder / "metrics.jsonl").is_file() or (folder / "outcome.json").is_file()
-
-
 def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The run folders at and below `paths`, each once, and the topmost folders that hold none.
 
@@ -82,13 +71,12 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     skipped: list[Path] = []
     for path in paths:
         try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
+            if not stat.S_ISDIR(path.stat().st_mode):
+                raise NotADirectoryError
         except (FileNotFoundError, NotADirectoryError):
-            is_folder = False
+            raise ValueError(f"{path} is no folder; give run folders or folders of them, such as runs/") from None
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror}; give folders that can") from None
-        if not is_folder:
-            raise ValueError(f"{path} is no folder; give run folders or folders of them, such as runs/")
         inner, empty = below(path)
         runs |= {run.resolve(): run for run in inner if run.resolve() not in runs}
         skipped += empty
@@ -98,7 +86,8 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
     """The runs in `folder` by name, and the topmost folders in it that hold none or cannot be read."""
     try:
-        if is_run(folder):
+        # A run that failed before its first step has the latter only.
+        if (folder / "metrics.jsonl").is_file() or (folder / "outcome.json").is_file():
             return [folder], []
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -152,12 +141,9 @@ def evaluations(folder: Path, in_training: Sequence[dict[str, float]]) -> Iterat
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:
     """The entries of `values` that are numbers."""
-    found = {}
-    for name, value in values.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            with suppress(OverflowError):
-                found[str(name)] = float(value)
-    return found
+    # By their texts, as a whole number may be too large for a float.
+    kept = {str(name): value for name, value in values.items() if type(value) in (int, float)}
+    return {name: float(str(value)) for name, value in kept.items()}
 
 
 def rows_by_step(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:

@@ -1,14 +1,15 @@
 """The table of the runs: what differs between them, what came out, how long it took."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import floor, isfinite, log10
 from statistics import median, stdev
 from typing import NamedTuple
 
-from diffusion.report.differences import NONE, differing, groups, settings, short, short_names, unlike
+from diffusion.report.differences import NONE, Group, differing, settings, short, short_names, unlike
 from diffusion.report.runs import Measure, RunRecord
-from diffusion.runs.metric_direction import best, comparable, tenths
+from diffusion.runs.metrics import best
 
 
 class Cell(NamedTuple):
@@ -54,15 +55,17 @@ def measures(runs: Sequence[RunRecord]) -> list[Measure]:
 def outcome(run: RunRecord, measure: Measure) -> tuple[float, float | None] | None:
     """The final and the best value, None without any; those of the loss are means over a tenth of the run."""
     values = [value for _, value in run.series(measure)]
-    if values and measure == ("loss", ""):
-        values = tenths(values)[::-1]
+    if measure == ("loss", ""):
+        size = max(len(values) // 10, 1)
+        ends = range(len(values), size - 1, -max(size // 10, 1))
+        values = [sum(values[end - size : end]) / size for end in ends][::-1]
     return (values[-1], best(measure[0], values)) if values else None
 
 
 def grade(measure: Measure, rows: Sequence[Sequence[RunRecord]]) -> Column:
     """A column of final values, a row a run, or the mean over several runs where their values are of one thing."""
     found = [[ends for run in runs if (ends := outcome(run, measure))] for runs in rows]
-    alike = [len(ends) < 2 or comparable(measure, unlike(runs)) for ends, runs in zip(found, rows, strict=True)]
+    alike = [len(ends) < 2 or comparable(measure, runs) for ends, runs in zip(found, rows, strict=True)]
     finals = [[final for final, _ in ends] if same else [] for ends, same in zip(found, alike, strict=True)]
     means = [sum(values) / len(values) if values else None for values in finals]
     style = decimals([mean for mean in means if mean is not None])
@@ -86,9 +89,19 @@ def leading(measure: Measure, values: Sequence[float | None], rows: Sequence[Seq
     A row in which a run failed leads nothing: its values are not those that it was to have.
     """
     able = [None if any(run.state == "failed" for run in row) else v for v, row in zip(values, rows, strict=True)]
-    ranked = sum(value is not None for value in values) > 1 and comparable(measure, unlike([*chain(*rows)]))
+    ranked = sum(value is not None for value in values) > 1 and comparable(measure, [*chain(*rows)])
     winner = best(measure[0], [value for value in able if value is not None]) if ranked else None
     return [value is not None and value == winner for value in able]
+
+
+def comparable(measure: Measure, runs: Sequence[RunRecord]) -> bool:
+    """False where the runs' numbers were found on other images, in another way, or are losses of other objectives."""
+    different = unlike(runs)
+    if measure == ("loss", ""):
+        return not any(key.startswith(("diffusion", "data")) for key in different)
+    # A flip changes the images to learn from only. What evaluate.py found says itself how: in its setting.
+    places = ("data",) if measure[1] else ("data", "train.evaluations.")
+    return not any(key.startswith(places) and not key.endswith(".flip") for key in different)
 
 
 def setting(text: str) -> Cell:
@@ -129,14 +142,36 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
 
 
-def over_seeds(runs: Sequence[RunRecord]) -> list[Column]:
+def over_seeds(several: Sequence[Group]) -> list[Column]:
     """A row for each group of runs that differ by their seed only: mean ± standard deviation; [] without such."""
-    several = groups(runs)
     if all(len(group.runs) < 2 for group in several):
         return []
     counts = [Cell(str(len(group.runs)), value=len(group.runs)) for group in several]
+    found = measures([run for group in several for run in group.runs])
     return [
         Column("settings", "all that differs but the seed", [Cell(group.label) for group in several]),
         Column("seeds", "how many runs", counts, True),
-        *(grade(measure, [group.runs for group in several]) for measure in measures(runs)),
+        *(grade(measure, [group.runs for group in several]) for measure in found),
     ]
+
+
+def plain_text(table: Sequence[Column]) -> str:
+    """Aligned columns of text, an asterisk at the best; what failed runs say, which may be long, ends their rows."""
+    parts, ends = [], [""] * (len(table[0].cells) + 1)
+    names = Counter(column.head for column in table)
+    for column in table:
+        head = column.head if names[column.head] == 1 else f"{column.head} ({column.meaning})"
+        marks = ["*" if cell.leads else " " * any(other.leads for other in column.cells) for cell in column.cells]
+        notes = ["", *(cell.note for cell in column.cells)]
+        texts = [head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))]
+        parts.append(align(texts, right=column.numeric))
+        if not column.numeric:
+            ends = [end + note for end, note in zip(ends, notes, strict=True)]
+        elif any(notes):
+            parts.append(align(notes, right=False))
+    return "\n".join("  ".join(line).rstrip() for line in zip(*parts, ends, strict=True))
+
+
+def align(texts: Sequence[str], *, right: bool) -> list[str]:
+    width = max(map(len, texts))
+    return [text.rjust(width) if right else text.ljust(width) for text in texts]

@@ -1,15 +1,21 @@
-"""metrics.jsonl, a line a logged step, and the number among them that runs are compared by."""
+"""metrics.jsonl, a line a logged step; which of its numbers runs are compared by, and whether less is better."""
 
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 
 from diffusion.runs.files import atomic_write_text
 
 log = logging.getLogger(__name__)
+
+LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
+HIGHER = r"recognised|accuracy|precision|recall|inception_score|class_score|psnr|images_per_second"
+# What makes another number of the above: an uncertainty, a count, the judge's own figure.
+ASIDE = r"standard_error|_spread_|^num_|^classifier_accuracy"
 
 
 class MetricsFile:
@@ -82,3 +88,25 @@ def objective_value(folder: Path, objective: str | None) -> float | None:
     lines = MetricsFile.read(folder / "metrics.jsonl")
     require_logged(objective, {name for line in lines for name in line})
     return next((float(line[objective]) for line in reversed(lines) if objective in line), None)
+
+
+def lower_is_better(name: str) -> bool | None:
+    """True of a distance or a loss, False of a score, None of a number that is neither, or not known here."""
+    if aside(name):
+        return None
+    if re.search(rf"(^|_)({LOWER})", name):
+        return True
+    return False if re.search(rf"(^|_)({HIGHER})", name) else None
+
+
+def aside(name: str) -> bool:
+    """True of a number that only accompanies another."""
+    return re.search(ASIDE, name) is not None
+
+
+def best(name: str, values: Sequence[float]) -> float | None:
+    """The best finite value; None if there is none, or if no direction is better."""
+    lower, finite = lower_is_better(name), [value for value in values if isfinite(value)]
+    if lower is None or not finite:
+        return None
+    return min(finite) if lower else max(finite)

@@ -26,40 +26,26 @@ def may_change(key: str, also: Collection[str] = ()) -> bool:
 
 
 def check_resumable(old: dict[str, Any], new: dict[str, Any], also: Collection[str] = ()) -> list[str]:
-    """The changes, as `list_changes` lists them; ValueError if one of them makes another experiment."""
+    """The settings that differ, as `change` tells them; ValueError if one of them makes another experiment."""
     before, after = flatten(old), flatten(new)
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    refused = [key for key in changed if not may_change(key, also)]
-    if refused:
+    if refused := [key for key in changed if not may_change(key, also)]:
         raise ValueError(
             "this run folder holds another experiment ("
             + "; ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in refused)
             + "); take the old settings back, or give the new run another name=..."
         )
-    return list_changes(old, new)
+    return list(dict.fromkeys(change(key, before, after) for key in changed))
 
 
-def list_changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The settings that differ, as "key: old -> new"; of a group that only one of the two has, its name alone."""
-    changes = []
-    for name in sorted(old.keys() | new.keys(), key=str):
-        key, before, after = f"{prefix}{name}", old.get(name), new.get(name)
-        before = {} if before is None and holds_groups(after) else before
-        after = {} if after is None and holds_groups(before) else after
-        if isinstance(before, dict) and isinstance(after, dict):
-            changes += list_changes(before, after, f"{key}.")
-        elif before is None and isinstance(after, dict):
-            changes.append(f"{key}: added")
-        elif after is None and isinstance(before, dict):
-            changes.append(f"{key}: removed")
-        elif before != after:
-            changes.append(f"{key}: {before} -> {after}")
-    return changes
-
-
-def holds_groups(node: Any) -> bool:
-    """True of a node whose children are all groups, such as train.evaluations."""
-    return isinstance(node, dict) and all(isinstance(child, dict) for child in node.values())
+def change(key: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    """ "key: old -> new"; of a group, such as train.evaluations.quality, that only one of the two has, its name."""
+    words = key.split(".")
+    for group in (".".join(words[:size]) for size in (1, 3) if len(words) > size):
+        for settings, what in ((before, "added"), (after, "removed")):
+            if not any(same.startswith(f"{group}.") for same in settings):
+                return f"{group}: {what}"
+    return f"{key}: {before.get(key)} -> {after.get(key)}"
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

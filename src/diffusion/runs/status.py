@@ -27,23 +27,13 @@ class Outcome:
 
 
 def write_status(
-    folder: Path,
-    state: str,
-    *,
-    step: int | None = None,
-    max_steps: int | None = None,
-    message: str = "",
-    objective: float | None = None,
+    folder: Path, state: str, *, max_steps: int | None = None, message: str = "", objective: float | None = None
 ) -> None:
-    """Write that the run is running, finished, stopped or failed, and at which step: that of its last checkpoint.
-
-    Of several processes the leader writes.
-    """
-    if not distributed.is_leader():
-        return
-    step = checkpoints.last_step(folder / "checkpoints") if step is None else step
-    status = {"state": state, "step": step, "max_steps": max_steps, "message": redact(message), "objective": objective}
-    atomic_write_text(folder / STATUS_FILE, json.dumps(status) + "\n")
+    """On the leader, write that a run is running, finished, stopped or failed, and the step of its last checkpoint."""
+    if distributed.is_leader():
+        status = {"state": state, "step": checkpoints.last_step(folder / "checkpoints"), "max_steps": max_steps}
+        status |= {"message": redact(message), "objective": objective}
+        atomic_write_text(folder / STATUS_FILE, json.dumps(status) + "\n")
 
 
 @contextmanager

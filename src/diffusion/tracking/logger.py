@@ -3,30 +3,37 @@
 import logging
 import math
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
+from diffusion.runs.metrics import MetricsFile, best
 from diffusion.runs.redaction import redact, redact_values
-from diffusion.tracking.history import logged_before, run_id
-from diffusion.tracking.panels import improved, panel_name
-from diffusion.tracking.wandb_run import check_mode, first_line, open_run
+from diffusion.tracking.wandb_run import check_mode, first_line, open_run, run_id
 
 if TYPE_CHECKING:
     import numpy as np
 
 log = logging.getLogger(__name__)
-Arguments = ParamSpec("Arguments")
+PICTURE = re.compile(r"step_(\d{8})_.+\.png")
+PANELS = (  # the first pattern that fits a metric's whole name says where it is shown
+    ("", r"step|images|.*/.*"),
+    ("loss_quartile/", r".*_q[0-3]"),
+    ("optimizer/", r"lr|loss_scale|skipped_steps|.*_norm"),
+    ("speed/", r".*_per_.*|memory.*|tflops|share_of_peak"),
+    ("loss/", r".*"),
+)
 
 
-def never_fails(method: Callable[Concatenate["WandbLogger", Arguments], None]) -> Callable[..., None]:
+def never_fails(method: Callable[..., None]) -> Callable[..., None]:
     """The method, which does nothing without a run, and turns whatever fails into a warning, the first time."""
 
     @wraps(method)
-    def call(self: "WandbLogger", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+    def call(self: "WandbLogger", /, *args: Any, **kwargs: Any) -> None:
         if self._run is not None:
             try:
                 method(self, *args, **kwargs)
@@ -113,10 +120,7 @@ class WandbLogger:
         return f"wandb sync --include-online {shlex.quote(str(self._folder / 'wandb'))}/*run-*-{self._id}"
 
     def log(self, step: int, values: Mapping[str, float], panel: str | None = None) -> None:
-        """Add metrics to the row of `step`; `values["images"]` is its place on the x-axis.
-
-        They are shown in `panel`, or else each in the panel of its kind.
-        """
+        """Add metrics to the row of `step`, whose images are its x: in `panel`, or each in the panel of its kind."""
         self._add(step, {panel_name(name, panel): value for name, value in values.items()})
 
     @never_fails
@@ -175,3 +179,29 @@ class WandbLogger:
             elif step > self._last_step:
                 name = entry.stem.split("_", 2)[2]
                 self.images(step, name, entry, f"step {step}, {name}")
+
+
+def logged_before(folder: Path, before: float) -> list[tuple[int, dict[str, float] | Path]]:
+    """The rows and pictures of each step below `before` that a run folder holds, by step."""
+    entries: list[tuple[int, dict[str, float] | Path]] = []
+    entries += [(int(row["step"]), row) for row in MetricsFile.read(folder / "metrics.jsonl")]
+    pictures = sorted(folder.glob("samples/step_*.png"))
+    entries += [(int(match[1]), path) for path in pictures if (match := PICTURE.fullmatch(path.name))]
+    return sorted((entry for entry in entries if entry[0] < before), key=lambda entry: entry[0])
+
+
+def panel_name(metric: str, panel: str | None = None) -> str:
+    """The W&B key of a metric, whose first part is its panel: mse -> loss/mse, mse_q0 -> loss_quartile/mse_q0.
+
+    A `panel` that is given wins, except over the place on the x-axis.
+    """
+    if panel is not None and metric not in ("step", "images"):
+        return f"{panel}/{metric}"
+    return next(where + metric for where, pattern in PANELS if re.fullmatch(pattern, metric))
+
+
+def improved(row: Mapping[str, Any], before: Mapping[str, float]) -> dict[str, float]:
+    """The losses and measures of quality in a row of W&B keys, as best/KEY, that are better than those `before`."""
+    graded = {f"best/{key}": key for key in row if key.startswith(("loss/", "quality/"))}
+    bests = {name: best(key.partition("/")[2], [row[key], before.get(name, math.nan)]) for name, key in graded.items()}
+    return {name: value for name, value in bests.items() if value is not None and value != before.get(name)}

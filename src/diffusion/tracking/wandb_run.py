@@ -1,12 +1,16 @@
 """Opening a W&B run: online if that works within seconds, else offline, else not at all."""
 
+import json
 import logging
 import os
+import secrets
 import sys
 from contextlib import suppress
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from diffusion.runs.files import atomic_write_text, read_plain
 from diffusion.runs.redaction import redact
 
 if TYPE_CHECKING:
@@ -18,6 +22,16 @@ WANDB_MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # wh
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
 LONGEST_MESSAGE = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
+
+
+def run_id(file: Path, *, resume: bool) -> tuple[str, bool]:
+    """The run's id in W&B: that in `file` if the run resumes, and True; else a new one, written there if that works."""
+    if resume and (known := read_plain(file, dict).get("id")):
+        return str(known), True
+    new = secrets.token_hex(8)
+    with suppress(OSError):
+        atomic_write_text(file, json.dumps({"id": new}))
+    return new, False
 
 
 def open_run(wanted: str | None, *, commit: str | None, **about: Any) -> "Run | None":

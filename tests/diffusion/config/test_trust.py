@@ -32,9 +32,9 @@ FOREIGN = [
     "diffusionist.Linear",
     "diffusion.config.build.hydra.utils.instantiate",
     "diffusion.config.build.instantiate",
-    "diffusion.runs.checkpoint_file.os.mkdir",
+    "diffusion.runs.checkpoints.os.mkdir",
     "diffusion.runs.checkpoints.Path",
-    "diffusion.runs.checkpoint_file.zipfile.ZipFile",
+    "diffusion.runs.checkpoints.zipfile.ZipFile",
     "diffusion.process.schedules.Cosine",  # not by its public name
     "unet.unet.torch.load",
     "unet.load_released",

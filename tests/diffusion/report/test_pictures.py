@@ -1,14 +1,11 @@
 """Which pictures are shown, and how they get into the page."""
 
 import base64
-import io
 import re
 
-import numpy as np
 from PIL import Image
 
-from diffusion.report import pictures
-from diffusion.report.pictures import at_last_common_step, image_html
+from diffusion.report.page import at_last_common_step, image_html
 from diffusion.report.runs import RunRecord
 
 
@@ -48,12 +45,3 @@ def test_the_packed_picture_is_the_file_if_it_is_whole(tmp_path):
     assert parts(image_html(path, '"')) == (path.read_bytes(), "4", "2", "&quot;")
     path.write_bytes(path.read_bytes()[:40])
     assert image_html(path, "") == image_html(tmp_path / "nothing.png", "") == ""
-
-
-def test_a_large_picture_is_made_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_BYTES", 1000)
-    monkeypatch.setattr(pictures, "LONGEST_SIDE", 16)
-    noise = np.random.default_rng(0).integers(0, 256, (32, 64), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "large.png")
-    data, width, height, _ = parts(image_html(tmp_path / "large.png", ""))
-    assert (width, height) == ("16", "8") and Image.open(io.BytesIO(data)).size == (16, 8)

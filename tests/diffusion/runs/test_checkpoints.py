@@ -10,7 +10,7 @@ import torch
 from tiny_training import tiny_state
 
 from diffusion.runs import checkpoints
-from diffusion.runs.checkpoint_file import write_checkpoint
+from diffusion.runs.checkpoints import write_checkpoint
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a run folder holds of earlier starts, and the best values among them."""
 
-from diffusion.tracking.history import logged_before, run_id
-from diffusion.tracking.panels import improved
+from diffusion.tracking.logger import improved, logged_before
+from diffusion.tracking.wandb_run import run_id
 
 
 def test_a_folder_gives_back_its_rows_and_pictures_by_step(tmp_path):
@@ -14,7 +14,7 @@ def test_a_folder_gives_back_its_rows_and_pictures_by_step(tmp_path):
         (1, {"step": 1}), (2, {"step": 2, "loss": 1}), (2, {"step": 2, "bits_per_dim": 3}),
         (2, "step_00000002_raw.png"), (2, "step_00000002_strip_ema_0.9.png"),
     ]  # fmt: skip
-    assert list(logged_before(tmp_path / "none", 9)) == []
+    assert logged_before(tmp_path / "none", 9) == []
 
 
 def test_a_resumed_run_has_the_id_of_its_folder_and_any_other_a_new_one(tmp_path):

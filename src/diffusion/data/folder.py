@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from glob import glob
 from itertools import chain
 from typing import Any
 
@@ -93,7 +94,8 @@ class ImageFolder(ImageFiles):
             return
         if self.on_error == "raise":
             raise unreadable_error(os.path.join(self.root, files[0]), "as it was when the images were packed")
-        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), abbreviate(files))
+        names = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), names)
         bad = set(files)
         self.unreadable[:] = torch.tensor([file in bad for file in self.files])
         readable = (~self.unreadable).nonzero().flatten()
@@ -103,7 +105,6 @@ class ImageFolder(ImageFiles):
         return super().read(indices) if self.pixels is None else take_rows(self.pixels, self.labels, indices)
 
     def can_read(self, file: str) -> bool:
-        """Whether one of `files` can be decoded."""
         try:
             self._decoded(file)
         except Exception:
@@ -138,24 +139,15 @@ def unreadable_error(path: str, reason: str) -> ValueError:
     return ValueError(f"cannot read {path} ({reason}); set data.on_error=skip to go on without it")
 
 
-def abbreviate(files: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
-
-
 def image_files(root: str) -> list[str]:
     """The images below `root` as sorted paths relative to it, links followed, hidden files and folders left out."""
     if not os.path.isdir(root):
         raise ValueError(f"there is no folder {root}; set data.root to the folder of the images")
-    files = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        inside = os.path.relpath(folder, root)
-        files += [
-            name if inside == os.curdir else f"{inside}{os.sep}{name}"
-            for name in names
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+    files = [
+        file
+        for file in glob("**/*", root_dir=root, recursive=True)
+        if file.lower().endswith(EXTENSIONS) and not os.path.isdir(os.path.join(root, file))
+    ]
     if not files:
         raise ValueError(f"there are no images ({' '.join(EXTENSIONS)}) in {root}; set data.root to another folder")
     return sorted(files)

@@ -56,9 +56,6 @@ class Images(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        raise NotImplementedError
-
     def prepare(self) -> None:
         """Whatever makes reading them all, over and over, faster; it may take minutes, the first time."""
 

@@ -71,6 +71,8 @@ def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
         raise ValueError(f"torchvision cannot fetch {name}; put its files in {root} and set data.download=false")
     try:
         return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name} needs what has no setting ({error}); set data.dataset=CIFAR10") from error
     except ImportError as error:
         raise ValueError(f"{name} needs the package {error.name}; type: pip install {error.name}") from error
     except (RuntimeError, OSError) as error:
@@ -103,15 +105,6 @@ def dataset_class(name: str) -> type:
     if not isinstance(kind, type) or "root" not in inspect.signature(kind).parameters:
         nearest = [*difflib.get_close_matches(name, known, n=1), "CIFAR10"][0]
         raise ValueError(f"torchvision has no set {name!r}; set data.dataset={nearest} or another of its datasets")
-    required = [
-        p.name
-        for p in inspect.signature(kind).parameters.values()
-        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
-    if further := [each for each in required if each not in ("root", "split")]:
-        raise ValueError(
-            f"{name} also needs {', '.join(further)}, for which there is no setting; set data.dataset=CIFAR10"
-        )
     return kind
 
 

@@ -21,12 +21,11 @@ from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
 from diffusion.training.not_finite import NotFinite, detect_anomalies
-from diffusion.training.optimizer import rate_factor
 from diffusion.training.preview import caption
 from diffusion.training.progress import Progress
 from diffusion.training.saver import Saver
 from diffusion.training.throughput import Throughput
-from diffusion.training.trainer import Run, Trainer
+from diffusion.training.trainer import Run, Trainer, rate_factor
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .unet import FeatureMaps, UNet
+from .unet import UNet
 
 LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -30,12 +30,6 @@ class SuperResolutionUNet(UNet):
         self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None
     ) -> Tensor:
         return super().forward(self._stacked(x, low_res), time, y)
-
-    def features(  # type: ignore[override]
-        self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None
-    ) -> FeatureMaps:
-        """Every feature map that leads to the output."""
-        return super().features(self._stacked(x, low_res), time, y)
 
     def _stacked(self, x: Tensor, low_res: Tensor | None) -> Tensor:
         """x and low_res as one image of twice the channels."""

@@ -131,15 +131,9 @@ class Planned(nn.Module):
 
     def _residual(self, in_channels: int, out_channels: int, resample: nn.Module | None = None) -> ResBlock:
         return ResBlock(
-            in_channels,
-            out_channels,
-            4 * self.base_channels,
-            dropout=self.dropout,
-            scale_shift=self.scale_shift,
-            norm_groups=self.norm_groups,
-            dims=self.dims,
-            resample=resample,
-        )
+            in_channels, out_channels, 4 * self.base_channels, dropout=self.dropout, scale_shift=self.scale_shift,
+            norm_groups=self.norm_groups, dims=self.dims, resample=resample,
+        )  # fmt: skip
 
     def _attention(self, channels: int, heads: int | None = None) -> AttentionBlock:
         heads = count_heads(

@@ -25,6 +25,7 @@ class Digits(Resident):
     """
 
     splits: ClassVar[Mapping[str, Mapping[str, Any]]] = {split: {"split": split} for split in SPLITS}
+    runs_no_code = True
 
     def __init__(self, *, split: str = "train", image_size: int = 16, flip: bool = False) -> None:
         if split not in SPLITS:
@@ -45,10 +46,6 @@ class Digits(Resident):
     @classmethod
     def shape_from(cls, settings: Mapping[str, Any]) -> tuple[int, int, int]:
         return 1, settings["image_size"], settings["image_size"]
-
-    @classmethod
-    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        return True
 
 
 def is_test(labels: np.ndarray) -> np.ndarray:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from glob import glob
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +32,8 @@ class ImageFolder(ImageFiles):
     user's (~/.cache/hydra-diffusion), "off" decodes them each time. It needs no care: what has changed or was damaged
     is packed anew. `workers` processes decode.
     """
+
+    runs_no_code = True
 
     def __init__(
         self,
@@ -69,10 +70,6 @@ class ImageFolder(ImageFiles):
             self.classes, self.labels = tuple(names.tolist()), torch.from_numpy(numbers)
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
-
-    @classmethod
-    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        return True
 
     def __len__(self) -> int:
         return len(self.files)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +15,8 @@ from diffusion.pictures.pixels import to_uint8
 
 class Synthetic(Resident):
     """A soft disc before a gradient, the same for the same number; the class turns the gradient's direction."""
+
+    runs_no_code = True
 
     def __init__(
         self,
@@ -43,10 +43,6 @@ class Synthetic(Resident):
         pixels = torch.stack([disc(number, shape, turn) for number, turn in enumerate(turns)])
         classes = None if num_classes is None else tuple(str(label) for label in range(num_classes))
         super().__init__(pixels, labels, classes=classes, flip=flip)
-
-    @classmethod
-    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        return True
 
 
 def disc(number: int, shape: tuple[int, int, int], turn: float | None) -> Tensor:

@@ -87,13 +87,10 @@ def split_argument(name: str, split: str, accepted: set[str]) -> dict[str, Any]:
     """`split` in the words of the set called `name`."""
     if "split" in accepted:
         return {"split": split}
-    if "train" in accepted:
-        if split not in ("train", "test"):
-            raise ValueError(f"{name} has no split {split!r}; set data.split=train or data.split=test")
-        return {"train": split == "train"}
-    if split != "all":
-        raise ValueError(f"{name} is not split, so {split!r} cannot be taken; set data.split=all")
-    return {}
+    parts = ("train", "test") if "train" in accepted else ("all",)
+    if split not in parts:
+        raise ValueError(f"{name} has no split {split!r}; set {' or '.join(f'data.split={part}' for part in parts)}")
+    return {"train": split == "train"} if "train" in accepted else {}
 
 
 def dataset_class(name: str) -> type:

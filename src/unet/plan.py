@@ -59,7 +59,9 @@ class Planned(nn.Module):
         if self.dims not in CONVOLUTIONS:
             raise ValueError(f"dims={self.dims} is unknown; set model.dims to 1, 2 or 3")
         if self.resampling not in RESAMPLINGS:
-            raise ValueError(f"resampling={self.resampling!r} is unknown; set model.resampling={one_of(RESAMPLINGS)}")
+            raise ValueError(
+                f"resampling={self.resampling!r} is unknown; set model.resampling={' or '.join(RESAMPLINGS)}"
+            )
         if not self.channel_mult or min(self.base_channels, self.blocks_per_level, *self.channel_mult) < 1:
             raise ValueError(
                 f"base_channels={self.base_channels}, channel_mult={list(self.channel_mult)}, "
@@ -140,8 +142,3 @@ class Planned(nn.Module):
             channels, heads=self.heads if heads is None else heads, channels_per_head=self.channels_per_head
         )
         return AttentionBlock(channels, heads=heads, order=self.attention_order, norm_groups=self.norm_groups)
-
-
-def one_of(options: tuple[str, ...]) -> str:
-    """The options as they are listed in a sentence."""
-    return f"{', '.join(options[:-1])} or {options[-1]}"

@@ -140,7 +140,7 @@ def test_a_whole_network_can_be_bfloat16(tiny):
             "heads_up=2 would do nothing; set model.channels_per_head=null, or model.heads_up=null",
         ),
         ({"norm_groups": 32}, "model.norm_groups=16"),
-        ({"resampling": "bicubic"}, "model.resampling=convolution, pooling or residual"),
+        ({"resampling": "bicubic"}, "model.resampling=convolution or pooling or residual"),
         ({"attention_order": "keys_first"}, "model.attention_order=heads_first or qkv_first"),
         ({"dims": 4}, "model.dims to 1, 2 or 3"),
     ],

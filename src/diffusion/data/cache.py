@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from diffusion.data import readers
 from diffusion.data.images import Images
+from diffusion.data.preparation import read_image
 from diffusion.runs.files import atomic_write, atomic_write_text
 
 log = logging.getLogger(__name__)
@@ -41,17 +42,23 @@ NO_FOLDERS = ("", "true", "false", "none", "null", "on")
 
 
 class ImageFiles(Images):
-    """Images that lie in one file each, and can be packed."""
+    """Images that lie in one file each, and can be packed: `files` are their names, relative to `root`."""
 
     root: str
     files: list[str]
-    """The names, relative to `root`"""
     unreadable: Tensor
     """bool (N,): what could not be read so far"""
 
+    def decoded(self, file: str) -> Tensor:
+        channels, height, width = self.shape
+        return read_image(os.path.join(self.root, file), channels=channels, height=height, width=width)
+
     def can_read(self, file: str) -> bool:
-        """Whether one of `files` can be decoded."""
-        raise NotImplementedError
+        try:
+            self.decoded(file)
+        except Exception:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+            return False
+        return True
 
 
 class Packed(NamedTuple):

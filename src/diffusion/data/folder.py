@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
 from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
-from diffusion.data.preparation import read_image, require_channels
+from diffusion.data.preparation import require_channels
 
 log = logging.getLogger(__name__)
 
@@ -101,17 +101,6 @@ class ImageFolder(ImageFiles):
     def read(self, indices: Sequence[int]) -> LabelledPixels:
         return super().read(indices) if self.pixels is None else take_rows(self.pixels, self.labels, indices)
 
-    def can_read(self, file: str) -> bool:
-        try:
-            self._decoded(file)
-        except Exception:
-            return False
-        return True
-
-    def _decoded(self, file: str) -> Tensor:
-        channels, height, width = self.shape
-        return read_image(os.path.join(self.root, file), channels=channels, height=height, width=width)
-
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         first = range(len(self))[index]
         if self.pixels is not None:
@@ -120,8 +109,8 @@ class ImageFolder(ImageFiles):
             if self.unreadable[at]:
                 continue
             try:
-                return self._decoded(self.files[at]), int(self.labels[at])
-            except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+                return self.decoded(self.files[at]), int(self.labels[at])
+            except Exception as error:
                 path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
                 reason = reason or type(error).__name__
                 if self.on_error == "raise":
@@ -152,10 +141,9 @@ def image_files(root: str) -> list[str]:
 
 def class_name(file: str, labels: str, root: str) -> str:
     """The first folder on the way from `root` to `file`, or the file's name up to the first "_"."""
-    path, mark, lacking = {
-        "folder": (file, os.sep, "every image in a sub-folder"),
-        "prefix": (os.path.basename(file), "_", 'a "_" after the class in the name of every image'),
-    }[labels]
+    path, mark, lacking = file, os.sep, "every image in a sub-folder"
+    if labels == "prefix":
+        path, mark, lacking = os.path.basename(file), "_", 'a "_" after the class in the name of every image'
     name, found, _ = path.partition(mark)
     if not found:
         raise ValueError(

@@ -34,7 +34,7 @@ class Digits(Resident):
             raise ValueError(f"the digits come in the sizes 8, 16 and 32, not {image_size}; set data.image_size=16")
         with np.load(FILE) as stored:
             levels, labels = stored["levels"], stored["labels"]
-        self.settings = {"split": split, "image_size": image_size, "flip": flip}
+        self.split, self.image_size = split, image_size
         chosen = is_test(labels) == (split == "test")
         grey = np.round(levels[chosen] * (255 / 16)).astype(np.uint8)
         size = {"channels": 1, "height": image_size, "width": image_size}

@@ -46,7 +46,7 @@ class Images(Dataset[tuple[Tensor, int]]):
     """Whether reading any of them can run no code, whatever the files hold: only then a checkpoint may ask it."""
 
     settings: Mapping[str, Any] = MappingProxyType({})
-    """The constructor's arguments, for a set that keeps them: a run of Python then says what it was trained on."""
+    """The constructor's arguments, for a set that does not keep them as attributes: a run of Python then names them."""
     shape: tuple[int, int, int]
     """(C, H, W)"""
     classes: tuple[str, ...] | None

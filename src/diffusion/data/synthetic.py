@@ -32,10 +32,8 @@ class Synthetic(Resident):
         for name, number in (("num_images", num_images), ("num_classes", num_classes)):
             if number is not None and number < 1:
                 raise ValueError(f"data.{name}={number} must be at least 1")
-        self.settings = {
-            "image_size": image_size, "width": width, "channels": channels, "num_classes": num_classes,
-            "num_images": num_images, "flip": flip,
-        }  # fmt: skip
+        self.image_size, self.width, self.channels = image_size, width, channels
+        self.num_classes, self.num_images = num_classes, num_images
         shape = channels, image_size, width or image_size
         numbers = torch.arange(num_images)
         labels = torch.full_like(numbers, UNLABELLED) if num_classes is None else numbers % num_classes

@@ -41,10 +41,8 @@ class TorchvisionImages(Resident):
         image_size: int | None = None,
         flip: bool = False,
     ) -> None:
-        self.settings = {
-            "dataset": dataset, "root": os.path.abspath(root), "split": split, "download": download,
-            "padding": padding, "image_size": image_size, "flip": flip,
-        }  # fmt: skip
+        self.dataset, self.root, self.split, self.download = dataset, os.path.abspath(root), split, download
+        self.padding, self.image_size = padding, image_size
         source = open_dataset(dataset, root=root, split=split, download=download)
         pixels, labels = load_into_memory(source, dataset, padding=padding, image_size=image_size)
         super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)

@@ -15,8 +15,8 @@ from diffusion import DDIM, Ancestral
 from diffusion.config import load
 from diffusion.data.digits import Digits
 from diffusion.denoiser.guidance import Guidance
-from diffusion.evaluation.novelty import variety
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
+from diffusion.evaluation.recognition import variety
 from diffusion.inference.draw import draw_steps
 from diffusion.pictures.grid import grid, save_picture
 from diffusion.pictures.pixels import from_uint8

@@ -70,7 +70,7 @@ def test_two_processes_are_one_run_with_one_voice(tmp_path):
     assert process.returncode == 0, said
     steps = re.findall(r"^step (\d)/3", said, re.M)
     assert steps == ["1", "2", "3"] and said.count("Run folder:") == said.count("Done.") == 1
-    assert "2 (processes) x 1 (micro-batches) x 4 (images)" in said and "Traceback" not in said
+    assert "2 processes x 1 micro-batch x 4 images" in said and "Traceback" not in said
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"] and logged(tmp_path) == [1, 2, 3]
 
 

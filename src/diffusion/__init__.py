@@ -21,6 +21,7 @@ FUNCTIONS = {
     "kept_steps": "diffusion.process.respacing",
     "moves": "diffusion.process.level",
     "trajectory": "diffusion.samplers.sampler",
+    "write_result": "diffusion.evaluation.subject",
 }
 
 

@@ -1,7 +1,5 @@
 """Self-attention over the positions of a feature map."""
 
-from __future__ import annotations
-
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F

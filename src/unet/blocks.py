@@ -1,7 +1,5 @@
 """The blocks of a U-Net. Each is called with a feature map and the embedding, whether it needs the embedding or not."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """The classifier of noisy images whose gradient guides sampling (Dhariwal & Nichol 2021, section 4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

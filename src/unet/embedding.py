@@ -1,7 +1,5 @@
 """What the network is told besides the image, as one vector: the time and the label."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The layers that blocks are made of: convolutions, normalisation, and what stays in float32 under autocast."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from math import gcd
 

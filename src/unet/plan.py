@@ -1,7 +1,5 @@
 """What the halves of one network share: its levels, and how each of its blocks is made."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

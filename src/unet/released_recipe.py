@@ -1,7 +1,5 @@
 """What the names and shapes in a released file tell about the options of its network."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

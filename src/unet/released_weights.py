@@ -1,7 +1,5 @@
 """The weights that OpenAI released with improved-diffusion and guided-diffusion: their names, reading and writing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError

@@ -1,7 +1,5 @@
 """A U-Net that draws the details of a small image."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

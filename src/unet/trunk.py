@@ -1,7 +1,5 @@
 """The down half of a U-Net and its middle: all that a classifier needs, and where a U-Net turns."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The U-Net of Nichol & Dhariwal 2021 (appendix A), with the options of Dhariwal & Nichol 2021."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """The command line: Hydra around a main function, and one clear line for whatever a user got wrong."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
@@ -42,14 +40,14 @@ class ExitStatus(NamedTuple):
     objective: float | None = None
 
 
-Main = Callable[[DictConfig], ExitStatus | int | None]
+Main = Callable[[DictConfig], ExitStatus | None]
 
 
 def command(script: str) -> Callable[[Main], Callable[[], None]]:
     """Make `main(config)` the command of `script`: conf/<its name>.yaml beside it is its configuration.
 
     A ValueError or OSError, or what Hydra refuses, becomes one line on stderr and exit code 1; with
-    HYDRA_FULL_ERROR=1 it is shown whole. What `main` returns is the exit code, or an `Ended`. In a sweep a run that
+    HYDRA_FULL_ERROR=1 it is shown whole. In a sweep a run that
     fails says so and the others go on; a signal ends them all.
     """
     path = Path(script).resolve()
@@ -104,13 +102,12 @@ class Command:
 
     def ended(self, config: DictConfig) -> ExitStatus:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        with report_errors(self.name, self.show_whole), no_empty_folder(folder), close_log_handlers():
+        with report_errors(self.name, self.show_whole), tidy_up(folder):
             if sweep_worker.is_stopping():
                 sys.exit(STOPPED)
             check_known(config)
             check_schemas(config)
-            ended = self.main(config)
-        ended = ended if isinstance(ended, ExitStatus) else ExitStatus(ended or 0)
+            ended = self.main(config) or ExitStatus()
         if ended.code:
             sweep_worker.forward_requeue_signal(ended.code)
             sys.exit(ended.code)
@@ -153,8 +150,8 @@ def show_sweep_at_end() -> Iterator[None]:
 
 
 @contextmanager
-def close_log_handlers() -> Iterator[None]:
-    """End a run's log with the run, or what is said between two runs of a sweep would go there too."""
+def tidy_up(folder: Path) -> Iterator[None]:
+    """End a run's log with the run, so that the next run of a sweep does not go on in it; drop a folder left empty."""
     try:
         yield
     finally:
@@ -162,14 +159,6 @@ def close_log_handlers() -> Iterator[None]:
             logging.getLogger().removeHandler(handler)
             with suppress(OSError):  # a full disk: what the run came to is said elsewhere
                 handler.close()
-
-
-@contextmanager
-def no_empty_folder(folder: Path) -> Iterator[None]:
-    """Remove a folder if nothing came to lie in it."""
-    try:
-        yield
-    finally:
         if folder != Path.cwd():
             with suppress(OSError):
                 folder.rmdir()

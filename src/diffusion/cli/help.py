@@ -1,7 +1,5 @@
 """What --help prints: the text of conf/help, and the options that the folders of YAML files hold. Without Hydra."""
 
-from __future__ import annotations
-
 import sys
 import textwrap
 from pathlib import Path
@@ -30,10 +28,13 @@ def help_text(command: str, folders: list[Path]) -> str:
     """The prose of conf/help/COMMAND.txt, where the line "{groups}" stands for the options of the command's groups."""
     prose = (folders[0] / "help" / f"{command}.txt").read_text(encoding="utf-8")
     defaults = yaml.safe_load((folders[0] / f"{command}.yaml").read_text(encoding="utf-8"))["defaults"]
-    groups = [group for entry in defaults if isinstance(entry, dict) for group in entry if " " not in group]
-    inner = [name for group in groups for name in [group, *inner_groups(group, folders)]]
-    lines = [group_lines(group, group_options(group, folders)) for group in dict.fromkeys(inner)]
-    return prose.replace("{groups}\n", "".join(lines))
+    groups = [name for entry in defaults if isinstance(entry, dict) for name in entry if " " not in name]
+    lines = ""
+    for group in dict.fromkeys(name for outer in groups for name in [outer, *inner_groups(outer, folders)]):
+        head = f"{'    ' if '/' in group else '  '}{group}".ljust(28)
+        if options := " ".join(group_options(group, folders)):
+            lines += textwrap.fill(options, 120, initial_indent=head, subsequent_indent=" " * 28) + "\n"
+    return prose.replace("{groups}\n", lines)
 
 
 def group_options(group: str, folders: list[Path]) -> list[str]:
@@ -45,11 +46,3 @@ def inner_groups(group: str, folders: list[Path]) -> list[str]:
     """The groups inside a group, at any depth."""
     inner = [path.relative_to(folder) for folder in folders for path in (folder / group).rglob("*") if path.is_dir()]
     return sorted({path.as_posix() for path in inner})
-
-
-def group_lines(group: str, options: list[str]) -> str:
-    """ "  group    option option ..." in lines of at most 120 characters; an inner group stands further in."""
-    head = f"{'    ' if '/' in group else '  '}{group}".ljust(28)
-    return (
-        textwrap.fill(" ".join(options), 120, initial_indent=head, subsequent_indent=" " * 28) + "\n" if options else ""
-    )

@@ -1,7 +1,5 @@
 """A sweep as Hydra tells of it: which runs it had, how they ended, and the table and the page at its end."""
 
-from __future__ import annotations
-
 import json
 import logging
 import signal
@@ -49,7 +47,7 @@ class Note(NamedTuple):
 class Sweep(Callback):
     """Notes each run where it runs, which may be another machine, and shows all of them where the sweep was started."""
 
-    current: ClassVar[Sweep | None] = None
+    current: ClassVar["Sweep | None"] = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         searches = "optuna" in config.hydra.sweeper._target_
@@ -76,7 +74,9 @@ class Sweep(Callback):
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         self.note(config, "running")
-        redact_file(Path(config.hydra.sweep.dir) / "multirun.yaml")
+        kept = Path(config.hydra.sweep.dir) / "multirun.yaml"  # Hydra's copy of the command line
+        if kept.exists() and redact(text := kept.read_text()) != text:
+            atomic_write_text(kept, redact(text))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         returned = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
@@ -182,13 +182,6 @@ def mark_dead_run(folder: Path, *, may_live: bool) -> None:
         with suppress(ValueError, OSError), lock_folder(folder) if may_live else nullcontext():
             step = checkpoints.last_step(folder / "checkpoints")
             status.write_status(folder, "failed", step=step, max_steps=told.get("max_steps"), message=WITHOUT_A_WORD)
-
-
-def redact_file(file: Path) -> None:
-    """Take keys and passwords out of what Hydra keeps of the command line."""
-    text = file.read_text() if file.exists() else ""
-    if redact(text) != text:
-        atomic_write_text(file, redact(text))
 
 
 def record_failure(config: DictConfig, message: str) -> None:

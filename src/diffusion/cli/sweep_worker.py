@@ -1,7 +1,5 @@
 """A run of a sweep in a process of its own: joblib's on this machine, submitit's anywhere."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

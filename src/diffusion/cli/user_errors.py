@@ -1,7 +1,5 @@
 """What a user got wrong, in one line that says what to type."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import re

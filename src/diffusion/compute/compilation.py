@@ -1,7 +1,5 @@
 """Compiling a network to fused kernels, where that works."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Which device a name stands for, copying tensors to it, and their order in its memory."""
 
-from __future__ import annotations
-
 import torch
 import torch.distributed
 from torch import Tensor, nn

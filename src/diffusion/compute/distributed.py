@@ -1,7 +1,5 @@
 """Several processes under torchrun: ranks, the process group, and what all processes exchange."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import sys

@@ -1,7 +1,5 @@
 """The floating-point operations of a network, and the speed of its device."""
 
-from __future__ import annotations
-
 import time as clock
 from collections.abc import Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """The number formats that a network computes in; weights, losses and the rest stay float32."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import torch

@@ -1,7 +1,5 @@
 """Randomness as a function of a key: the same numbers on one process or many, in one batch or ten."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 

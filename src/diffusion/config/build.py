@@ -1,7 +1,5 @@
 """A training configuration, built: the network told the facts of the data, and the run around it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.compute.device import resolve_device
 from diffusion.config import preflight
 from diffusion.config.data_choice import absolute_paths
-from diffusion.config.instantiate import images_from, instantiate, plain_values
+from diffusion.config.instantiate import instantiate, plain_values
 from diffusion.config.subjects import subject_in_training
 from diffusion.data.conditions import Condition, available
-from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.runs.redaction import redact_values
 from diffusion.training.trainer import Run, Trainer
@@ -28,38 +25,22 @@ def model(
     The facts are written into `node`, so that it describes the network without the data.
     """
     channels, height, width = shape
+    size, outputs = min(height, width), diffusion.outputs(channels)
+    labels = "the data have no labels" if num_classes is None else f"the data have {num_classes} classes"
     facts = {
-        "image_size": min(height, width),
-        "in_channels": channels,
-        "out_channels": diffusion.outputs(channels),
-        "num_classes": num_classes,
+        "image_size": (size, f"the data have image_size {size}"),
+        "in_channels": (channels, f"the data have channels {channels}"),
+        "out_channels": (outputs, f"{type(diffusion.variance).__name__} needs {outputs} output channels"),
+        "num_classes": (num_classes, labels),
     }
-    for key, fact in facts.items():
+    for key, (fact, reason) in facts.items():
         if key not in node.keys():  # noqa: SIM118 (a missing value is not `in` the node)
             continue
         if OmegaConf.is_missing(node, key):
             node[key] = fact
         elif node[key] != fact and not (key == "num_classes" and node[key] is None):
-            raise ValueError(
-                f"model.{key}={node[key]}, but {reason(key, fact, diffusion)}; "
-                f"set model.{key}={'null' if fact is None else fact}"
-            )
-    return instantiate(node)
-
-
-def reason(key: str, fact: Any, diffusion: Diffusion) -> str:
-    if key == "out_channels":
-        return f"{type(diffusion.variance).__name__} needs {fact} output channels"
-    if key == "num_classes":
-        return "the data have no labels" if fact is None else f"the data have {fact} classes"
-    return f"the data have {key.replace('in_', '')} {fact}"
-
-
-def images_of(node: DictConfig) -> Images:
-    """The images of a configuration of data, whose files and folders are made absolute in it."""
-    for key, path in absolute_paths(plain_values(node)).items():
-        if not OmegaConf.is_missing(node, key):
-            node[key] = path
+            asked = "null" if fact is None else fact
+            raise ValueError(f"model.{key}={node[key]}, but {reason}; set model.{key}={asked}")
     return instantiate(node)
 
 
@@ -72,7 +53,10 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     """The trainer and the run that a training configuration describes, kept in `folder`."""
     preflight.check_configuration(config)
     device, diffusion, trainer = resolve_device(config.device), instantiate(config.diffusion), instantiate(config.train)
-    images = images_of(config.data)
+    for key, path in absolute_paths(plain_values(config.data)).items():
+        if not OmegaConf.is_missing(config.data, key):
+            config.data[key] = path
+    images = instantiate(config.data)
     preflight.check_labels(diffusion.loss, images)
     told = available(build_conditions(config.conditions), images.classes)
     torch.manual_seed(config.seed)
@@ -81,7 +65,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
     values = plain_values(config)
     subject = subject_in_training(
-        values["data"], images, read=images_from, batch_size=trainer.microbatch or trainer.batch_size, seed=config.seed
+        values["data"], images, batch_size=trainer.microbatch or trainer.batch_size, seed=config.seed
     )
     run = Run(
         folder=folder,

@@ -1,7 +1,5 @@
 """Which images a configuration of data means, read off what the class of the set says of its own arguments."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from typing import Any, cast
@@ -33,34 +31,9 @@ def with_split(data: dict[str, Any], split: str) -> dict[str, Any]:
     return {**data, **kind.splits.get(split, {})} if kind.split_of(settings_of(data)) else data
 
 
-def split_keys(data: dict[str, Any]) -> set[str]:
-    """The arguments that choose a part of the set."""
-    return {key for choice in class_of(data).splits.values() for key in choice}
-
-
 def from_checkpoint(data: dict[str, Any]) -> dict[str, Any]:
     """The data that a checkpoint names, where nothing is fetched and nothing is written but to the usual cache."""
     return {**data, **{key: value for key, value in class_of(data).from_checkpoint.items() if key in data}}
-
-
-def check_reads_no_code(data: dict[str, Any]) -> None:
-    """Raise ValueError if reading these images could run code that their files hold."""
-    if not class_of(data).reads_no_code(settings_of(data)):
-        raise ValueError(
-            f"the checkpoint names {title_of(data)}, whose files could run code when they are read; "
-            "if you trust them, name them yourself: data=..."
-        )
-
-
-def same_set(data: dict[str, Any], other: dict[str, Any]) -> bool:
-    """True if both configurations mean the same images, or parts of one set."""
-    return identity(with_split(data, "train")) == identity(with_split(other, "train"))
-
-
-def same_split(data: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The configuration `data`, but the part of it that `other` chooses."""
-    chosen = class_of(other).split_of(settings_of(other))
-    return with_split(data, chosen[0]) if chosen else data
 
 
 def absolute_paths(data: dict[str, Any]) -> dict[str, str]:
@@ -81,13 +54,11 @@ def title_of(data: dict[str, Any]) -> str:
     return class_of(data).title(settings_of(data))
 
 
-def incidental(data: dict[str, Any] | None) -> tuple[str, ...]:
+def incidental(data: dict[str, Any]) -> tuple[str, ...]:
     """The settings, such as data.workers, that make no other experiment."""
-    if data is None:
-        return USUAL
     return tuple(f"data.{key}" for key in class_of(data).incidental)
 
 
 def replaceable(data: dict[str, Any] | None) -> tuple[str, ...]:
     """The settings that may differ between a run and its resumption: the incidental ones, and where the files lie."""
-    return incidental(data) + tuple(f"data.{key}" for key in (class_of(data).paths if data else ()))
+    return USUAL if data is None else incidental(data) + tuple(f"data.{key}" for key in class_of(data).paths)

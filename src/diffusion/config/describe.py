@@ -1,7 +1,5 @@
 """From objects to a configuration: what a checkpoint keeps of a run that was begun in Python."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from diffusion.config.signature import as_list, is_plain, signature
@@ -13,7 +11,10 @@ def describe(choice: object) -> dict[str, Any] | None:
     They are read off its `settings`, or its attributes of the same names. None too for a class that no name leads to,
     such as one that was defined in a function.
     """
-    found: dict[str, Any] = {"_target_": name_of_class(type(choice))}
+    kind = type(choice)
+    package = kind.__module__.partition(".")[0]
+    place = package if package in ("diffusion", "unet") else kind.__module__
+    found: dict[str, Any] = {"_target_": f"{place}.{kind.__qualname__}"}
     try:
         settings = signature(found["_target_"]).settings
     except ValueError:
@@ -27,10 +28,3 @@ def describe(choice: object) -> dict[str, Any] | None:
         if found[key] is None and value is not None:
             return None
     return found
-
-
-def name_of_class(kind: type) -> str:
-    """The name under which settings store a class."""
-    package = kind.__module__.partition(".")[0]
-    place = package if package in ("diffusion", "unet") else kind.__module__
-    return f"{place}.{kind.__qualname__}"

@@ -1,7 +1,5 @@
 """From plain values to objects: the only caller of Hydra's `instantiate`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -10,7 +8,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion.config.signature import signature
-from diffusion.config.trust import check_checkpoint_targets, check_user_targets, children
+from diffusion.config.trust import check_checkpoint_targets, check_user_targets, walk
 from diffusion.data.images import Images
 
 
@@ -38,13 +36,15 @@ def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> An
 
 def check_nulls(node: Any, place: str) -> None:
     """Raise ValueError if an argument is null that its constructor cannot do without."""
-    target = str(node["_target_"]) if isinstance(node, dict) and "_target_" in node else None
-    settings = {} if target is None else signature(target).settings
-    for key, child in children(node):
-        inner = f"{place}.{key}".lstrip(".")
-        if child is None and key in settings and not settings[key].takes_none:
-            raise ValueError(f"{inner} is null, and {target} cannot be built without it; leave {inner}=null out")
-        check_nulls(child, inner)
+    for at, each in walk(node, place):
+        if not isinstance(each, dict) or "_target_" not in each:
+            continue
+        for key, setting in signature(str(each["_target_"])).settings.items():
+            if each.get(key, key) is None and not setting.takes_none:
+                inner = f"{at}.{key}".lstrip(".")
+                raise ValueError(
+                    f"{inner} is null, and {each['_target_']} cannot be built without it; leave {inner}=null out"
+                )
 
 
 def construct(node: dict[str, Any], **given: Any) -> Any:

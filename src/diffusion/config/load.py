@@ -1,11 +1,10 @@
 """Trained models from their files: our own checkpoints, and released weights, which need a recipe beside them."""
 
-from __future__ import annotations
-
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -18,8 +17,6 @@ from diffusion.config.data_choice import class_of, settings_of
 from diffusion.config.instantiate import instantiate, plain_values, restore
 from diffusion.config.signature import signature
 from diffusion.config.trust import kind_of_hint
-from diffusion.data.conditions import Conditions
-from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
 from diffusion.runs import checkpoints, naming
@@ -93,24 +90,14 @@ def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     return {**state, "config": migrate.complete(state["config"], trust)}
 
 
-class Parts(NamedTuple):
-    """What stands in for parts that a state does not describe: those of a run that was begun in Python."""
-
-    network: torch.nn.Module | None = None
-    diffusion: Diffusion | None = None
-    conditions: Conditions | None = None
-
-
-NO_PARTS = Parts()
-
-
 def restore_model(
     state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = (),
-    parts: Parts = NO_PARTS,
+    parts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Trained:  # fmt: skip
     """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
 
-    None takes the highest rate, or the weights themselves if no average was kept.
+    None takes the highest rate, or the weights themselves if no average was kept. `parts` stand in for those that a
+    state does not describe, of a run that was begun in Python: its model, diffusion and conditions.
     """
     place = resolve_device(device)
     try:
@@ -121,18 +108,19 @@ def restore_model(
     return model._replace(network=model.network.to(place).eval(), device=place)
 
 
-def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Parts) -> Trained:
+def model_of_state(
+    state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Mapping[str, Any]
+) -> Trained:
     """The model that a state's own settings describe, with its weights; any error if they do not fit."""
     config = state["config"]
-    network, diffusion = copy.deepcopy(parts.network), parts.diffusion
-    for part, given in (("model", network), ("diffusion", diffusion)):
-        if config[part] is None and given is None:
-            raise ValueError(
-                "this run was begun in Python, with parts that do not keep their constructor's arguments; "
-                "open it there: diffusion.load(path, network=..., diffusion=...)"
-            )
-    network = network or restore(config["model"], "model", trust=trust)
-    diffusion = diffusion or restore(config["diffusion"], "diffusion", trust=trust)
+    given = {name: part for name, part in parts.items() if part is not None}
+    if any(config[part] is None and part not in given for part in ("model", "diffusion")):
+        raise ValueError(
+            "this run was begun in Python, with parts that do not keep their constructor's arguments; "
+            "open it there: diffusion.load(path, network=..., diffusion=...)"
+        )
+    network = copy.deepcopy(given.get("model")) or restore(config["model"], "model", trust=trust)
+    diffusion = given.get("diffusion") or restore(config["diffusion"], "diffusion", trust=trust)
     rate = average_rate(ema, list(state["ema"]))
     network.load_state_dict(weights_of(state, rate))
     return Trained(
@@ -144,7 +132,7 @@ def model_of_state(state: dict[str, Any], ema: float | str | None, trust: Iterab
         step=state["step"],
         weights="raw" if rate is None else f"ema_{rate}",
         device=torch.device("cpu"),
-        conditions=parts.conditions
+        conditions=given.get("conditions")
         or {name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()},
     )
 
@@ -167,9 +155,10 @@ def load_recipe(path: str, recipe: DictConfig, *, device: str) -> Trained:
     weights = unet.read_weights(path)
     if recipe.ema is not None:
         raise ValueError(f"{path} holds one set of weights; leave ema={recipe.ema} out")
+    experiments = GlobalHydra.instance().config_loader().get_group_options("experiment")
     if missing := [f"{name}=..." for name in ("model", "diffusion", "data") if recipe[name] is None]:
         raise ValueError(
-            f"{path} holds weights alone; say of which network: experiment=... (one of {', '.join(experiments())}), "
+            f"{path} holds weights alone; say of which network: experiment=... (one of {', '.join(experiments)}), "
             f"or {' '.join(missing)}"
         )
     diffusion = instantiate(recipe.diffusion)
@@ -197,8 +186,3 @@ def shape_of(recipe: DictConfig) -> tuple[int, int, int]:
     data = plain_values(recipe.data)
     channels, height, width = class_of(data).shape_from(settings_of(data))
     return channels or recipe.model.get("in_channels") or 3, height, width
-
-
-def experiments() -> list[str]:
-    """The names of all experiments."""
-    return GlobalHydra.instance().config_loader().get_group_options("experiment")

@@ -1,10 +1,9 @@
 """Settings that an earlier version stored, in the words of this one."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from diffusion.config.roots import TrainConfig
@@ -27,7 +26,7 @@ def complete(settings: dict[str, Any], trust: Iterable[str] = ()) -> dict[str, A
         return settings  # garbage, which who reads it refuses
     roots = {field.name: root_default(field) for field in dataclasses.fields(TrainConfig)}
     known = {name: value for name, value in roots.items() if value is not REQUIRED}
-    return {**known, **with_defaults(with_conditions(migrate(settings)), trust)}
+    return {**known, **migrate(with_conditions(settings), trust)}
 
 
 def with_conditions(settings: dict[str, Any]) -> dict[str, Any]:
@@ -42,18 +41,21 @@ def with_conditions(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "data": data, "conditions": conditions}
 
 
-def migrate(node: Any, place: str = "") -> Any:
-    """Plain values with every class under its public name, and without the settings that are no more."""
+def migrate(node: Any, trust: Iterable[str] = (), place: str = "") -> Any:
+    """Plain values with every class under its public name, its constructor's defaults, and no setting that is no more.
+
+    Only what a checkpoint may name is looked up: the nodes of other classes lack what they lack.
+    """
     if isinstance(node, list):
-        return [migrate(child, place) for child in node]
+        return [migrate(child, trust, place) for child in node]
     if not isinstance(node, dict):
         return node
-    found = {}
-    for key, child in node.items():
-        inner = f"{place}.{key}".lstrip(".")
-        if inner not in REMOVED:
-            found[key] = public_name(child) if key == "_target_" else migrate(child, inner)
-    return found
+    at = {key: f"{place}.{key}".lstrip(".") for key in node}
+    found = {key: migrate(child, trust, at[key]) for key, child in node.items() if at[key] not in REMOVED}
+    if "_target_" in node:
+        found["_target_"] = public_name(node["_target_"])
+    target = found.get("_target_")
+    return {**defaults(target), **found} if isinstance(target, str) and is_trusted(target, trust) else found
 
 
 def public_name(target: Any) -> Any:
@@ -66,27 +68,12 @@ def public_name(target: Any) -> Any:
     return short if short.rpartition(".")[2][0].isupper() else target
 
 
-def with_defaults(node: Any, trust: Iterable[str] = ()) -> Any:
-    """Plain values where each class has its constructor's default for every setting that its node lacks.
-
-    Only what a checkpoint may name is looked up: other nodes stay as they are.
-    """
-    if isinstance(node, list):
-        return [with_defaults(child, trust) for child in node]
-    if not isinstance(node, dict):
-        return node
-    found = {key: with_defaults(child, trust) for key, child in node.items()}
-    target = node.get("_target_")
-    return {**defaults(target), **found} if isinstance(target, str) and is_trusted(target, trust) else found
-
-
 def defaults(target: str) -> dict[str, Any]:
     """The defaults of a constructor's settings; none if the class is no more, or does not say."""
-    try:
-        settings, _ = signature(target)
-    except ValueError:
-        return {}
-    return {name: setting.default for name, setting in settings.items() if setting.default is not REQUIRED}
+    with suppress(ValueError):
+        settings = signature(target).settings
+        return {name: setting.default for name, setting in settings.items() if setting.default is not REQUIRED}
+    return {}
 
 
 def root_default(field: dataclasses.Field[Any]) -> Any:

@@ -1,10 +1,5 @@
 """All checks of a run, before it begins: each is one clear line that says what to type."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from omegaconf import DictConfig
 from torch import nn
@@ -33,21 +28,16 @@ def check_configuration(config: DictConfig) -> None:
 
 def check_run(trainer: Trainer, run: Run) -> None:
     """Raise ValueError with the first thing that keeps this run from being trained as it is described."""
-    for check in CHECKS:
-        check(trainer, run)
-
-
-def check_format(trainer: Trainer, run: Run) -> None:
     check_precision(trainer.precision, run.device, setting="train.precision")
-
-
-def check_optimizer(trainer: Trainer, run: Run) -> None:
     trainer.optimizer([nn.Parameter(torch.zeros(1))])
-
-
-def check_batches(trainer: Trainer, run: Run) -> None:
     world = distributed.world_size()
     batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
+    check_purpose(trainer, run)
+    check_conditions(run)
+    check_shape(run)
+    if trainer.preview.every:
+        run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
+    check_evaluations(trainer, run)
 
 
 def check_purpose(trainer: Trainer, run: Run) -> None:
@@ -68,7 +58,7 @@ def check_purpose(trainer: Trainer, run: Run) -> None:
         raise ValueError("a classifier draws nothing to measure; leave train/evaluations out")
 
 
-def check_conditions(trainer: Trainer, run: Run) -> None:
+def check_conditions(run: Run) -> None:
     """Whatever is told of an image has someone who listens."""
     takes, name = conditions_of(run.model), type(run.model).__name__
     for key, condition in run.conditions.items():
@@ -79,7 +69,7 @@ def check_conditions(trainer: Trainer, run: Run) -> None:
             )
 
 
-def check_shape(trainer: Trainer, run: Run) -> None:
+def check_shape(run: Run) -> None:
     """The network accepts an image of this shape, which it is shown without computing."""
     weights = {name: weight.to("meta") for name, weight in run.model.state_dict().items()}
     x, time = torch.zeros(1, *run.images.shape, device="meta"), torch.zeros(1, device="meta")
@@ -96,12 +86,6 @@ def check_shape(trainer: Trainer, run: Run) -> None:
         run.diffusion.denoiser(run.model).split(output, run.images.shape[0])
 
 
-def check_steps(trainer: Trainer, run: Run) -> None:
-    """An impossible spacing is refused now, not at the first preview."""
-    if trainer.preview.every:
-        run.sampler.levels(run.diffusion.process)
-
-
 def check_evaluations(trainer: Trainer, run: Run) -> None:
     """What is trained can be measured as the trainer shall: at once, not after hours."""
     if not trainer.evaluations or run.subject is None:
@@ -113,12 +97,6 @@ def check_evaluations(trainer: Trainer, run: Run) -> None:
             place = f"train.evaluations.{name}"
             said = str(error).replace("evaluation.", f"{place}.")
             raise ValueError(said.replace("evaluation/features", f"evaluation/features@{place}.features")) from None
-
-
-CHECKS: tuple[Callable[[Trainer, Run], None], ...] = (
-    check_format, check_optimizer, check_batches, check_purpose, check_conditions, check_shape, check_steps,
-    check_evaluations,
-)  # fmt: skip
 
 
 def check_labels(loss: Loss, images: Images) -> None:
@@ -144,25 +122,17 @@ def check_draws(model: Trained, place: str) -> None:
 def check_measurable(model: Trained, images: Images) -> None:
     """Raise ValueError unless these images, with all that is known of them, could have come from the model."""
     if images.shape != model.shape:
+        ours, theirs = ("x".join(map(str, shape)) for shape in (model.shape, images.shape))
         raise ValueError(
-            f"the model draws images of {shape_text(model.shape)}, the data have {shape_text(images.shape)}; "
+            f"the model draws images of {ours}, the data have {theirs}; "
             f"set data.image_size={min(model.shape[1:])}, or leave data out to take those of training"
         )
     if model.classes is None:
         return
     if images.classes is None:
+        names = f"{', '.join(model.classes[:5])}{', ...' if len(model.classes) > 5 else ''} ({len(model.classes)})"
         raise ValueError(
-            f"the model is class-conditional ({first_names(model.classes)}) and the data have no labels; "
+            f"the model is class-conditional ({names}) and the data have no labels; "
             "give labelled ones: data=image_folder data.root=... data.labels=folder"
         )
     numbers_of(list(images.classes), model.classes)
-
-
-def shape_text(shape: tuple[int, int, int]) -> str:
-    channels, height, width = shape
-    return f"{channels}x{height}x{width}"
-
-
-def first_names(classes: Any) -> str:
-    names = classes or []
-    return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''} ({len(names)})"

@@ -1,7 +1,5 @@
 """The same as train.py and sample.py, from Python: `diffusion.train` and `diffusion.load`."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -47,7 +45,7 @@ def load(
     """
     if experiment is None:
         state = loading.read_state(str(path), trust=trust)
-        parts = loading.Parts(network, diffusion, conditions)
+        parts = {"model": network, "diffusion": diffusion, "conditions": conditions}
         model = Model(*loading.restore_model(state, ema=ema, device=device, trust=trust, parts=parts))
         return model._replace(name=run_folder_of(Path(path)).resolve().name)
     if not CONF.is_dir():

@@ -1,7 +1,5 @@
 """Where a run goes on, or with which weights it begins."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shlex

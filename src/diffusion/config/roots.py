@@ -1,7 +1,5 @@
 """The settings of each command: the dataclasses that conf/train.yaml and its like begin with."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

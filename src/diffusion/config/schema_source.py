@@ -3,8 +3,6 @@
 Hydra finds these two plugins in every process through `hydra_plugins/diffusion_schema.py`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import types
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a constructor takes: the settings of a class, their types and their defaults, read off its signature."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import inspect
@@ -12,6 +10,9 @@ from enum import Enum
 from functools import cache
 from types import ModuleType, NoneType, SimpleNamespace
 from typing import Any, NamedTuple, get_args, get_type_hints
+
+import torch
+from torch import nn
 
 PLAIN = (bool, int, float, str)
 SETTINGS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -90,7 +91,7 @@ def signature(name: str) -> Signature:
                 settings[each.name] = Setting(hint_of(function, each), default)
     if hides and not settings:
         raise ValueError(f"{name} hides its arguments behind **kwargs; name them in __init__")
-    if is_optimizer(target) and not partial:
+    if isinstance(target, type) and issubclass(target, torch.optim.Optimizer) and not partial:
         settings.pop(next(iter(settings)))  # the weights
         partial = True
     return Signature(settings, partial)
@@ -98,7 +99,10 @@ def signature(name: str) -> Signature:
 
 def constructors(target: Any) -> Iterator[tuple[Callable[..., Any], list[inspect.Parameter]]]:
     """The constructor and its parameters; then its parents', as long as each hands **kwargs on."""
-    owners = [owner for owner in getattr(target, "__mro__", ()) if "__init__" in vars(owner) and is_python(owner)]
+    parents = [
+        kind for kind in getattr(target, "__mro__", ()) if kind is not nn.Module
+    ]  # whose arguments are no settings
+    owners = [kind for kind in parents if inspect.isfunction(vars(kind).get("__init__"))]
     if not owners:
         yield target, list(inspect.signature(target).parameters.values())
     for owner in owners:
@@ -107,20 +111,6 @@ def constructors(target: Any) -> Iterator[tuple[Callable[..., Any], list[inspect
         yield function, parameters
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             return
-
-
-def is_python(owner: type) -> bool:
-    """False for object and others without a Python signature, and for nn.Module, whose arguments are no settings."""
-    init = vars(owner)["__init__"]
-    return inspect.isfunction(init) and (owner.__module__, owner.__name__) != ("torch.nn.modules.module", "Module")
-
-
-def is_optimizer(target: Any) -> bool:
-    """True of torch's own optimizers and their like, whose first argument is the weights."""
-    return any(
-        owner.__name__ == "Optimizer" and owner.__module__.startswith("torch.optim")
-        for owner in getattr(target, "__mro__", ())
-    )
 
 
 def hint_of(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:

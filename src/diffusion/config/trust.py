@@ -5,15 +5,13 @@ names classes of this program, torch's optimizers, and packages that the user ty
 must be of the kind that its place is for: what the constructor around it says of that argument.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Union, get_args, get_origin
 
-from diffusion.config.signature import find_class, signature
+from diffusion.config.signature import Setting, find_class, signature
 
 # What the parts of a configuration must be that no constructor asks for; * stands for any one name.
 ROOTS = {
@@ -38,10 +36,17 @@ def check_user_targets(node: Any, part: str) -> None:
 
 def check_checkpoint_targets(node: Any, part: str, trust: Iterable[str] = ()) -> None:
     """Raise ValueError if a checkpoint names what it may not. No untrusted package is imported to find out."""
-    if place := interpolation(node, part):
-        raise ValueError(f"{place} in the checkpoint is refused: it holds an interpolation, and must be a plain value")
+    for place, value in walk(node, part):
+        if "${" in (value if isinstance(value, str) else " ".join(map(str, value)) if isinstance(value, dict) else ""):
+            why = "it holds an interpolation, and must be a plain value"
+            raise ValueError(f"{place} in the checkpoint is refused: {why}")
     for place, target in targets(node, part):
-        check_trusted(place, target, trust)
+        if not is_trusted(target, trust):
+            package = target.partition(".")[0]
+            why = f"its package could run any code; if you trust it, type 'trust=[{package}]'"
+            if package in ("diffusion", "unet", "torch") or not package.isidentifier():
+                why = "only classes of diffusion, unet and torch.optim may be named, as in diffusion.Cosine"
+            raise ValueError(f"{place}._target_={target} in the checkpoint is refused: {why}")
     for place, target, kind in check_kinds(node, part, root_kind(part)):
         if kind is None and not is_inside(target, trust):
             raise ValueError(f"{place}._target_={target} in the checkpoint is refused: it does not belong there")
@@ -49,29 +54,23 @@ def check_checkpoint_targets(node: Any, part: str, trust: Iterable[str] = ()) ->
 
 def check_kinds(node: Any, place: str, kind: Any) -> list[tuple[str, str, Any]]:
     """(place, class name, kind) of every class named in plain values; ValueError if one is not of its kind."""
-    if not isinstance(node, dict) or "_target_" not in node:
-        inner = [(f"{place}.{key}".lstrip("."), child) for key, child in children(node)]
-        return [one for at, child in inner for one in check_kinds(child, at, root_kind(at))]
-    target = str(node["_target_"])
-    require_kind(place, target, kind)
-    found, settings = [(place, target, kind)], signature(target).settings
-    for key, child in node.items():
-        at = f"{place}.{key}"
+    found: list[tuple[str, str, Any]] = []
+    settings: dict[str, Setting] = {}
+    if isinstance(node, dict) and "_target_" in node:
+        target = str(node["_target_"])
+        named = find_class(target)
+        if not isinstance(named, type):
+            raise ValueError(f"{place}._target_={target} is a function; name a class")
+        if kind is not None and not issubclass(named, kind):
+            raise ValueError(
+                f"{place} needs a {shortest_name(kind)}, and {target} is none; inherit from it, or take one of "
+                f"conf/{place.replace('.', '/')}"
+            )
+        found, settings = [(place, target, kind)], signature(target).settings
+    for key, at, child in children(node, place):
         hint = kind_of_hint(settings[key].hint) if key in settings else None
         found += check_kinds(child, at, root_kind(at) or hint)
     return found
-
-
-def require_kind(place: str, target: str, kind: Any) -> None:
-    """Raise ValueError unless the class exists and is of that kind, None being any."""
-    found = find_class(target)
-    if not isinstance(found, type):
-        raise ValueError(f"{place}._target_={target} is a function; name a class")
-    if kind is not None and not issubclass(found, kind):
-        group = place.replace(".", "/")
-        raise ValueError(
-            f"{place} needs a {shortest_name(kind)}, and {target} is none; inherit from it, or take one of conf/{group}"
-        )
 
 
 def shortest_name(kind: type) -> str:
@@ -84,10 +83,8 @@ def shortest_name(kind: type) -> str:
 
 def root_kind(place: str) -> Any:
     """The class that the part at `place` of a configuration must be; None where a constructor says it, or nothing."""
-    names = place.split(".")
     for pattern, kind in ROOTS.items():
-        wanted = pattern.split(".")
-        if len(wanted) == len(names) and all(w in ("*", n) for w, n in zip(wanted, names, strict=True)):
+        if re.fullmatch(pattern.replace(".", r"\.").replace("*", "[^.]*"), place):
             return find_class(kind)
     return None
 
@@ -102,20 +99,6 @@ def kind_of_hint(hint: Any) -> Any:
     return hint if isinstance(hint, type) and origin is None and hint is not object else None
 
 
-def check_trusted(place: str, target: str, trust: Iterable[str]) -> None:
-    """Raise ValueError unless a checkpoint may name the class."""
-    if is_trusted(target, trust):
-        return
-    package = target.partition(".")[0]
-    if package in ("diffusion", "unet", "torch") or not package.isidentifier():
-        allowed = "only classes of diffusion, unet and torch.optim may be named, as in diffusion.Cosine"
-        raise ValueError(f"{place}._target_={target} in the checkpoint is refused: {allowed}")
-    raise ValueError(
-        f"{place}._target_={target} in the checkpoint is refused: its package could run any code; "
-        f"if you trust it, type 'trust=[{package}]'"
-    )
-
-
 def is_trusted(target: str, trust: Iterable[str]) -> bool:
     """True if a checkpoint may name it: a public class of this program, or anything of a trusted package."""
     return bool(PUBLIC.fullmatch(target)) or (bool(re.fullmatch(r"[\w.]+", target)) and is_inside(target, trust))
@@ -125,24 +108,21 @@ def is_inside(name: str, packages: Iterable[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def targets(node: Any, place: str = "") -> Iterator[tuple[str, str]]:
+def targets(node: Any, place: str = "") -> list[tuple[str, str]]:
     """(place, class name) of every `_target_` at any depth of plain values."""
-    if isinstance(node, dict) and "_target_" in node:
-        yield place, str(node["_target_"])
-    for key, child in children(node):
-        yield from targets(child, f"{place}.{key}".lstrip("."))
+    return [
+        (at, str(each["_target_"])) for at, each in walk(node, place) if isinstance(each, dict) and "_target_" in each
+    ]
 
 
-def interpolation(node: Any, place: str) -> str | None:
-    """Where a string holds what OmegaConf would resolve; None if none does."""
-    if isinstance(node, str):
-        return place if "${" in node else None
-    found = (interpolation(child, f"{place}.{key}".lstrip(".")) for key, child in children(node))
-    keys = (place for key, _ in children(node) if "${" in str(key))
-    return next(keys, None) or next((one for one in found if one), None)
+def walk(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """(place, value) of plain values and of all that is in them."""
+    yield place, node
+    for _, at, child in children(node, place):
+        yield from walk(child, at)
 
 
-def children(node: Any) -> list[tuple[Any, Any]]:
-    if isinstance(node, dict):
-        return list(node.items())
-    return list(enumerate(node)) if isinstance(node, list | tuple) else []
+def children(node: Any, place: str) -> list[tuple[Any, str, Any]]:
+    """(key, place, value) of what plain values hold."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    return [(key, f"{place}.{key}".lstrip("."), child) for key, child in pairs]

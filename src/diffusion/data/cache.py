@@ -4,8 +4,6 @@ Beside it a description in JSON, written last, holds a key to what was packed, t
 read, and the checksum of each piece.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

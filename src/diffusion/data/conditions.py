@@ -4,8 +4,6 @@ A condition is computed from the images that training shows anyway, so a set of 
 configuration's `conditions` maps the name of the network's argument to its condition: {"y": Label(), ...}.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType

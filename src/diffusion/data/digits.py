@@ -1,7 +1,5 @@
 """The handwritten digits that come with the package: an experiment without a download."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar

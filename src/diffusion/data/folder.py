@@ -1,7 +1,5 @@
 """Images in a folder of one's own."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Sequence

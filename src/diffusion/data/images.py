@@ -1,7 +1,5 @@
 """What a set of images is to the rest of the program."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Endless batches for training."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import closing
 from itertools import count

@@ -1,7 +1,5 @@
 """From an image as it was stored to a uint8 tensor of the size that the network sees."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from functools import cache

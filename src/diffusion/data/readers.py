@@ -1,7 +1,5 @@
 """Reads images ahead of their use: in a thread what lies in memory, in processes what must be decoded."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

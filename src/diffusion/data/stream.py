@@ -4,8 +4,6 @@ Position p lies in epoch p // length, and an epoch shows every image once. So a 
 it was left, and several processes share the positions of a batch among them.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch

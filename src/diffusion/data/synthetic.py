@@ -1,7 +1,5 @@
 """Images made from nothing but their number: for tests, and for speed without a disk."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """The data sets that torchvision knows by name."""
 
-from __future__ import annotations
-
 import difflib
 import inspect
 import os

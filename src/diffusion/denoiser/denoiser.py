@@ -1,7 +1,5 @@
 """A denoiser is (x_t, level) -> Denoised. `Denoiser` is the only caller of a network; others are made of denoisers."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -52,7 +50,7 @@ class Denoiser:
         self.network, self.prediction, self.variance, self.takes = network, prediction, variance, takes
         self.condition: Mapping[str, Tensor] = {}
 
-    def given(self, condition: Mapping[str, Tensor]) -> Denoiser:
+    def given(self, condition: Mapping[str, Tensor]) -> "Denoiser":
         """The same denoiser, whose network is told its part of `condition`."""
         bound = copy.copy(self)
         bound.condition = {name: values for name, values in condition.items() if name in self.takes}

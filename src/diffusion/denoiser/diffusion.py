@@ -1,7 +1,5 @@
 """What is trained and drawn from: a process, what the network predicts, the variance, and the loss."""
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -34,11 +32,11 @@ class Loss(ABC):
     classifies: ClassVar[bool] = False
     """Whether it trains what names the class of an image, and needs its labels, instead of what draws"""
 
-    def check(self, diffusion: Diffusion) -> None:
+    def check(self, diffusion: "Diffusion") -> None:
         """Raise ValueError if this loss cannot train with that process, variance or weighting."""
 
     @abstractmethod
-    def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Any) -> dict[str, Tensor]:
+    def __call__(self, diffusion: "Diffusion", denoiser: Denoiser, example: Any) -> dict[str, Tensor]:
         """The terms of an example (see `losses.losses`)."""
 
 
@@ -85,7 +83,7 @@ class GaussianDiffusion(Diffusion):
         process = Chain(schedule.betas(steps), times.float() * (1000 / steps) if rescale_times else times)
         super().__init__(process, prediction=prediction, variance=variance, loss=loss, weighting=weighting)
 
-    def respace(self, kept: Sequence[int]) -> GaussianDiffusion:
+    def respace(self, kept: Sequence[int]) -> "GaussianDiffusion":
         """The same diffusion walked only through the steps `kept` (section 4)."""
         respaced = copy.copy(self)
         respaced.process = self.process.respace(kept)

@@ -1,7 +1,5 @@
 """Guidance: denoisers made of denoisers, which move what is expected towards what is asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 

@@ -5,8 +5,6 @@ With x_t = alpha x_0 + sigma eps and det = alpha q - sigma p, an output F determ
     x_0 = (q x_t - sigma F) / det,    eps = (alpha F - p x_t) / det    wherever det is not 0.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import torch

@@ -1,7 +1,5 @@
 """The variance of p(x_s | x_t)."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The features that images are compared by: their pixels, or a network's activations."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,11 +13,9 @@ from torch import Tensor
 from diffusion.compute import distributed
 from diffusion.data.images import Images
 from diffusion.data.readers import in_order
-from diffusion.evaluation import recogniser, result_cache
+from diffusion.evaluation import result_cache
 from diffusion.evaluation.subject import Subject, evenly_spaced, slug
-from diffusion.pictures.pixels import from_uint8
 
-MOST_TRAINING_IMAGES = 50_000  # for a recogniser
 FINGERPRINT_IMAGES = 64
 FEATURE_BATCH = 64
 
@@ -39,6 +35,13 @@ class Extractor(NamedTuple):
 
     see: Callable[[Tensor], Extracted]
     fingerprint: str | None = None
+
+    def extract(self, images: Images, numbers: Sequence[int]) -> Iterator[Tensor]:
+        """The features of the images of these numbers, batch by batch."""
+        wanted = [list(numbers[first : first + FEATURE_BATCH]) for first in range(0, len(numbers), FEATURE_BATCH)]
+        with closing(in_order(images, wanted)) as reads:
+            for pixels, _ in reads:
+                yield self.see(pixels).features
 
 
 class Features(ABC):
@@ -67,88 +70,33 @@ class Pixels(Features):
         return Extractor(lambda pixels: Extracted(pixels.cpu().flatten(1) / 255))
 
 
-class Recogniser(Features):
-    """The last maps of a small classifier, averaged over space: 64 numbers.
+class RealImages(NamedTuple):
+    """Images to compare with: those of these numbers in a set that people call `title`."""
 
-    It is trained on the real training images, in seconds, and cached, so that the same one judges every model.
-    """
+    images: Images
+    numbers: Sequence[int]
+    title: str
 
-    name = "recogniser"
+    def features(self, kind: Features, extractor: Extractor, cache: Path) -> Iterable[Tensor]:
+        """Their features, in parts (n, D), on the leader; all processes must call it.
 
-    def check(self, subject: Subject) -> None:
-        if subject.training_images().classes is None:
-            raise ValueError(
-                f"the images of {subject.training_title} have no labels for a recogniser to learn from; "
-                "set evaluation/features=inception, or pixels"
-            )
+        Cheap ones are computed when iterated over. Costly ones are computed by all processes together, and cached.
+        """
+        if extractor.fingerprint is None:
+            return extractor.extract(self.images, self.numbers)
 
-    def extractor(self, subject: Subject, cache: Path) -> Extractor:
-        images = subject.training_images()
-        state = distributed.all_gather(load_or_train(subject, images, cache) if distributed.is_leader() else None)[0]
-        network = recogniser.network(images.shape, len(images.classes or ()))
-        network.load_state_dict({name: torch.from_numpy(weight) for name, weight in (state or {}).items()})
-        device = subject.model.device
-        network.to(device).eval()
+        def compute() -> result_cache.Arrays:
+            mine = list(extractor.extract(self.images, distributed.shard(self.numbers)))
+            return {"features": torch.cat([part for share in distributed.all_gather(mine) for part in share]).numpy()}
 
-        @torch.no_grad()
-        def see(pixels: Tensor) -> Extracted:
-            maps, logits = recogniser.features_and_logits(network, from_uint8(pixels.to(device)))
-            return Extracted(maps.mean((2, 3)).cpu(), logits.cpu())
-
-        return Extractor(see, result_cache.fingerprint(*(state or {}).values()))
-
-
-def load_or_train(subject: Subject, images: Images, cache: Path) -> result_cache.Arrays:
-    """The weights of a recogniser of the images, from the cache or by training."""
-    recipe = (recogniser.WIDTHS, recogniser.STEPS, recogniser.BATCH, recogniser.RATE)
-    path = (
-        cache
-        / f"recogniser_{subject.training_slug}_{result_cache.fingerprint(dataset_fingerprint(images), recipe)}.npz"
-    )
-    if (known := result_cache.load_arrays(path)) is not None:
-        result_cache.print_first_time(f"Using the recogniser in {path}")
-        return known
-    result_cache.print_first_time(f"Training a recogniser of {subject.training_title}, kept in {path}")
-    pixels, labels = images.read(evenly_spaced(len(images), MOST_TRAINING_IMAGES))
-    x, y = (tensor.to(subject.model.device) for tensor in (from_uint8(pixels), labels))
-    network = recogniser.train_recogniser(x, y, num_classes=len(images.classes or ()), seed=0)
-    state = {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
-    result_cache.save_arrays(path, state)
-    return state
+        count, what = len(self.numbers), f"features of {len(self.numbers)} images of {self.title}"
+        key = result_cache.fingerprint(dataset_fingerprint(self.images), extractor.fingerprint, list(self.numbers))
+        path = cache / f"features_{kind.name}_{slug(self.title)}_{count}_{key}.npz"
+        known = result_cache.cached(path, compute, what=what, computing=f"Computing the {what}")
+        return map(torch.from_numpy, known.values())
 
 
 def dataset_fingerprint(images: Images) -> str:
     """A fingerprint of the set: its size, its classes, and a few of its images."""
     pixels, labels = images.read(evenly_spaced(len(images), FINGERPRINT_IMAGES))
     return result_cache.fingerprint(len(images), images.classes, np.asarray(pixels), np.asarray(labels))
-
-
-def extract(images: Images, numbers: Sequence[int], extractor: Extractor) -> Iterator[Tensor]:
-    """The features of the images of these numbers, batch by batch."""
-    wanted = [list(numbers[first : first + FEATURE_BATCH]) for first in range(0, len(numbers), FEATURE_BATCH)]
-    with closing(in_order(images, wanted)) as reads:
-        for pixels, _ in reads:
-            yield extractor.see(pixels).features
-
-
-def reference_features(
-    images: Images, numbers: Sequence[int], features: Features, extractor: Extractor, *, title: str, cache: Path
-) -> Iterable[Tensor]:
-    """The features of the images of these numbers, in parts (n, D), on the leader; all processes must call it.
-
-    Cheap ones are computed when iterated over. Costly ones are computed by all processes together, and cached.
-    """
-    if extractor.fingerprint is None:
-        return extract(images, numbers, extractor)
-    key = result_cache.fingerprint(dataset_fingerprint(images), extractor.fingerprint, list(numbers))
-    path = cache / f"features_{features.name}_{slug(title)}_{len(numbers)}_{key}.npz"
-    known = result_cache.load_arrays(path) if distributed.is_leader() else None
-    if distributed.all_gather(known is not None)[0]:
-        result_cache.print_first_time(f"Using the features of {len(numbers)} images of {title} in {path}")
-        return [] if known is None else [torch.from_numpy(known["features"])]
-    result_cache.print_first_time(f"Computing the features of {len(numbers)} images of {title}, kept in {path}")
-    mine = list(extract(images, distributed.shard(numbers), extractor))
-    parts = [part for share in distributed.all_gather(mine) for part in share]
-    if distributed.is_leader():
-        result_cache.save_arrays(path, {"features": torch.cat(parts).numpy()})
-    return parts

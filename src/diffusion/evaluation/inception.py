@@ -1,7 +1,5 @@
 """The network that FID is defined by: InceptionV3 as its authors released it, by torch-fidelity."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping
 from functools import cached_property

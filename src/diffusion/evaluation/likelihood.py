@@ -1,12 +1,10 @@
 """The variational bound of images under a model, in bits/dim."""
 
-from __future__ import annotations
-
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,25 +13,19 @@ from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
-from diffusion.denoiser.denoiser import clip, transformed
+from diffusion.denoiser.denoiser import clip
+from diffusion.denoiser.guidance import bind
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
-from diffusion.losses.bound import Bound, prior_term, sum_terms, terms
+from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
 from diffusion.process.respacing import kept_steps
 
 
-class Estimate(NamedTuple):
-    """A mean over images, and its standard error as an estimate of the mean over the distribution."""
-
-    mean: float
-    standard_error: float
-
-
-def estimate(values: Tensor) -> Estimate:
-    """The mean of values (N,), N > 1, and its standard error."""
+def estimate(values: Tensor) -> tuple[float, float]:
+    """The mean of values (N,), N > 1, and its standard error as an estimate of the mean over the distribution."""
     values = values.double()
-    return Estimate(values.mean().item(), values.std().item() / math.sqrt(len(values)))
+    return values.mean().item(), values.std().item() / math.sqrt(len(values))
 
 
 class Likelihood(Evaluation):
@@ -67,30 +59,27 @@ class Likelihood(Evaluation):
         self.measured_steps(subject.model.diffusion.process)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        numbers = self.numbers(subject)
-        process = subject.model.diffusion.process
+        numbers, process = self.numbers(subject), subject.model.diffusion.process
         kept = self.measured_steps(process)
         mine = list(self.bounds(subject, process.respace(kept), distributed.shard(numbers)))
-        whole = concatenate(bound for bounds in distributed.all_gather(mine) for bound in bounds)
-        return self.report(whole, subject, folder, numbers=numbers, kept=kept) if distributed.is_leader() else NOTHING
-
-    def report(self, whole: Bound, subject: Subject, folder: Path, *, numbers: list[int], kept: list[int]) -> Findings:
-        """Write the tables, the plot and the result; the findings."""
-        total, prior = estimate(whole.total), estimate(whole.prior)
-        figure = f"{total.mean:.3f} +- {total.standard_error:.3f} bits/dim"
+        bounds = [bound for share in distributed.all_gather(mine) for bound in share]
+        if not distributed.is_leader():
+            return NOTHING
+        whole = Bound(*map(torch.cat, zip(*bounds, strict=True)))
+        (mean, error), (prior, prior_error) = estimate(whole.total), estimate(whole.prior)
+        figure = f"{mean:.3f} +- {error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
         np.savez(folder / "terms.npz", **tables, images=np.array(numbers), t=np.array(kept[::-1]))
         means = whole.vb.double().mean(0).tolist()
         plot_terms(folder / "terms.png", kept[::-1], means, title=f"{subject.title}: {figure}")
-        figures = {"bits_per_dim": total.mean, "standard_error": total.standard_error}
-        figures |= {"prior": prior.mean, "prior_standard_error": prior.standard_error}
+        figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "prior_standard_error": prior_error}
         choices = {"num_images": len(numbers), "steps": len(kept), "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})
         text = (
-            f"{figure} (prior {prior.mean:.3f}, {len(numbers)} images of {subject.title}"
+            f"{figure} (prior {prior:.3f}, {len(numbers)} images of {subject.title}"
             f"{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
         )
-        return Findings(text, {"bits_per_dim": total.mean, "bits_per_dim_standard_error": total.standard_error})
+        return Findings(text, {"bits_per_dim": mean, "bits_per_dim_standard_error": error})
 
     def numbers(self, subject: Subject) -> list[int]:
         """The images to measure, by all processes together."""
@@ -123,33 +112,16 @@ class Likelihood(Evaluation):
                 chosen = numbers[first : first + subject.batch_size]
                 x_0, condition = subject.examples(chosen)
                 noise = noise_of(chosen, x_0, seed=subject.seed)
-                columns = []
-                denoise = subject.model.denoiser.given(condition)
-                for term in terms(process, transformed(denoise, clip) if self.clip else denoise, x_0, noise):
-                    columns.append(term)
-                    bar.update(len(chosen))
-                found = Bound(*(table.cpu() for table in sum_terms(columns, prior_term(process, x_0))))
-                yield found
-                running += found.total.double().sum().item()
-                self.say(bar, first + len(chosen), len(numbers), running)
-
-    def say(self, bar: tqdm, done: int, total: int, running: float) -> None:
-        """Show the mean of this process's images so far: beside the bar, or in a line of its own without a bar."""
-        text = f"{running / done:.3f} bits/dim after {done} of {total} images"
-        bar.set_postfix_str(text)
-        if bar.disable and distributed.is_leader():
-            print(text, file=sys.stderr, flush=True)
-
-
-def concatenate(bounds: Iterable[Bound]) -> Bound:
-    """The bounds of several batches as one."""
-    return Bound(*(torch.cat(parts) for parts in zip(*bounds, strict=True)))
+                denoise = bind(subject.model.denoiser, condition, clip if self.clip else None)
+                tables = bound(process, denoise, x_0, noise, after=partial(bar.update, len(chosen)))
+                yield (found := Bound(*(table.cpu() for table in tables)))
+                running, done = running + found.total.double().sum().item(), first + len(chosen)
+                text = f"{running / done:.3f} bits/dim after {done} of {len(numbers)} images"
+                bar.set_postfix_str(text)
+                if bar.disable and distributed.is_leader():  # a line of its own where no bar is shown
+                    print(text, file=sys.stderr, flush=True)
 
 
 def noise_of(numbers: Sequence[int], like: Tensor, *, seed: int) -> Callable[[int], Tensor]:
     """t -> the eps of the images of these numbers at t, shaped as `like` (N, C, H, W)."""
-
-    def noise(t: int) -> Tensor:
-        return normal([generator(seed, "bound", n, t, device=like.device) for n in numbers], like.shape[1:])
-
-    return noise
+    return lambda t: normal([generator(seed, "bound", n, t, device=like.device) for n in numbers], like.shape[1:])

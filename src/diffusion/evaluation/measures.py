@@ -1,7 +1,5 @@
 """Formulas that compare sets of features (N, D), drawn and real, in float64; and how their values are written."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,6 +21,9 @@ class Value(NamedTuple):
 
     mean: float
     spread: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g}" if self.spread is None else f"{self.mean:.4g} +- {self.spread:.2g}"
 
 
 class Gaussian(NamedTuple):
@@ -81,13 +82,9 @@ def class_score(logits: Tensor) -> Value:
     A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50.
     """
     parts = logits.double().log_softmax(1).tensor_split(max(1, min(SCORE_PARTS, len(logits) // FEWEST_IN_PART)))
-    scores = torch.stack([score_of(part) for part in parts])
+    means = [log_p.logsumexp(0) - math.log(len(log_p)) for log_p in parts]
+    scores = torch.stack([(p.exp() * (p - mean)).sum(1).mean().exp() for p, mean in zip(parts, means, strict=True)])
     return Value(scores.mean().item(), scores.std(correction=0).item() if len(parts) > 1 else None)
-
-
-def score_of(log_p: Tensor) -> Tensor:
-    log_mean = log_p.logsumexp(0) - math.log(len(log_p))
-    return (log_p.exp() * (log_p - log_mean)).sum(1).mean().exp()
 
 
 def coverage(x: Tensor, y: Tensor, *, neighbours: int) -> float:
@@ -141,8 +138,4 @@ def metric_names(found: dict[str, Value], what: str) -> dict[str, float]:
 
 
 def format_values(found: dict[str, Value]) -> str:
-    return ", ".join(f"{metric.replace('_', ' ')} {format_value(value)}" for metric, value in found.items())
-
-
-def format_value(value: Value) -> str:
-    return f"{value.mean:.4g}" if value.spread is None else f"{value.mean:.4g} +- {value.spread:.2g}"
+    return ", ".join(f"{metric.replace('_', ' ')} {value}" for metric, value in found.items())

@@ -1,28 +1,115 @@
-"""How close drawn images are to the training images."""
+"""Whether drawn images are new, or copies of images that the model learned from."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.data.images import Images
-from diffusion.evaluation import result_cache, samples
-from diffusion.evaluation.features import FEATURE_BATCH, Extractor, Features, extract, reference_features
-from diffusion.evaluation.novelty import closest_to_farthest, novelty, pairs, plot_novelty
-from diffusion.evaluation.subject import (
-    NOTHING,
-    Evaluation,
-    Findings,
-    Subject,
-    check_same_shape,
-    evenly_spaced,
-    write_result,
-)
+from diffusion.evaluation import result_cache
+from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
-from diffusion.pictures.grid import save_picture
+from diffusion.pictures.grid import grid, save_picture
+from diffusion.pictures.pixels import from_uint8
+from diffusion.pictures.plots import plot_distances
 from diffusion.samplers.sampler import Sampler
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+COLUMNS = 10
+# The quicker way by a matrix product would not tell a copy from a near copy.
+EXACT = "donot_use_mm_for_euclid_dist"
+
+
+def nearest(x: Tensor, others: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The distance of each of x (N, D) to the nearest of `others`, and which one that is, (N,).
+
+    The others, (M, D), come in parts, and need not fit in memory together.
+    """
+    distance, which, passed = x.new_full((len(x),), torch.inf), x.new_zeros(len(x), dtype=torch.long), 0
+    for part in others:
+        found = torch.cdist(x, part.to(x.device), compute_mode=EXACT).min(1)
+        which = torch.where(found.values < distance, found.indices + passed, which)
+        distance = torch.minimum(distance, found.values)
+        passed += len(part)
+    return distance, which
+
+
+class Novelty(NamedTuple):
+    """How far each drawn image lies from its nearest training image, (N,), which one that is, (N,), and how far those
+    lie that the model has not seen, (M,), if there are any: they show what may be expected of new images."""
+
+    distance: Tensor
+    which: Tensor
+    unseen: Tensor | None
+
+    @property
+    def copies(self) -> int | None:
+        """How many drawn images lie nearer to a training image than any unseen one does."""
+        return None if self.unseen is None else int((self.distance < self.unseen.min()).sum())
+
+    def facts(self) -> dict[str, Any]:
+        test = {} if self.unseen is None else {"test": quantiles(self.unseen)}
+        copies = {} if self.unseen is None else {"nearer_than_any_test_image": self.copies}
+        return {"nearest_training_image": {"drawn": quantiles(self.distance), **test}, **copies}
+
+    def numbers(self, what: str) -> dict[str, float]:
+        """The median distance and the share of copies, named for `what` they were measured on."""
+        found = {f"nearest_training_distance_{what}": quantiles(self.distance)["0.5"]}
+        return found if self.copies is None else found | {f"copies_{what}": self.copies / len(self.distance)}
+
+    def text(self, unit: str) -> str:
+        drawn = f"nearest training image: at a median distance of {quantiles(self.distance)['0.5']:.2f}"
+        if self.unseen is None:
+            return f"{drawn} ({unit})"
+        return (
+            f"{drawn}, test images {quantiles(self.unseen)['0.5']:.2f} ({unit}); "
+            f"{self.copies} are nearer to one than any test image is"
+        )
+
+    def show(self, folder: Path, pixels: Tensor, subject: Subject, y: Tensor | None = None) -> None:
+        """Write nearest.png, of drawn images uint8 (N, C, H, W) and their classes y (N,), and distances.png."""
+        shown = closest_to_farthest(self.distance, y)
+        save_picture(folder / "nearest.png", pairs(pixels, self.which, subject.training_images(), shown))
+        distances = {"drawn": self.distance.tolist()}
+        distances |= {} if self.unseen is None else {subject.title: self.unseen.tolist()}
+        plot_distances(folder / "distances.png", distances, xlabel="L2 distance to the nearest training image")
+
+
+def novelty(drawn: Tensor, unseen: Tensor | None, training: Iterable[Tensor], *, place: torch.device) -> Novelty:
+    """The novelty of features drawn (N, D), beside unseen ones (M, D); the training images' come in parts (m, D)."""
+    distance, which = nearest((drawn if unseen is None else torch.cat([drawn, unseen])).to(place), training)
+    first, rest = distance.tensor_split([len(drawn)])
+    return Novelty(first, which[: len(drawn)], None if unseen is None else rest)
+
+
+def quantiles(distances: Tensor) -> dict[str, float]:
+    """The least, the quartiles and the greatest, by "0.0" ... "1.0"."""
+    return {str(q): distances.double().quantile(q).item() for q in QUANTILES}
+
+
+def closest_to_farthest(distance: Tensor, y: Tensor | None = None) -> Tensor:
+    """Which images to look at, (3, columns): the closest, those in the middle, and the farthest of distance (N,).
+
+    With classes y (N,) a column is one of the first ten classes.
+    """
+    if y is None:
+        order, columns = distance.argsort(), min(COLUMNS, len(distance))
+        return torch.stack([order[int(place * (len(order) - columns)) :][:columns] for place in (0.0, 0.5, 1.0)])
+    of_class = [distance.where(y == label, torch.inf).argsort()[: (y == label).sum()] for label in y.unique()[:COLUMNS]]
+    return torch.stack([torch.stack([o[int(place * (len(o) - 1))] for o in of_class]) for place in (0.0, 0.5, 1.0)])
+
+
+def pairs(pixels: Tensor, which: Tensor, training: Images, shown: Tensor) -> np.ndarray:
+    """A row of drawn images, uint8 (N, C, H, W), above a row of those training images, (N,), for each row of `shown`:
+    a picture, uint8 (height, width, C)."""
+    pixels, which, shown = pixels.cpu(), which.cpu(), shown.cpu()
+    rows = [rows for chosen in shown for rows in (pixels[chosen], training.read(which[chosen].tolist()).pixels)]
+    return grid(from_uint8(torch.cat(rows)), columns=shown.shape[1])
 
 
 class Memorisation(Evaluation):
@@ -48,34 +135,23 @@ class Memorisation(Evaluation):
         return f"memorisation_{self.features.name}_{self.num_images}_images_{sampler_name(self.sampler)}"
 
     def check(self, subject: Subject) -> None:
-        check_same_shape(subject)
+        subject.check_comparable()
         self.sampler.levels(subject.model.diffusion.process)
         self.features.check(subject)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        prompts = subject.prompts(self.num_images)
-        pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
+        pixels = subject.draw(self.sampler, subject.prompts(self.num_images), self.num_images)
         extractor, training = self.features.extractor(subject, self.cache), subject.training_images()
-        everything = range(len(training))
-        learned = reference_features(
-            training, everything, self.features, extractor, title=subject.training_title, cache=self.cache
-        )
+        learned = RealImages(training, range(len(training)), subject.training_title)
+        known = learned.features(self.features, extractor, self.cache)
         if not distributed.is_leader():
             return NOTHING
         drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(FEATURE_BATCH)])
-        unseen = self.unseen(subject.images, extractor) if subject.held_out else None
-        found = novelty(drawn, unseen, learned, place=subject.model.device)
-        save_picture(
-            folder / "nearest.png", pairs(pixels, found.drawn, training, closest_to_farthest(found.drawn.distance))
-        )
-        plot_novelty(folder / "distances.png", found, unseen=subject.title)
-        numbers = found.numbers(f"{self.features.name}_{subject.training_slug}_{self.num_images}")
+        others = evenly_spaced(len(subject.images), self.num_images)
+        unseen = torch.cat(list(extractor.extract(subject.images, others))) if subject.held_out else None
+        found = novelty(drawn, unseen, known, place=subject.model.device)
+        found.show(folder, pixels, subject)
+        numbers = found.numbers(f"{self.features.name}_{slug(subject.training_title)}_{self.num_images}")
         choices = {"num_images": self.num_images, "features": self.features.name, "num_training_images": len(training)}
-        write_result(
-            folder, {**numbers, **found.facts(), **choices, **samples.sampler_settings(self.sampler), **subject.facts()}
-        )
+        write_result(folder, {**numbers, **found.facts(), **choices, **subject.facts(self.sampler)})
         return Findings(found.text(f"L2 between {self.features.name}, {self.num_images} images"), numbers)
-
-    def unseen(self, images: Images, extractor: Extractor) -> torch.Tensor:
-        """The features of images that the model has not seen, as many as are drawn if there are."""
-        return torch.cat(list(extract(images, evenly_spaced(len(images), self.num_images), extractor)))

@@ -1,29 +1,15 @@
 """How close drawn images are to real ones, as sets: FID and its relatives."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from diffusion.compute import distributed
-from diffusion.data.images import Images
-from diffusion.evaluation import result_cache, samples
-from diffusion.evaluation.features import Extracted, Extractor, Features, reference_features
+from diffusion.evaluation import result_cache
+from diffusion.evaluation.features import Extracted, Extractor, Features, RealImages
 from diffusion.evaluation.measures import Value, comparison, format_values, metric_names
-from diffusion.evaluation.subject import (
-    NOTHING,
-    Evaluation,
-    Findings,
-    Subject,
-    check_same_shape,
-    evenly_spaced,
-    slug,
-    write_result,
-)
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import Prompts
 from diffusion.pictures.grid import save_picture
@@ -35,14 +21,6 @@ NEIGHBOURS = 3
 FEWEST = 4  # so that half of them are two, which have a kernel distance
 MOST_REAL = 50_000
 REFERENCES = ("train", "test")
-
-
-class Real(NamedTuple):
-    """Images to compare with: those of these numbers in a set that people call `title`."""
-
-    images: Images
-    numbers: list[int]
-    title: str
 
 
 class Quality(Evaluation):
@@ -69,17 +47,30 @@ class Quality(Evaluation):
         cache: str = result_cache.FOLDER,
     ) -> None:
         self.sampler, self.features, self.num_images = sampler, features, num_images
-        self.metrics = tuple(features.metrics.values()) if metrics is None else tuple(metrics)
+        self.metrics = tuple(features.metrics.values() if metrics is None else metrics)
         self.reference, self.neighbours, self.cache = reference, neighbours, Path(cache).expanduser()
-        self.check_settings()
+        known = list(features.metrics.values())
+        if unknown := [metric for metric in self.metrics if metric not in known] or ([""] if not self.metrics else []):
+            raise ValueError(
+                f"there is no metric {unknown[0]!r} of {self.features.name} features; set evaluation.metrics to some "
+                f"of [{','.join(known)}]; FID, KID and Inception score need evaluation/features=inception"
+            )
+        if self.reference not in REFERENCES:
+            raise ValueError(f"there is no reference {self.reference!r}; set evaluation.reference to train or test")
+        if neighbours < 1:
+            raise ValueError(f"evaluation.neighbours={neighbours} must be at least 1")
+        if self.num_images < self.least:
+            raise ValueError(
+                f"{self.num_images} images are too few to measure with evaluation.neighbours={self.neighbours}; "
+                f"set evaluation.num_images={self.least} or more"
+            )
 
     @property
     def name(self) -> str:
         parts = ["quality", self.features.name, f"{self.num_images}_images"]
         parts += [] if self.reference == "train" else [f"against_{self.reference}"]
-        known = list(self.features.metrics.values())
-        chosen = [metric for metric in known if metric in self.metrics]
-        parts += [] if chosen == known else chosen
+        known = self.features.metrics.values()
+        parts += [metric for metric in known if metric in self.metrics] if set(known) - set(self.metrics) else []
         return "_".join([*parts, *self.unusual, sampler_name(self.sampler)])
 
     @property
@@ -92,117 +83,82 @@ class Quality(Evaluation):
         """The least number of drawn, and of real, images."""
         return max(FEWEST, self.neighbours + 1)
 
-    def check_settings(self) -> None:
-        known = list(self.features.metrics.values())
-        if unknown := [metric for metric in self.metrics if metric not in known] or ([""] if not self.metrics else []):
-            raise ValueError(
-                f"there is no metric {unknown[0]!r} of {self.features.name} features; set evaluation.metrics to some "
-                f"of [{','.join(known)}]; FID, KID and Inception score need evaluation/features=inception"
-            )
-        if self.reference not in REFERENCES:
-            raise ValueError(f"there is no reference {self.reference!r}; set evaluation.reference to train or test")
-        if self.neighbours < 1:
-            raise ValueError(f"evaluation.neighbours={self.neighbours} must be at least 1")
-        if self.num_images < self.least:
-            raise ValueError(
-                f"{self.num_images} images are too few to measure with evaluation.neighbours={self.neighbours}; "
-                f"set evaluation.num_images={self.least} or more"
-            )
-
     def check(self, subject: Subject) -> None:
-        check_same_shape(subject)
+        subject.check_comparable()
         if self.reference == "test" and not subject.held_out:
             raise ValueError(f"all images of {subject.title} were seen in training; set evaluation.reference=train")
-        there = len(self.real(subject).numbers)
-        if there < self.least:
+        real = self.real(subject)
+        if len(real.numbers) < self.least:
             raise ValueError(
-                f"{self.real(subject).title} has {there} images, too few to compare with "
+                f"{real.title} has {len(real.numbers)} images, too few to compare with "
                 f"evaluation.neighbours={self.neighbours}; give a set of {self.least} or more"
             )
         self.sampler.levels(subject.model.diffusion.process)
         self.features.check(subject)
 
-    def real(self, subject: Subject) -> Real:
+    def real(self, subject: Subject) -> RealImages:
         """The images to compare with."""
-        if self.reference == "test":
-            return Real(subject.images, evenly_spaced(len(subject.images), MOST_REAL), subject.title)
-        images = subject.training_images()
-        return Real(images, evenly_spaced(len(images), MOST_REAL), subject.training_title)
+        images, title = subject.images, subject.title
+        if self.reference == "train":
+            images, title = subject.training_images(), subject.training_title
+        return RealImages(images, evenly_spaced(len(images), MOST_REAL), title)
 
-    def unseen(self, subject: Subject) -> Real | None:
+    def unseen(self, subject: Subject) -> RealImages | None:
         """Real images that show how close to the reference one may hope to come; at most as many as are drawn."""
-        if not subject.held_out or self.reference == "test":
-            return None
         numbers = evenly_spaced(len(subject.images), self.num_images)
-        return Real(subject.images, numbers, subject.title) if len(numbers) >= self.least else None
+        if not subject.held_out or self.reference == "test" or len(numbers) < self.least:
+            return None
+        return RealImages(subject.images, numbers, subject.title)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         extractor, prompts = self.features.extractor(subject, self.cache), subject.prompts(self.num_images)
         real, unseen = self.real(subject), self.unseen(subject)
-        known = self.features_of(real, extractor)
-        expected = None if unseen is None else self.features_of(unseen, extractor)
+        known = real.features(self.features, extractor, self.cache)
+        expected = None if unseen is None else unseen.features(self.features, extractor, self.cache)
         drawn, first = self.draw_features(subject, extractor, prompts)
         if not distributed.is_leader():
             return NOTHING
         save_picture(folder / "grid.png", prompts.picture(from_uint8(first)))
         features = torch.cat(list(known))
         found = self.compare(drawn, features, subject)
-        yardstick = {} if expected is None else self.compare(Extracted(torch.cat(list(expected))), features, subject)
         numbers = metric_names(found, self.what(real, self.num_images))
-        others = (
-            {} if unseen is None else {"test_images": metric_names(yardstick, self.what(real, len(unseen.numbers)))}
-        )
-        write_result(folder, {**numbers, **others, **self.facts(real), **subject.facts()})
+        result: dict[str, object] = {**numbers}
         text = self.text(found, real, dimensions=features.shape[1])
-        if unseen is not None:
-            count, shown = len(unseen.numbers), format_values(yardstick)
-            text += f"\n{count} real images of {unseen.title} in place of drawn ones: {shown}"
+        if unseen is not None and expected is not None:
+            yardstick, count = (
+                self.compare(Extracted(torch.cat(list(expected))), features, subject),
+                len(unseen.numbers),
+            )
+            result["test_images"] = metric_names(yardstick, self.what(real, count))
+            text += f"\n{count} real images of {unseen.title} in place of drawn ones: {format_values(yardstick)}"
+        result |= {"features": self.features.name, "reference": real.title, "num_images": self.num_images}
+        result |= {"num_reference_images": len(real.numbers), "neighbours": self.neighbours}
+        write_result(folder, {**result, **subject.facts(self.sampler)})
         return Findings(text, numbers)
 
-    def facts(self, real: Real) -> dict[str, Any]:
-        """What was compared, in plain values."""
-        return {
-            "features": self.features.name,
-            "reference": real.title,
-            "num_images": self.num_images,
-            "num_reference_images": len(real.numbers),
-            "neighbours": self.neighbours,
-            **samples.sampler_settings(self.sampler),
-        }
-
-    def what(self, real: Real, count: int) -> str:
+    def what(self, real: RealImages, count: int) -> str:
         """What a value was measured on, the second half of its metric's name."""
         return "_".join([self.features.name, slug(real.title), str(count), *self.unusual])
 
-    def features_of(self, real: Real, extractor: Extractor) -> Iterable[Tensor]:
-        return reference_features(
-            real.images, real.numbers, self.features, extractor, title=real.title, cache=self.cache
-        )
-
     def draw_features(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""
-        numbers = distributed.shard(range(self.num_images))
-        shown = sum(number < GRID_IMAGES for number in numbers)
-        mine: list[Extracted] = []
-        first: list[Tensor] = []
-        for batch in samples.draw_shard(subject, self.sampler, prompts, num_images=self.num_images):
-            mine.append(extractor.see(batch))
-            first += [image.cpu() for image in batch[: shown - len(first)]]
-        shares = distributed.all_gather((mine, first))
-        seen = [seen for part, _ in shares for seen in part]
-        logits = [part.logits for part in seen if part.logits is not None]
-        pixels = torch.stack([image for _, part in shares for image in part])
-        return Extracted(torch.cat([part.features for part in seen]), torch.cat(logits) if logits else None), pixels
+        left = sum(number < GRID_IMAGES for number in distributed.shard(range(self.num_images)))
+        mine: list[tuple[Extracted, Tensor]] = []
+        for batch in subject.draw_shard(self.sampler, prompts, self.num_images):
+            mine.append((extractor.see(batch), batch[:left].cpu()))
+            left -= len(mine[-1][1])
+        seen, first = zip(*(part for share in distributed.all_gather(mine) for part in share), strict=True)
+        features, logits = zip(*seen, strict=True)
+        return Extracted(torch.cat(features), None if logits[0] is None else torch.cat(logits)), torch.cat(first)
 
     def compare(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
         """The value of each metric asked for that these features have."""
         place = subject.model.device if subject.model.device.type == "cuda" else "cpu"  # others may lack float64
-        features, known = drawn.features.to(place), real.to(place)
-        ways = comparison(features, known, drawn.logits, neighbours=self.neighbours)
+        ways = comparison(drawn.features.to(place), real.to(place), drawn.logits, neighbours=self.neighbours)
         called = {name: metric for metric, name in self.features.metrics.items()}
         return {name: ways[called[name]]() for name in self.metrics if called[name] in ways}
 
-    def text(self, found: dict[str, Value], real: Real, *, dimensions: int) -> str:
+    def text(self, found: dict[str, Value], real: RealImages, *, dimensions: int) -> str:
         text = (
             f"{format_values(found)}\n(by {self.features.name}: {self.num_images} drawn images beside "
             f"{len(real.numbers)} of {real.title})"

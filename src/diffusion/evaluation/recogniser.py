@@ -1,16 +1,21 @@
-"""A small classifier, trained on real images alone, to judge drawn ones."""
-
-from __future__ import annotations
+"""A small classifier, trained on real images alone, to judge drawn ones and to compare images by what it sees."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusion.compute import distributed
 from diffusion.compute.randomness import seed_of
+from diffusion.evaluation import result_cache
+from diffusion.evaluation.features import Extracted, Extractor, Features, dataset_fingerprint
+from diffusion.evaluation.subject import Subject, evenly_spaced, slug
+from diffusion.pictures.pixels import from_uint8
 
+MOST_TRAINING_IMAGES = 50_000
 WIDTHS = (32, 32, 64)
 MAP = 4
 HEAD = -3  # from here on, the maps are flattened to classes
@@ -57,14 +62,50 @@ def train_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn
     return recogniser.eval()
 
 
-def features_and_logits(recogniser: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The last maps (N, 64, 4, 4) of the images x (N, C, H, W), and the logits (N, num_classes) that follow."""
-    assert isinstance(recogniser, nn.Sequential)
-    maps = recogniser[:HEAD](x)
-    return maps, recogniser[HEAD:](maps)
-
-
 @torch.no_grad()
 def predict_classes(recogniser: nn.Module, x: Tensor) -> Tensor:
     """The class that each image of x (N, C, H, W) is taken for, (N,)."""
     return torch.cat([recogniser(part).argmax(1) for part in x.split(1024)])
+
+
+class Recogniser(Features):
+    """The last maps of a small classifier, averaged over space: 64 numbers.
+
+    It is trained on the real training images, in seconds, and cached, so that the same one judges every model.
+    """
+
+    name = "recogniser"
+
+    def check(self, subject: Subject) -> None:
+        if subject.training_images().classes is None:
+            raise ValueError(
+                f"the images of {subject.training_title} have no labels for a recogniser to learn from; "
+                "set evaluation/features=inception, or pixels"
+            )
+
+    def extractor(self, subject: Subject, cache: Path) -> Extractor:
+        images, device = subject.training_images(), subject.model.device
+        num_classes = len(images.classes or ())
+
+        def train() -> result_cache.Arrays:
+            if not distributed.is_leader():
+                return {}
+            pixels, labels = images.read(evenly_spaced(len(images), MOST_TRAINING_IMAGES))
+            x, y = from_uint8(pixels).to(device), labels.to(device)
+            weights = train_recogniser(x, y, num_classes=num_classes, seed=0).state_dict()
+            return {name: weight.cpu().numpy() for name, weight in weights.items()}
+
+        key = result_cache.fingerprint(dataset_fingerprint(images), (WIDTHS, STEPS, BATCH, RATE))
+        path = cache / f"recogniser_{slug(subject.training_title)}_{key}.npz"
+        training = f"Training a recogniser of {subject.training_title}"
+        state = distributed.all_gather(result_cache.cached(path, train, what="recogniser", computing=training))[0]
+        classifier = network(images.shape, num_classes)
+        classifier.load_state_dict({name: torch.from_numpy(weight) for name, weight in state.items()})
+        classifier.to(device).eval()
+
+        @torch.no_grad()
+        def see(pixels: Tensor) -> Extracted:
+            maps = classifier[:HEAD](from_uint8(pixels.to(device)))
+            return Extracted(maps.mean((2, 3)).cpu(), classifier[HEAD:](maps).cpu())
+
+        return Extractor(see, result_cache.fingerprint(*state.values()))

@@ -1,7 +1,5 @@
 """Whether drawn images show the class asked for, and whether they are new."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,33 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.evaluation import samples
-from diffusion.evaluation.novelty import (
-    Novelty,
-    closest_to_farthest,
-    flat_pixels,
-    novelty,
-    pairs,
-    plot_novelty,
-    variety,
-)
+from diffusion.evaluation.memorisation import novelty
 from diffusion.evaluation.recogniser import predict_classes, train_recogniser
-from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
+from diffusion.evaluation.subject import NOTHING, Evaluation, Examples, Findings, Subject, slug, write_result
 from diffusion.inference.image_files import sampler_name
-from diffusion.inference.prompts import Prompts, needing_images
+from diffusion.inference.prompts import needing_images
 from diffusion.pictures.grid import save_picture
-from diffusion.pictures.pixels import from_uint8, to_uint8
+from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.sampler import Sampler
 
 SHOWN_IMAGES = 200
 PART = 1024
-
-
-class LabelledImages(NamedTuple):
-    """Images x (N, C, H, W) in [-1, 1] and their classes y (N,)."""
-
-    x: Tensor
-    y: Tensor
 
 
 class Judge(NamedTuple):
@@ -43,8 +25,8 @@ class Judge(NamedTuple):
 
     network: nn.Module
     accuracy: float
-    training: LabelledImages
-    test: LabelledImages
+    training: Examples
+    test: Examples
 
 
 class Recognition(Evaluation):
@@ -67,29 +49,41 @@ class Recognition(Evaluation):
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         judge = self.judge(subject) if distributed.is_leader() else None  # before all is drawn, as it may be too poor
-        classes = subject.model.classes or []
-        prompts = Prompts({"y": torch.arange(len(classes))})
-        pixels = samples.draw_all(subject, self.sampler, prompts, num_images=self.num_images)
+        prompts = subject.prompts(self.num_images)
+        pixels = subject.draw(self.sampler, prompts, self.num_images)
         if judge is None:
             return NOTHING
-        drawn = LabelledImages(from_uint8(pixels.to(subject.model.device)), self.target_classes(subject, prompts))
-        network, accuracy, training, test = judge
-        right = (predict_classes(network, drawn.x) == drawn.y).double()
-        new = novelty(
-            flat_pixels(drawn.x), flat_pixels(test.x), flat_pixels(training.x).split(PART), place=drawn.x.device
-        )
-        self.show(drawn, new, subject, prompts, folder)
+        device = subject.model.device
+        x, y = from_uint8(pixels.to(device)), prompts.condition(range(self.num_images), device)["y"]
+        right = (predict_classes(judge.network, x) == y).double()
+        known, unseen = flat_pixels(judge.training.x_0).split(PART), flat_pixels(judge.test.x_0)
+        alike = matching_counts(judge.training.y, y)
+        real = variety(judge.training.x_0[alike], judge.training.y[alike])
+        new = novelty(flat_pixels(x), unseen, known, place=device)
+        new.show(folder, pixels, subject, y)
+        save_picture(folder / "grid.png", prompts.picture(x[:SHOWN_IMAGES]))
         result: dict[str, Any] = {
             "recognised": right.mean().item(),
-            "recognised_by_class": {name: right[drawn.y == i].mean().item() for i, name in enumerate(classes)},
-            "classifier_accuracy": accuracy,
-            "num_test_images": len(test.x),
+            "recognised_by_class": {
+                name: right[y == i].mean().item() for i, name in enumerate(subject.model.classes or [])
+            },
+            "classifier_accuracy": judge.accuracy,
+            "num_test_images": len(judge.test.x_0),
             **new.facts(),
-            "variety": {"drawn": variety(*drawn), "training": variety(*matching_counts(training, drawn))},
+            "variety": {"drawn": variety(x, y), "training": real},
             "num_images": self.num_images,
         }
-        write_result(folder, {**result, **samples.sampler_settings(self.sampler), **subject.facts()})
-        return Findings(summary(result, new, subject.title), self.numbers(result, new, subject))
+        write_result(folder, {**result, **subject.facts(self.sampler)})
+        numbers = {"recognised": result["recognised"], "variety": result["variety"]["drawn"]}
+        numbers |= new.numbers(f"pixels_{slug(subject.training_title)}_{self.num_images}")
+        text = (
+            f"{result['recognised']:.1%} of {self.num_images} images are recognised as the class asked for, by a "
+            f"classifier that reads {judge.accuracy:.1%} of {len(judge.test.x_0)} images of {subject.title} right\n"
+            f"{new.text('L2, pixels in [0, 1]')}\n"
+            f"variety: two images of a class lie {result['variety']['drawn']:.2f} apart on average, "
+            f"real ones {real:.2f}"
+        )
+        return Findings(text, numbers)
 
     def check(self, subject: Subject) -> None:
         classes = subject.model.classes
@@ -116,9 +110,13 @@ class Recognition(Evaluation):
 
     def judge(self, subject: Subject) -> Judge:
         """A classifier trained on the training images; ValueError if its accuracy on the test images is too low."""
-        test, training = all_images(subject), all_images(subject._replace(images=subject.training_images()))
-        network = train_recogniser(*training, num_classes=len(subject.model.classes or []), seed=subject.seed)
-        accuracy = (predict_classes(network, test.x) == test.y).double().mean().item()
+        images = subject.training_images()
+        test = subject.examples(range(len(subject.images)))
+        training = subject._replace(images=images).examples(range(len(images)))
+        network = train_recogniser(
+            training.x_0, training.y, num_classes=len(subject.model.classes or []), seed=subject.seed
+        )
+        accuracy = (predict_classes(network, test.x_0) == test.y).double().mean().item()
         if accuracy < self.least_accuracy:
             raise ValueError(
                 f"the classifier reads only {accuracy:.1%} of {subject.title} right, too few to judge by; "
@@ -126,38 +124,19 @@ class Recognition(Evaluation):
             )
         return Judge(network, accuracy, training, test)
 
-    def target_classes(self, subject: Subject, prompts: Prompts) -> Tensor:
-        """The class that each image shall show, (num_images,)."""
-        return prompts.condition(range(self.num_images), subject.model.device)["y"]
 
-    def show(self, drawn: LabelledImages, new: Novelty, subject: Subject, prompts: Prompts, folder: Path) -> None:
-        """Writes grid.png, nearest.png and distances.png."""
-        save_picture(folder / "grid.png", prompts.picture(drawn.x[:SHOWN_IMAGES]))
-        shown = closest_to_farthest(new.drawn.distance, drawn.y)
-        save_picture(folder / "nearest.png", pairs(to_uint8(drawn.x), new.drawn, subject.training_images(), shown))
-        plot_novelty(folder / "distances.png", new, unseen=subject.title)
-
-    def numbers(self, result: dict[str, Any], new: Novelty, subject: Subject) -> dict[str, float]:
-        found = {"recognised": result["recognised"], "variety": result["variety"]["drawn"]}
-        return found | new.numbers(f"pixels_{subject.training_slug}_{self.num_images}")
+def matching_counts(known: Tensor, y: Tensor) -> Tensor:
+    """The positions in the classes known (M,) of the first of each class, as many as y (N,) has, if there are."""
+    return torch.cat([(known == label).nonzero()[: (y == label).sum(), 0] for label in y.unique()])
 
 
-def all_images(subject: Subject) -> LabelledImages:
-    x_0, condition = subject.examples(range(len(subject.images)))
-    return LabelledImages(x_0, condition["y"])
+def variety(x: Tensor, y: Tensor) -> float:
+    """The mean distance between two images of one class, over all pairs, then over classes; each has two or more.
+
+    The images x (N, C, H, W) lie in [-1, 1], their classes are y (N,); distances are over pixels in [0, 1].
+    """
+    return torch.stack([torch.pdist(flat_pixels(x[y == label])).mean() for label in y.unique()]).mean().item()
 
 
-def matching_counts(images: LabelledImages, like: LabelledImages) -> LabelledImages:
-    """The first images of each class, as many as there are of it in `like`, if there are."""
-    chosen = torch.cat([(images.y == label).nonzero()[: (like.y == label).sum(), 0] for label in like.y.unique()])
-    return LabelledImages(images.x[chosen], images.y[chosen])
-
-
-def summary(result: dict[str, Any], new: Novelty, title: str) -> str:
-    return (
-        f"{result['recognised']:.1%} of {result['num_images']} images are recognised as the class asked for, by a "
-        f"classifier that reads {result['classifier_accuracy']:.1%} of {result['num_test_images']} images of {title} "
-        f"right\n{new.text('L2, pixels in [0, 1]')}\n"
-        f"variety: two images of a class lie {result['variety']['drawn']:.2f} apart on average, "
-        f"real ones {result['variety']['training']:.2f}"
-    )
+def flat_pixels(x: Tensor) -> Tensor:
+    return ((x + 1) / 2).flatten(1)

@@ -1,10 +1,9 @@
 """A cache of arrays in files: what takes long to compute is computed once for all evaluations."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import zipfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,24 @@ def print_first_time(text: str) -> None:
     distributed.print_once(text)
 
 
+def cached(path: Path, compute: Callable[[], Arrays], *, what: str, computing: str) -> Arrays:
+    """What the file holds, or else `compute()`, kept in it; all processes must call it, the leader gets the arrays."""
+    known = load_arrays(path) if distributed.is_leader() else None
+    if distributed.all_gather(known is not None)[0]:
+        print_first_time(f"Using the {what} in {path}")
+        return known or {}
+    print_first_time(f"{computing}, kept in {path}")
+    arrays = compute()
+    if distributed.is_leader():
+        save_arrays(path, arrays)
+    return arrays
+
+
 def load_arrays(path: Path) -> Arrays | None:
     """The arrays in the file; None if there is none, or after a line of output if it is damaged."""
     try:
         with np.load(path) as file:
-            return {name: file[name] for name in file.files}
+            return dict(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):

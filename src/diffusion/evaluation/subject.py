@@ -1,24 +1,26 @@
 """What is measured: a trained model, and the images it is measured on."""
 
-from __future__ import annotations
-
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from diffusion.compute import distributed
 from diffusion.data.conditions import arguments, available
 from diffusion.data.images import Images
+from diffusion.inference.image_files import Request, check_finite, draw_batches
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.prompts import Prompts, prompts_from
 from diffusion.inference.trained import Trained
-from diffusion.pictures.pixels import from_uint8
+from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.runs.files import atomic_write_text
+from diffusion.samplers.sampler import Sampler
 
 
 class Examples(NamedTuple):
@@ -26,6 +28,11 @@ class Examples(NamedTuple):
 
     x_0: Tensor
     condition: dict[str, Tensor]
+
+    @property
+    def y(self) -> Tensor:
+        """Their classes (N,), of which the model is told."""
+        return self.condition["y"]
 
 
 class Subject(NamedTuple):
@@ -63,17 +70,38 @@ class Subject(NamedTuple):
             return labels
         return torch.tensor(numbers_of(list(self.images.classes), self.model.classes))[labels]
 
-    @property
-    def training_slug(self) -> str:
-        return slug(self.training_title)
+    def draw(self, sampler: Sampler, prompts: Prompts, num_images: int) -> Tensor:
+        """The images that all processes draw together, uint8 (num_images, C, H, W) on the CPU; all must call it."""
+        mine = [batch.cpu() for batch in self.draw_shard(sampler, prompts, num_images)]
+        return torch.cat([batch for batches in distributed.all_gather(mine) for batch in batches])
 
-    def facts(self) -> dict[str, Any]:
-        """What a result was measured on, in plain values."""
+    def draw_shard(self, sampler: Sampler, prompts: Prompts, num_images: int) -> Iterator[Tensor]:
+        """This process's share, uint8 (N, C, H, W), batch by batch; image i depends on the seed and i alone."""
+        request = Request(num_images, self.batch_size, self.seed, prompts)
+        mine, quiet = len(distributed.shard(range(num_images))), None if distributed.is_leader() else True
+        with tqdm(total=mine, unit="image", disable=quiet, leave=False) as bar:
+            for batch in draw_batches(request, self.model, sampler):
+                check_finite(batch, sampler)
+                yield to_uint8(batch)
+                bar.update(len(batch))
+
+    def check_comparable(self) -> None:
+        """Raise ValueError if the training images have another size or other channels than those that it draws."""
+        (channels, height, width), training = self.model.shape, self.training_images().shape
+        if training != self.model.shape:
+            raise ValueError(
+                f"the model draws images of {channels}x{height}x{width}, {self.training_title} has "
+                f"{'x'.join(map(str, training))}; restore the images that it learned from"
+            )
+
+    def facts(self, sampler: Sampler | None = None) -> dict[str, Any]:
+        """What a result was drawn by and measured on, in plain values."""
+        drawn_by = {} if sampler is None else {"sampler": {"kind": type(sampler).__name__, **sampler.settings}}
         weights = {"weights": self.model.weights, "step": self.model.step, "precision": self.model.precision}
         weights |= {"guidance": self.model.guidance.name} if self.model.guidance.name else {}
-        return {**weights, "data": self.data, "held_out": self.held_out, "seed": self.seed}
+        return {**drawn_by, **weights, "data": self.data, "held_out": self.held_out, "seed": self.seed}
 
-    def folder_name(self, evaluation: Evaluation) -> str:
+    def folder_name(self, evaluation: "Evaluation") -> str:
         """Says what was measured, so that measuring otherwise does not overwrite it."""
         guidance, seed = self.model.guidance.name, f"seed_{self.seed}" if self.seed else ""
         parts = [part for part in (evaluation.name, self.title, self.model.origin, guidance, seed) if part]
@@ -120,13 +148,3 @@ def evenly_spaced(total: int, wanted: int) -> list[int]:
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     atomic_write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
-
-
-def check_same_shape(subject: Subject) -> None:
-    """Raise ValueError if images to compare drawn ones with have another size or other channels."""
-    (channels, height, width), training = subject.model.shape, subject.training_images().shape
-    if training != subject.model.shape:
-        raise ValueError(
-            f"the model draws images of {channels}x{height}x{width}, {subject.training_title} has "
-            f"{'x'.join(map(str, training))}; restore the images that it learned from"
-        )

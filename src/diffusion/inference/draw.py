@@ -1,7 +1,5 @@
 """Images by number: each a function of the seed and its own number, whatever batch it is drawn in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor

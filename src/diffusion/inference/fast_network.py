@@ -1,7 +1,5 @@
 """A trained network made ready to be called many times with the same weights."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,12 +1,10 @@
 """Images drawn by a trained model, as files: a grid to look at, the images, and an npz to compute with."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -39,11 +37,6 @@ class Request(NamedTuple):
     seed: int
     prompts: Prompts
 
-    def check(self) -> None:
-        for name, value in (("num_images", self.num_images), ("batch_size", self.batch_size)):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1")
-
 
 def draw_batches(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
     """Batches of this process's share of the images asked for, (N, C, H, W) near [-1, 1].
@@ -64,7 +57,9 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
     image is drawn, they lie in images.partial, and what the folder held before stays as it was. Under torchrun each
     process draws its share of the images, and the first one puts them together.
     """
-    request.check()
+    for name in ("num_images", "batch_size"):
+        if getattr(request, name) < 1:
+            raise ValueError(f"{name}={getattr(request, name)} must be at least 1")
     sampler.levels(model.diffusion.process)  # Steps that it cannot take are refused before there is a folder.
     images, partial = folder / "images", folder / "images.partial"
     if numbered_images(images) and not (folder / "samples.npz").is_file():
@@ -99,22 +94,20 @@ def write_shard(request: Request, model: Trained, sampler: Sampler, folder: Path
         ThreadPoolExecutor(max_workers=1) as writer,
         tqdm(total=len(mine), unit="image", disable=None if distributed.is_leader() else True) as bar,
     ):
-        writing = writer.submit(write_images, folder, [], [])
+        writing: list[Future[None]] = []
         for batch in draw_batches(request, model, sampler):
             check_finite(batch, sampler)
             new = pixels[done : done + len(batch)]
             new[:] = to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy()
-            writing.result()  # A full disk is noticed now, not after the last image.
-            writing = writer.submit(write_images, folder, mine[done : done + len(batch)], new)
+            for each in writing:
+                each.result()  # A full disk is noticed now, not after the last image.
+            files = [folder / f"{number:05d}.png" for number in mine[done : done + len(batch)]]
+            writing = [writer.submit(save_picture, *each) for each in zip(files, new, strict=True)]
             done += len(batch)
             bar.update(len(batch))
-        writing.result()
+        for each in writing:
+            each.result()
     return pixels
-
-
-def write_images(folder: Path, numbers: Iterable[int], images: Iterable[np.ndarray]) -> None:
-    for number, image in zip(numbers, images, strict=True):
-        save_picture(folder / f"{number:05d}.png", image)
 
 
 def write_grid_and_npz(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:

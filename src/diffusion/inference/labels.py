@@ -1,10 +1,10 @@
 """Which class each drawn image is asked to show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
-Labels = str | int | Sequence[str | int] | None
+from torch import Tensor
+
+Labels = str | int | Sequence[str | int] | Tensor | None
 
 
 def chosen_labels(labels: Labels, classes: Sequence[str] | None) -> list[int] | None:
@@ -13,6 +13,8 @@ def chosen_labels(labels: Labels, classes: Sequence[str] | None) -> list[int] | 
     `labels` is None or "all" (every class), one class, or a list of them: by name, or by number where no class is
     called so. ValueError for a class that the model does not know, and for any class if it knows none.
     """
+    if isinstance(labels, Tensor):
+        labels = labels.tolist()
     if classes is None:
         if labels is not None:
             raise ValueError(

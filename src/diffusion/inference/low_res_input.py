@@ -1,18 +1,13 @@
 """The small images that a super-resolution model is asked to enlarge."""
 
-from __future__ import annotations
-
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.data.conditions import Conditions, arguments
+from diffusion.data.conditions import arguments
 from diffusion.data.folder import image_files
 from diffusion.data.images import UNLABELLED
 from diffusion.data.preparation import fitted, open_image
@@ -20,16 +15,6 @@ from diffusion.inference.labels import Labels, chosen_labels
 from diffusion.inference.prompts import Prompts, image_names, needing_images
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
-
-# What numpy raises for a file that is empty, no archive, damaged, or a single array (.npy) under the name of an npz.
-UNREADABLE = (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
-
-
-class LowResImages(NamedTuple):
-    """Images uint8 (N, C, H, W) as they were given, and their class numbers if those came along."""
-
-    pixels: Tensor
-    labels: list[int] | None
 
 
 def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
@@ -43,15 +28,16 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
         if low_res is not None:
             raise ValueError(f"low_res={low_res} was given, but the model enlarges no images; leave low_res out")
         return Prompts(by_label(chosen_labels(labels, model.classes_to_ask)))
-    accepted = direct_sizes(needed, model.shape)
+    shapes = [told.image_shape(model.shape) for told in needed.values()]
+    # Images that are themselves what the network is told, where there is one such size.
+    accepted = [small[1:] for small in shapes if small is not None and len(shapes) == 1]
     if low_res is None:
         what = f"enlarges images of {sizes(accepted)}" if accepted else f"is told {', '.join(needed)} of an image"
         raise ValueError(f"the model {what}; give it some: low_res=FOLDER, or low_res=samples.npz")
-    channels = model.shape[0]
-    given = from_npz(Path(low_res), channels) if low_res.endswith(".npz") else from_folder(low_res, channels)
-    classes = by_label(labels_of(given, labels, model.classes_to_ask, low_res))
-    x, size = from_uint8(given.pixels), tuple(given.pixels.shape[2:])
-    shown = image_names(needed, model.shape)
+    read = from_npz if low_res.endswith(".npz") else from_folder
+    pixels, own_labels = read(low_res, model.shape[0])
+    classes = by_label(labels_of(own_labels, labels, model.classes_to_ask, low_res))
+    x, size, shown = from_uint8(pixels), tuple(pixels.shape[2:]), image_names(needed, model.shape)
     if size in accepted:
         return Prompts({**classes, **dict.fromkeys(needed, x)}, shown=shown)
     if size == model.shape[1:]:
@@ -64,12 +50,6 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
     )
 
 
-def direct_sizes(needed: Conditions, shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
-    """The height and width of images that are themselves what the network is told; [] if there is no one such size."""
-    shapes = [told.image_shape(shape) for told in needed.values()]
-    return [small[1:] for small in shapes if small is not None and len(shapes) == 1]
-
-
 def by_label(labels: list[int] | None) -> dict[str, Tensor]:
     """The network's argument for these classes in turn; nothing where no class can be asked for."""
     return {} if labels is None else {"y": torch.tensor(labels)}
@@ -80,26 +60,26 @@ def sizes(shapes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
-def labels_of(given: LowResImages, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
+def labels_of(given: list[int] | None, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
     """The class of each image: those asked for, else those that came along; None for a model without classes."""
     if asked is not None or classes is None:
         return chosen_labels(asked, classes)
-    if given.labels is None:
+    if given is None:
         raise ValueError(
             f"the model is class-conditional and {place} has no labels; "
             "name the class of each image: labels=[...] (an npz brings them as arr_1)"
         )
-    return chosen_labels(given.labels, [str(number) for number in range(len(classes))])
+    return chosen_labels(given, [str(number) for number in range(len(classes))])
 
 
-def from_npz(path: Path, channels: int) -> LowResImages:
-    """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them."""
-    if not path.is_file():
+def from_npz(path: str, channels: int) -> tuple[Tensor, list[int] | None]:
+    """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them: uint8 (N, C, H, W), (N,)."""
+    if not Path(path).is_file():
         raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
     try:
         with np.load(path) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except UNREADABLE:
+    except Exception:  # An empty, damaged or other file can make numpy raise anything.
         raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
     images, labels = arrays.get("arr_0"), arrays.get("arr_1")
     if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
@@ -109,27 +89,24 @@ def from_npz(path: Path, channels: int) -> LowResImages:
         raise ValueError(f"{path} holds no images; give another file")
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
-    return LowResImages(torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist())
+    return torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist()
 
 
-def from_folder(root: str, channels: int) -> LowResImages:
+def from_folder(root: str, channels: int) -> tuple[Tensor, None]:
     """Every image below `root` in the size it has, in the order of its path."""
     try:
         files = image_files(root)
     except ValueError as error:
         raise ValueError(str(error).replace("data.root", "low_res")) from None
-    images = [read_at_own_size(Path(root) / file, channels) for file in files]
-    for file, image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
-            sizes = ["x".join(map(str, i.shape[1:])) for i in (images[0], image)]
-            raise ValueError(f"{root} mixes sizes: {files[0]} is {sizes[0]}, {file} is {sizes[1]}; give one size")
-    return LowResImages(torch.stack(images), None)
-
-
-def read_at_own_size(path: Path, channels: int) -> Tensor:
-    """One image in its own size, uint8 (C, H, W)."""
-    try:
-        with open_image(path) as image:
-            return fitted(image, channels=channels, height=image.height, width=image.width)
-    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
-        raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); take it out of the folder") from None
+    images: list[Tensor] = []
+    for file in files:
+        path = Path(root) / file
+        try:
+            with open_image(path) as image:
+                images.append(fitted(image, channels=channels, height=image.height, width=image.width))
+        except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+            raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); take it out of the folder") from None
+        if images[-1].shape != images[0].shape:
+            one, other = sizes([images[0].shape[1:]]), sizes([images[-1].shape[1:]])
+            raise ValueError(f"{root} mixes sizes: {files[0]} is {one}, {file} is {other}; give one size")
+    return torch.stack(images), None

@@ -1,7 +1,5 @@
 """A trained model in Python: what `diffusion.load` and `diffusion.train` return."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +12,7 @@ from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.labels import Labels, chosen_labels
+from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.losses.bound import bound
 from diffusion.pictures.pixels import from_uint8
@@ -34,7 +33,7 @@ class Model(Trained):
         return torch.cat([draw(self.watch(part.tolist(), **asked)) for part in parts])
 
     def watch(
-        self, numbers: Iterable[int], *, labels: Labels | Tensor = None, sampler: Sampler | None = None,
+        self, numbers: Iterable[int], *, labels: Labels = None, sampler: Sampler | None = None,
         guidance: Guidance | None = None, seed: int = 0, **told: Tensor,
     ) -> Iterator[Step]:  # fmt: skip
         """Every step of drawing the images of these numbers, from noise on: x and the x_0 that was expected in it.
@@ -49,14 +48,14 @@ class Model(Trained):
         model = self._replace(guidance=guidance or self.guidance)
         model.guidance.check(model)  # type: ignore[arg-type]
         sampler = sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
-        classes = chosen_labels(as_numbers(labels), model.classes_to_ask)
+        classes = chosen_labels(labels, model.classes_to_ask)
         rows = told if classes is None else {"y": torch.tensor(classes), **told}
-        where = torch.tensor(list(numbers))
-        condition = {name: values[where % len(values)].to(self.device) for name, values in rows.items()}
-        return draw_steps(model, sampler, where.tolist(), seed=seed, condition=condition)
+        numbers = list(numbers)
+        condition = Prompts(rows).condition(numbers, self.device)
+        return draw_steps(model, sampler, numbers, seed=seed, condition=condition)
 
     def bits_per_dim(
-        self, images: Tensor, *, labels: Labels | Tensor = None, steps: int | str | None = None, seed: int = 0
+        self, images: Tensor, *, labels: Labels = None, steps: int | str | None = None, seed: int = 0
     ) -> Tensor:
         """The variational bound of images (N, C, H, W), uint8 or in [-1, 1], in bits/dim (N,).
 
@@ -67,7 +66,7 @@ class Model(Trained):
             raise ValueError(f"the model draws images of {self.shape}, these are {tuple(x_0.shape[1:])}")
         if self.classes is not None and labels is None:
             raise ValueError("the model is class-conditional; give the class of each image: labels=[...]")
-        numbers = chosen_labels(as_numbers(labels), self.classes) or [0] * len(x_0)
+        numbers = chosen_labels(labels, self.classes) or [0] * len(x_0)
         if len(numbers) != len(x_0):
             raise ValueError(f"{len(x_0)} images have {len(numbers)} labels; give the class of each image")
         y = torch.tensor(numbers, device=self.device)
@@ -78,8 +77,3 @@ class Model(Trained):
             return normal([generator(seed, "bound", n, t, device=self.device) for n in range(len(x_0))], self.shape)
 
         return bound(process, transformed(self.denoiser.given(condition), clip), x_0, noise).total
-
-
-def as_numbers(labels: Labels | Tensor) -> Labels:
-    """Labels as they are; those of a tensor as a list."""
-    return labels.tolist() if isinstance(labels, Tensor) else labels

@@ -1,7 +1,5 @@
 """What a network is told of the images that it shall draw, and how to show what came of it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -31,19 +29,9 @@ class Prompts(NamedTuple):
     shown: tuple[str, ...] = ()
     true: Tensor | None = None
 
-    @property
-    def labels(self) -> Tensor | None:
-        """The classes asked for in turn, int64 (M,); None if there are none."""
-        return self.arguments.get("y")
-
-    @property
-    def pictures(self) -> list[Tensor]:
-        """What is shown before each drawn image, each (M, C, h, w)."""
-        return [self.arguments[name] for name in self.shown]
-
     def at_most(self, count: int) -> int:
         """`count`, or the number of images that it was made of if they are fewer."""
-        known = [*self.pictures, *([] if self.true is None else [self.true])]
+        known = [*(self.arguments[name] for name in self.shown), *([] if self.true is None else [self.true])]
         return min([count, *map(len, known)])
 
     def condition(self, numbers: Iterable[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -58,17 +46,14 @@ class Prompts(NamedTuple):
         """
         x = x.cpu()
         if not self.shown:
-            return grid(x, columns=self._columns(len(x)))
-        where = torch.arange(len(x))
-        row = [rows[where % len(rows)] for rows in self.pictures]
-        row += [x, *([] if self.true is None else [self.true[where % len(self.true)]])]
+            classes = len(self.arguments.get("y", ()))
+            square = math.ceil(math.sqrt(len(x)))
+            return grid(x, columns=classes * max(1, 10 // classes) if 0 < classes <= 16 else square)
+        told = self.condition(range(len(x)))
+        true = [] if self.true is None else [self.true[torch.arange(len(x)) % len(self.true)]]
+        row = [*(told[name] for name in self.shown), x, *true]
         tiles = torch.stack([interpolate(images, x.shape[2:], mode="nearest") for images in row], dim=1)
         return grid(tiles.flatten(0, 1), columns=TILES - TILES % len(row))
-
-    def _columns(self, count: int) -> int:
-        """A column a class, or several columns a class if there are few."""
-        classes = 0 if self.labels is None else len(self.labels)
-        return classes * max(1, 10 // classes) if 0 < classes <= 16 else math.ceil(math.sqrt(count))
 
 
 def prompts_from(

@@ -1,7 +1,5 @@
 """A trained model, as its checkpoint describes it."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

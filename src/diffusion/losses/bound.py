@@ -1,9 +1,7 @@
 """The variational bound on -log p(x_0) of a chain, term by term (Nichol & Dhariwal 2021, eqs. 4 to 7)."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -86,34 +84,20 @@ class Bound(NamedTuple):
     eps_mse: Tensor
 
 
-class Term(NamedTuple):
-    """A column of each of the three tables in `Bound`, (N,)."""
-
-    vb: Tensor
-    x_0_mse: Tensor
-    eps_mse: Tensor
-
-
-def bound(process: Process, denoise: Denoise, x_0: Tensor, noise: Callable[[int], Tensor]) -> Bound:
-    """The bound of images x_0 (N, C, ...) in [-1, 1], with `noise(t)` as the eps of step t."""
-    return sum_terms(terms(process, denoise, x_0, noise), prior_term(process, x_0))
-
-
 @torch.no_grad()
-def terms(process: Process, denoise: Denoise, x_0: Tensor, noise: Callable[[int], Tensor]) -> Iterator[Term]:
-    """The terms of `bound` one by one, from t = T - 1 down to 0."""
+def bound(
+    process: Process, denoise: Denoise, x_0: Tensor, noise: Callable[[int], Tensor], after: Callable[[], object] = int
+) -> Bound:
+    """The bound of images x_0 (N, C, ...) in [-1, 1], with `noise(t)` as the eps of step t; `after()` follows each."""
+    columns = []
     for t in reversed(range(process.bins)):
         move, eps = process.move(torch.tensor([t])), noise(t)
         x_t = move.here.x(x_0, eps)
         said = denoise(x_t, move.here)
-        yield Term(
-            bound_term(said, move, x_0, x_t),
-            ((said.x_0 - x_0) ** 2).flatten(1).mean(1),
-            ((move.here.eps(x_t, said.x_0) - eps) ** 2).flatten(1).mean(1),
-        )
-
-
-def sum_terms(columns: Iterable[Term], prior: Tensor) -> Bound:
-    """The bound that its terms and the prior add up to."""
+        vb = bound_term(said, move, x_0, x_t)
+        errors = (said.x_0 - x_0, move.here.eps(x_t, said.x_0) - eps)
+        columns.append((vb, *((error**2).flatten(1).mean(1) for error in errors)))
+        after()
     vb, x_0_mse, eps_mse = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
+    prior = prior_term(process, x_0)
     return Bound(vb.sum(1) + prior, prior, vb, x_0_mse, eps_mse)

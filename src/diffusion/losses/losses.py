@@ -1,7 +1,5 @@
 """Training objectives: each turns an example and a denoiser into terms, one number an image."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Which levels to train on: laws that turn even random numbers into t, and the weights that keep a loss unbiased."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 

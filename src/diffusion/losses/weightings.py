@@ -4,8 +4,6 @@ Where variance is preserved, |dv|^2 = |d eps|^2 / alpha^2 = |d x_0|^2 / sigma^2:
 stays finite at both ends. `losses.weights` carries it to what the network predicts.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

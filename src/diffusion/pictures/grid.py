@@ -1,7 +1,5 @@
 """Draws images for people to look at."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

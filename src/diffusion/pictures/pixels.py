@@ -1,7 +1,5 @@
 """Between uint8 pixels and the [-1, 1] in which the diffusion lives."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

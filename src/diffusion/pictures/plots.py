@@ -1,7 +1,5 @@
 """Plots of what a run or an evaluation found."""
 
-from __future__ import annotations
-
 import io
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """A chain of T noising steps of variance 1, given by their betas."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,7 +35,7 @@ class Chain(Process):
     def __len__(self) -> int:
         return len(self.times)
 
-    def respace(self, kept: Sequence[int]) -> Chain:
+    def respace(self, kept: Sequence[int]) -> "Chain":
         """The same process seen only at the steps `kept`, rising; the network is still told the original times.
 
         (Nichol & Dhariwal 2021, section 4.)

@@ -1,7 +1,5 @@
 """Processes without steps: every log-SNR is a level, and a path says its alpha and sigma."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 

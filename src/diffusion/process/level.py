@@ -9,8 +9,6 @@ ratio = SNR_t / SNR_s,
 (Nichol & Dhariwal 2021, eqs. 10 and 11, for neighbours of a chain; Kingma et al. 2021, appendix A, for any two levels).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -36,7 +34,7 @@ class Level:
     alpha: Tensor
     sigma: Tensor
     time: Tensor
-    below: Callable[[], Level] | None = None
+    below: Callable[[], "Level"] | None = None
 
     @property
     def log_snr(self) -> Tensor:

@@ -1,7 +1,5 @@
 """Schedules of a process without steps: in which coordinate of the log-SNR its levels lie evenly."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 

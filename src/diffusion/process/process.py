@@ -1,7 +1,5 @@
 """The forward process: which levels there are between image and noise, and what a network is told of them."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -45,7 +43,7 @@ class Process(ABC):
         """From t to its neighbour nearer to the image; ValueError where a level has none."""
         raise self._no_steps()
 
-    def respace(self, kept: Sequence[int]) -> Process:
+    def respace(self, kept: Sequence[int]) -> "Process":
         """The same process seen only at the steps `kept`, rising; ValueError where there are none."""
         raise self._no_steps()
 

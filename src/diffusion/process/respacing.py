@@ -1,7 +1,5 @@
 """Which of T steps a sampler walks through."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 Spacing = int | str | Sequence[int] | None

@@ -1,7 +1,5 @@
 """Noise schedules: a shape. How many steps it is cut into belongs to the process."""
 
-from __future__ import annotations
-
 import math
 from typing import Protocol, runtime_checkable
 

@@ -1,7 +1,5 @@
 """Make one HTML page about the runs in some folders: python -m diffusion.report runs/ [runs/... ...]"""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The settings in which runs differ, and the groups of runs that differ by their seed only."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The report as one HTML file that needs no other: tables, plots, pictures and commands."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections import Counter

@@ -1,7 +1,5 @@
 """The pictures that runs drew while training: which to compare, and how they get into the page."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -1,7 +1,5 @@
 """The plots of a report over the images that the runs have seen, as SVG in the page's colours, light or dark."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator, Sequence

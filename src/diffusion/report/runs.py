@@ -3,8 +3,6 @@
 A report is also about runs that crashed, so a file that is torn, garbage or missing leaves out its own part only.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence

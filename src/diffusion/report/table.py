@@ -1,7 +1,5 @@
 """The table of the runs: what differs between them, what came out, how long it took."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import floor, isfinite, log10

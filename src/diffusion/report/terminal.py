@@ -1,7 +1,5 @@
 """The table of the runs as plain text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path

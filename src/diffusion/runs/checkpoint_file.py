@@ -1,7 +1,5 @@
 """One checkpoint as a file: tensors and plain values under checksums, checked before anything is built from it."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The checkpoints of a run, as a folder of files."""
 
-from __future__ import annotations
-
 import logging
 import re
 from pathlib import Path

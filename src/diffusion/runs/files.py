@@ -1,7 +1,5 @@
 """Atomic writes, small files that may be torn, and locks on folders."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """For which metrics less is better and for which more, and when two values may be compared."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from math import isfinite

@@ -1,7 +1,5 @@
 """metrics.jsonl, a line a logged step, and the number among them that runs are compared by."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """The name of a run, made of its overrides: the same command finds the same folder again."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Where a run comes from: the command, the commit of this code, and what differs from that commit."""
 
-from __future__ import annotations
-
 import json
 import logging
 import platform

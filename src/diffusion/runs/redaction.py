@@ -1,7 +1,5 @@
 """Removing keys and passwords from texts."""
 
-from __future__ import annotations
-
 import os
 import re
 from typing import Any

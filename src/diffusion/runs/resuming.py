@@ -1,7 +1,5 @@
 """Which settings may change when a run goes on in its folder, and what changed."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

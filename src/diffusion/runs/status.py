@@ -1,7 +1,5 @@
 """How a run stands or ended, in its folder's outcome.json: a finished run need not be loaded again."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Collection, Iterator

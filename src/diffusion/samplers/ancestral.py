@@ -1,7 +1,5 @@
 """Ancestral sampling: draw x_s from p(x_s | x_t) itself."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor

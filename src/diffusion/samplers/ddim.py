@@ -1,7 +1,5 @@
 """DDIM: a family of samplers between a deterministic one and the ancestral."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import torch

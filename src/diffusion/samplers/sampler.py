@@ -1,7 +1,5 @@
 """What every sampler is: a loop over levels, from noise to an image, that yields each of its steps."""
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from collections import deque

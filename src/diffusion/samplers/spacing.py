@@ -1,7 +1,5 @@
 """Which levels of a process a sampler walks through."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 

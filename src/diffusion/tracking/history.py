@@ -1,7 +1,5 @@
 """What a run folder holds of earlier starts: the run's id in W&B, its metrics and its pictures."""
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

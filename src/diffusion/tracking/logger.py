@@ -1,7 +1,5 @@
 """Weights & Biases as an observer of a run: offline, broken or absent, it never stops the training."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os
@@ -24,11 +22,11 @@ log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
 
 
-def never_fails(method: Callable[Concatenate[WandbLogger, Arguments], None]) -> Callable[..., None]:
+def never_fails(method: Callable[Concatenate["WandbLogger", Arguments], None]) -> Callable[..., None]:
     """The method, which does nothing without a run, and turns whatever fails into a warning, the first time."""
 
     @wraps(method)
-    def call(self: WandbLogger, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+    def call(self: "WandbLogger", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         if self._run is not None:
             try:
                 method(self, *args, **kwargs)
@@ -122,7 +120,7 @@ class WandbLogger:
         self._add(step, {panel_name(name, panel): value for name, value in values.items()})
 
     @never_fails
-    def images(self, step: int, name: str, picture: np.ndarray | Path, caption: str) -> None:
+    def images(self, step: int, name: str, picture: "np.ndarray | Path", caption: str) -> None:
         """Add a picture, uint8 (H, W, C) or a file, to the row of `step`, under samples/ unless `name` has a slash."""
         import wandb
 

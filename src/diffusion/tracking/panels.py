@@ -1,7 +1,5 @@
 """The W&B panel of each metric, and the best values so far."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from math import nan

@@ -1,7 +1,5 @@
 """Opening a W&B run: online if that works within seconds, else offline, else not at all."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -22,7 +20,7 @@ LONGEST_MESSAGE = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
-def open_run(wanted: str | None, *, commit: str | None, **about: Any) -> Run | None:
+def open_run(wanted: str | None, *, commit: str | None, **about: Any) -> "Run | None":
     """The run that `wandb.init` makes of `about`; None, with a warning, if W&B cannot even write files.
 
     `wanted` is online or offline; None asks WANDB_MODE, then goes online if there is a valid key.
@@ -69,7 +67,7 @@ def is_online(mode: str | None) -> bool:
     return logged_in
 
 
-def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> Run:
+def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> "Run":
     import wandb
 
     settings = wandb.Settings(

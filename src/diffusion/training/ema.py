@@ -1,7 +1,5 @@
 """Exponential moving averages of a network's weights, several rates at once."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

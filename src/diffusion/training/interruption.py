@@ -1,7 +1,5 @@
 """Signals that ask a training to stop after its current step."""
 
-from __future__ import annotations
-
 import os
 import signal
 from time import monotonic
@@ -22,7 +20,7 @@ class Interruption:
         self.signal: int | None = None
         self._since = 0.0
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> "Interruption":
         self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 

@@ -1,7 +1,5 @@
 """A network in training: all that a checkpoint must hold, and the one step that changes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A training run under way: when to log, draw, measure and save, and how to stop."""
 
-from __future__ import annotations
-
 import json
 import logging
 from contextlib import ExitStack, closing, nullcontext, suppress

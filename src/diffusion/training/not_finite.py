@@ -1,7 +1,5 @@
 """Stopping at a loss or gradient that is not finite, before it reaches the weights."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

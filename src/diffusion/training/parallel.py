@@ -4,8 +4,6 @@ Either has a `model`, whose parameters are trained, and a `network`, which is ca
 says whether each process alone has all that a checkpoint holds.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext

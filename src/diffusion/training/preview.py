@@ -1,7 +1,5 @@
 """Pictures of what the network draws while it learns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The progress of a training run: a bar on a terminal, plain lines in a file."""
 
-from __future__ import annotations
-
 import math
 import sys
 from time import monotonic

@@ -1,7 +1,5 @@
 """Means of what is logged, from one logged step to the next."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

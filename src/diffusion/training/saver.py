@@ -1,7 +1,5 @@
 """Writing checkpoints in a thread: a step waits for a copy in memory, never for the disk."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """The speed of a training run, and its share of what the device can do."""
 
-from __future__ import annotations
-
 import resource
 import sys
 import time

@@ -1,7 +1,5 @@
 """What a training run consists of, and the settings by which it is trained: the optimizer, its rate, and the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter

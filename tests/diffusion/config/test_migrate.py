@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffusion.config.migrate import complete, migrate, public_name, with_defaults
+from diffusion.config.migrate import complete, migrate, public_name
 from diffusion.config.signature import find_class
 from diffusion.config.trust import is_trusted, targets
 from diffusion.runs.resuming import check_resumable
@@ -56,9 +56,9 @@ def test_what_a_stranger_names_is_not_looked_up(tmp_path, monkeypatch):
     (tmp_path / "odd.py").write_text("class Net:\n    def __init__(self, *, width: int = 3): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     node = {"model": [{"_target_": "odd.Net"}]}
-    assert with_defaults(node) == node and "odd" not in sys.modules
-    assert with_defaults(node, ["odd.Net"]) == {"model": [{"_target_": "odd.Net", "width": 3}]}
-    assert with_defaults({"_target_": "diffusion.Vanished", "a": 1}) == {"_target_": "diffusion.Vanished", "a": 1}
+    assert migrate(node) == node and "odd" not in sys.modules
+    assert migrate(node, ["odd.Net"]) == {"model": [{"_target_": "odd.Net", "width": 3}]}
+    assert migrate({"_target_": "diffusion.Vanished", "a": 1}) == {"_target_": "diffusion.Vanished", "a": 1}
 
 
 @pytest.mark.parametrize("garbage", [None, [], "text", {"model": None, "train": 3, "data": {"_target_": {}}}])

@@ -1,6 +1,7 @@
 """Which classes settings may name: the user's any of the right kind, a checkpoint's only those that are trusted."""
 
 import sys
+from functools import wraps
 
 import pytest
 import torch
@@ -103,14 +104,15 @@ def test_what_the_user_names_may_be_any_class_of_the_right_kind(stranger):
 
 
 def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypatch):
-    monkeypatch.setattr(TorchvisionImages, "__init__", lambda self, **settings: pytest.fail("it was built"))
+    unbuilt = wraps(TorchvisionImages.__init__)(lambda self, **settings: pytest.fail("it was built"))
+    monkeypatch.setattr(TorchvisionImages, "__init__", unbuilt)  # with its signature, which is kept once it is read
     images = {"_target_": "diffusion.TorchvisionImages", "dataset": "CIFAR10", "root": "/", "download": True}
     for model in (images, {**NETWORK, "channel_mult": images}):
         state = {"step": 1, "ema": {}, "config": {"model": model, "diffusion": DIFFUSION}}
         with pytest.raises(ValueError, match=r"needs a torch.nn.Module|does not belong there"):
             load.restore_model(state, ema=None, device="cpu")
     with pytest.raises(ValueError, match=r"data needs a diffusion.Images"):
-        check_checkpoint_targets({"_target_": "diffusion.Readers", "count": 9}, "data")
+        check_checkpoint_targets({"_target_": "diffusion.Denoiser", "count": 9}, "data")
 
 
 @pytest.mark.parametrize("node", ["_target_: os.mkdir", "{_target_: os.mkdir}", None, 3, ["_target_", "os.mkdir"]])

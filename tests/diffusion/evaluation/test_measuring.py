@@ -83,8 +83,8 @@ def test_the_images_are_spread_over_the_set_and_no_more_than_it_has():
 
 def test_a_standard_error_is_the_spread_of_means_of_as_many_images():
     draws = torch.randn(4000, 25, generator=torch.Generator().manual_seed(0)) * 3 + 7
-    errors = torch.tensor([estimate(row).standard_error for row in draws])
-    assert estimate(draws[0]).mean == pytest.approx(draws[0].mean().item())
+    errors = torch.tensor([estimate(row)[1] for row in draws])
+    assert estimate(draws[0])[0] == pytest.approx(draws[0].mean().item())
     # The spread of 4000 means is known to 1/sqrt(8000) = 1.1 %.
     assert errors.square().mean().sqrt().item() == pytest.approx(draws.mean(1).std().item(), rel=0.04)
 

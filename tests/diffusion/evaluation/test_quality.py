@@ -9,10 +9,11 @@ from toy_gaussian import Called
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
 from diffusion.data.digits import Digits
 from diffusion.evaluation import recogniser, result_cache
-from diffusion.evaluation.features import Pixels, Recogniser
+from diffusion.evaluation.features import Pixels
 from diffusion.evaluation.inception import Inception
 from diffusion.evaluation.memorisation import Memorisation
 from diffusion.evaluation.quality import Quality
+from diffusion.evaluation.recogniser import Recogniser
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8

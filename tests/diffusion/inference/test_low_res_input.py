@@ -55,7 +55,7 @@ def test_a_folder_and_an_npz_of_the_same_images_ask_the_same(npz, folder):
     ours, theirs = (low_res_prompts(model(), labels=None, low_res=place) for place in (stored, lying))
     assert torch.equal(ours.arguments["low_res"], from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
     assert torch.equal(ours.arguments["low_res"], theirs.arguments["low_res"])
-    assert ours.true is theirs.true is None and ours.labels is theirs.labels is None
+    assert ours.true is theirs.true is None and ours.arguments.keys() == theirs.arguments.keys() == {"low_res"}
 
 
 def test_large_images_are_shrunk_and_kept_to_compare_with(npz):
@@ -67,14 +67,14 @@ def test_large_images_are_shrunk_and_kept_to_compare_with(npz):
 
 def test_labels_are_those_asked_for_or_those_that_came_along_by_number(npz):
     place = npz(arr_0=pixels(3, 4), arr_1=np.array([2, 0, 1]))
-    assert low_res_prompts(model(classes=CLASSES), labels=None, low_res=place).labels.tolist() == [2, 0, 1]
-    assert low_res_prompts(model(classes=CLASSES), labels=["5"], low_res=place).labels.tolist() == [1]
-    assert low_res_prompts(model(), labels=None, low_res=place).labels is None
+    assert low_res_prompts(model(classes=CLASSES), labels=None, low_res=place).arguments["y"].tolist() == [2, 0, 1]
+    assert low_res_prompts(model(classes=CLASSES), labels=["5"], low_res=place).arguments["y"].tolist() == [1]
+    assert low_res_prompts(model(), labels=None, low_res=place).arguments.get("y") is None
 
 
 def test_a_model_that_enlarges_nothing_is_asked_for_classes():
     plain = model(classes=CLASSES, low_res_size=None)
-    assert low_res_prompts(plain, labels=None, low_res=None).labels.tolist() == [0, 1, 2]
+    assert low_res_prompts(plain, labels=None, low_res=None).arguments["y"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 from pathlib import Path
 
-from diffusion import Evaluation, Findings, Sampler
-from diffusion.evaluation.samples import draw_all
-from diffusion.evaluation.subject import write_result
+from diffusion import Evaluation, Findings, Sampler, write_result
 
 
 class Brightness(Evaluation):
@@ -19,8 +17,8 @@ class Brightness(Evaluation):
         self.sampler.levels(subject.model.diffusion.process)
 
     def __call__(self, subject, folder: Path) -> Findings:
-        pixels = draw_all(subject, self.sampler, subject.prompts(self.num_images), num_images=self.num_images)
+        pixels = subject.draw(self.sampler, subject.prompts(self.num_images), self.num_images)
         numbers = {"brightness": pixels.float().mean().item()}
         real = subject.images.read(range(len(subject.images))).pixels.float().mean().item()
-        write_result(folder, {**numbers, "real": real, **subject.facts()})
+        write_result(folder, {**numbers, "real": real, **subject.facts(self.sampler)})
         return Findings(f"mean level {numbers['brightness']:.1f}, of real images {real:.1f}", numbers)

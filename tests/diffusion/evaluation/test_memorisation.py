@@ -1,8 +1,8 @@
 import torch
 
 from diffusion.data.synthetic import Synthetic
-from diffusion.evaluation.novelty import Nearest, closest_to_farthest, nearest, novelty, pairs, variety
-from diffusion.evaluation.recognition import LabelledImages, matching_counts
+from diffusion.evaluation.memorisation import closest_to_farthest, nearest, novelty, pairs
+from diffusion.evaluation.recognition import matching_counts, variety
 
 CPU = torch.device("cpu")
 
@@ -19,15 +19,15 @@ def test_the_nearest_is_the_nearest_of_all_whatever_the_parts():
     x, others = rows(300, 0), rows(50, 1)
     every = (x[:, None] - others).square().sum(2).sqrt()
     for size in (50, 7):
-        found = nearest(x, iter(others.split(size)))
-        assert torch.equal(found.which, every.argmin(1))
-        assert torch.allclose(found.distance, every.min(1).values)
+        distance, which = nearest(x, iter(others.split(size)))
+        assert torch.equal(which, every.argmin(1))
+        assert torch.allclose(distance, every.min(1).values)
 
 
 def test_a_copy_is_told_from_a_near_copy():
     x = rows(30, 0)
-    assert nearest(x, [x]).distance.max() == 0
-    assert nearest(x + 1e-6, [x]).distance.min() > 0
+    assert nearest(x, [x])[0].max() == 0
+    assert nearest(x + 1e-6, [x])[0].min() > 0
 
 
 def test_copies_are_what_lies_nearer_than_any_unseen_image():
@@ -52,8 +52,7 @@ def test_the_closest_the_median_and_the_farthest_are_shown_with_or_without_class
 def test_a_picture_of_pairs_shows_the_neighbour_below_its_image_in_colour_too():
     training = Synthetic(image_size=8, channels=3, num_classes=2, num_images=12)
     pixels = training.read(range(5)).pixels
-    near = Nearest(torch.zeros(5), torch.arange(5))
-    picture = pairs(pixels, near, training, torch.tensor([[0, 1], [2, 3], [4, 0]]))
+    picture = pairs(pixels, torch.arange(5), training, torch.tensor([[0, 1], [2, 3], [4, 0]]))
     height = (picture.shape[0] + 2) // 6  # a gap of 2 below all but the last row
     assert picture.shape[2] == 3
     for row in (0, 2, 4):
@@ -69,6 +68,5 @@ def test_variety_is_the_mean_distance_of_pairs_within_a_class():
 
 
 def test_as_many_of_each_class():
-    x, y = images(6, 0), torch.tensor([0, 1, 1, 0, 1, 0])
-    chosen = matching_counts(LabelledImages(x, y), LabelledImages(x[:3], y[:3]))
-    assert chosen.y.tolist() == [0, 1, 1] and torch.equal(chosen.x, x[:3])
+    y = torch.tensor([0, 1, 1, 0, 1, 0])
+    assert matching_counts(y, y[:3]).tolist() == [0, 1, 2]

@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     chosen = arguments()
     model, classifier = (load.load_model(path, device="auto") for path in (chosen.model, chosen.classifier))
-    Guidance(classifier=classifier).check(model)
+    Guidance(classifier=classifier).check(model)  # type: ignore[arg-type]
     sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
     y = torch.arange(chosen.images, device=model.device) % 10
     real = Digits(image_size=model.shape[-1])
@@ -54,7 +54,7 @@ def main() -> None:
     print("scale  classifier  judge  variety")
     rows = []
     for scale in chosen.scales:
-        guided = model._replace(guidance=Guidance(classifier=classifier, scale=scale))
+        guided = model._replace(guidance=Guidance(classifier=classifier, scale=scale))  # type: ignore[arg-type]
         x = draw(draw_steps(guided, sampler, range(chosen.images), seed=0, condition={"y": y})).clamp(-1, 1)
         with torch.no_grad():
             named = classifier.denoiser.output(x, first).argmax(1)

@@ -25,9 +25,9 @@ from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, 
 from diffusion.data.loader import Batch
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
-from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import Replicated, map_tensors
 from diffusion.training.saver import Saver
+from diffusion.training.trainer import AdamW
 from unet import UNet
 
 MOST = 1.5  # times

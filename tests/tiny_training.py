@@ -12,10 +12,9 @@ from diffusion.data.synthetic import Synthetic
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
-from diffusion.training.optimizer import AdamW
 from diffusion.training.parallel import Replicated
 from diffusion.training.preview import Preview
-from diffusion.training.trainer import Run, Trainer
+from diffusion.training.trainer import AdamW, Run, Trainer
 from unet import UNet
 
 CPU = torch.device("cpu")

@@ -2,15 +2,13 @@
 
 from .classifier import Classifier
 from .embedding import timestep_embedding
-from .released_names import RELEASED
-from .released_weights import export_released, load_released, read_weights, save_released
+from .released_weights import RELEASED, export_released, load_released, read_weights, save_released
 from .super_resolution import SuperResolutionUNet
-from .unet import FeatureMaps, UNet
+from .unet import UNet
 
 __all__ = [
     "RELEASED",
     "Classifier",
-    "FeatureMaps",
     "SuperResolutionUNet",
     "UNet",
     "export_released",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .attention import attend, count_heads
 from .layers import GroupNorm, Head, Pointwise, convolution, zero
-from .plan import Planned, one_of
+from .plan import Planned
 from .trunk import Trunk
 
 POOLS = ("attention", "adaptive", "spatial", "spatial_v2")
@@ -81,7 +81,7 @@ class Classifier(Planned):
         if self.pool == "attention":
             heads = count_heads(channels, heads=self.heads, channels_per_head=self.channels_per_head)
             return Head(*layers, AttentionPool(channels, self.num_classes, positions=size**2, heads=heads))
-        raise ValueError(f"pool={self.pool!r} is unknown; set model.pool={one_of(POOLS)}")
+        raise ValueError(f"pool={self.pool!r} is unknown; set model.pool={' or '.join(POOLS)}")
 
     def _all_levels_head(self) -> Head:
         """(N, the channels of all maps) -> logits."""

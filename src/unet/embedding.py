@@ -32,14 +32,14 @@ class ConditionEmbedding(nn.Module):
         self.label = None if num_classes is None else nn.Embedding(num_classes, self.width)
 
     def forward(self, time: Tensor, y: Tensor | None = None) -> Tensor:
-        self._check_labels(time, y)
+        self._check_labels(y)
         with without_autocast(time):
             emb = self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
             if self.label is not None:
                 emb = emb + self.label(y)
             return F.silu(emb)
 
-    def _check_labels(self, time: Tensor, y: Tensor | None) -> None:
+    def _check_labels(self, y: Tensor | None) -> None:
         if y is None and self.num_classes is None:
             return
         if y is None:

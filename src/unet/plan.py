@@ -57,7 +57,9 @@ class Planned(nn.Module):
         if self.dims not in CONVOLUTIONS:
             raise ValueError(f"dims={self.dims} is unknown; set model.dims to 1, 2 or 3")
         if self.resampling not in RESAMPLINGS:
-            raise ValueError(f"resampling={self.resampling!r} is unknown; set model.resampling={one_of(RESAMPLINGS)}")
+            raise ValueError(
+                f"resampling={self.resampling!r} is unknown; set model.resampling={' or '.join(RESAMPLINGS)}"
+            )
         if not self.channel_mult or min(self.base_channels, self.blocks_per_level, *self.channel_mult) < 1:
             raise ValueError(
                 f"base_channels={self.base_channels}, channel_mult={list(self.channel_mult)}, "
@@ -129,23 +131,12 @@ class Planned(nn.Module):
 
     def _residual(self, in_channels: int, out_channels: int, resample: nn.Module | None = None) -> ResBlock:
         return ResBlock(
-            in_channels,
-            out_channels,
-            4 * self.base_channels,
-            dropout=self.dropout,
-            scale_shift=self.scale_shift,
-            norm_groups=self.norm_groups,
-            dims=self.dims,
-            resample=resample,
-        )
+            in_channels, out_channels, 4 * self.base_channels, dropout=self.dropout, scale_shift=self.scale_shift,
+            norm_groups=self.norm_groups, dims=self.dims, resample=resample,
+        )  # fmt: skip
 
     def _attention(self, channels: int, heads: int | None = None) -> AttentionBlock:
         heads = count_heads(
             channels, heads=self.heads if heads is None else heads, channels_per_head=self.channels_per_head
         )
         return AttentionBlock(channels, heads=heads, order=self.attention_order, norm_groups=self.norm_groups)
-
-
-def one_of(options: tuple[str, ...]) -> str:
-    """The options as they are listed in a sentence."""
-    return f"{', '.join(options[:-1])} or {options[-1]}"

@@ -22,7 +22,12 @@ def what_to_change(file: Shapes, network: Shapes, image_size: int) -> str:
     if theirs.get("channel_mult") != ours.get("channel_mult"):
         # Other levels are probably those of another image size, and then the file's sizes are not known.
         theirs.pop("attention_resolutions", None)
-    overrides = [override(key, value) for key, value in theirs.items() if value != ours.get(key)]
+    # A list in quotes, since brackets mean something to the shell.
+    overrides = [
+        f"'model.{key}={value}'" if value.startswith("[") else f"model.{key}={value}"
+        for key, value in theirs.items()
+        if value != ours.get(key)
+    ]
     return f"set {' '.join(overrides)}" if overrides else f"compare {', '.join(LIKELY_OPTIONS)} with the file's recipe"
 
 
@@ -62,18 +67,8 @@ def level_options(shapes: Shapes, image_size: int) -> dict[str, str]:
     mults = [width // shapes["time_embed.0.weight"][1] for width in widths]
     sizes = [image_size >> i for i, first in enumerate(firsts) if f"{first}.1.qkv.weight" in shapes]
     return {
-        "channel_mult": as_typed(mults),
+        "channel_mult": str(mults).replace(" ", ""),
         "blocks_per_level": str(blocks // levels - 1),
-        "attention_resolutions": as_typed(sizes),
+        "attention_resolutions": str(sizes).replace(" ", ""),
         "resampling": resampling,
     }
-
-
-def as_typed(numbers: list[int]) -> str:
-    """The list as Hydra reads it."""
-    return f"[{','.join(map(str, numbers))}]"
-
-
-def override(key: str, value: str) -> str:
-    """The option as it is typed; a list in quotes, since brackets mean something to the shell."""
-    return f"'model.{key}={value}'" if value.startswith("[") else f"model.{key}={value}"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .unet import FeatureMaps, UNet
+from .unet import UNet
 
 LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -27,16 +27,6 @@ class SuperResolutionUNet(UNet):
     def forward(  # type: ignore[override]
         self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None
     ) -> Tensor:
-        return super().forward(self._stacked(x, low_res), time, y)
-
-    def features(  # type: ignore[override]
-        self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None
-    ) -> FeatureMaps:
-        """Every feature map that leads to the output."""
-        return super().features(self._stacked(x, low_res), time, y)
-
-    def _stacked(self, x: Tensor, low_res: Tensor | None) -> Tensor:
-        """x and low_res as one image of twice the channels."""
         if low_res is None:
             raise ValueError(
                 "the network super-resolves and got no small image; pass low_res (in training: "
@@ -55,4 +45,5 @@ class SuperResolutionUNet(UNet):
                 f"low_res of size {tuple(low_res.shape[2:])} is larger than x of size {tuple(size)}; "
                 "pass the smaller image as low_res"
             )
-        return torch.cat([x, F.interpolate(low_res, size, mode=LINEAR_MODES[len(size)])], dim=1)
+        resized = F.interpolate(low_res, size, mode=LINEAR_MODES[len(size)])
+        return super().forward(torch.cat([x, resized], dim=1), time, y)

@@ -1,7 +1,7 @@
 """The U-Net of Nichol & Dhariwal 2021 (appendix A), with the options of Dhariwal & Nichol 2021."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,6 @@ from torch import Tensor, nn
 from .layers import GroupNorm, Head, convolution, zero
 from .plan import Planned
 from .trunk import Trunk
-
-
-class FeatureMaps(NamedTuple):
-    """Feature maps in the order in which they are computed: one for each input block, the middle, each output block."""
-
-    down: list[Tensor]
-    middle: Tensor
-    up: list[Tensor]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -52,13 +44,6 @@ class UNet(Planned):
     def conditions(self) -> tuple[str, ...]:
         """The names of what `forward` needs beside the image and the time."""
         return () if self.num_classes is None else ("y",)
-
-    def features(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> FeatureMaps:
-        """Every feature map that leads to the output, for probing what the network has learned."""
-        down, middle, emb = self.trunk(x, time, y)
-        h = middle
-        up = [h := stage(torch.cat([h, skip], dim=1), emb) for stage, skip in zip(self.up, reversed(down), strict=True)]
-        return FeatureMaps(down, middle, up)
 
 
 def up_half(plan: Planned, skip_channels: list[int]) -> nn.ModuleList:

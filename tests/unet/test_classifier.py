@@ -39,7 +39,7 @@ def test_attention_pool_names_the_size_it_needs(tiny):
 
 
 def test_unknown_pool_is_refused(tiny):
-    with pytest.raises(ValueError, match=r"model.pool=attention, adaptive, spatial or spatial_v2"):
+    with pytest.raises(ValueError, match=r"model.pool=attention or adaptive or spatial or spatial_v2"):
         tiny(Classifier, num_classes=5, channels_per_head=8, pool="max")
 
 

@@ -6,7 +6,7 @@ import torch
 from golden import load_golden
 
 from unet import Classifier, SuperResolutionUNet, UNet, export_released, load_released, timestep_embedding
-from unet.released_names import released_parameters
+from unet.released_weights import released_parameters
 
 CASES = {
     case["id"]: (case, inputs, outputs) for group in (8, 10, 14) for case, inputs, outputs in load_golden.cases(group)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unet import Classifier, SuperResolutionUNet, UNet, export_released, load_released, save_released
-from unet.released_names import released_parameters
+from unet.released_weights import released_parameters
 
 KINDS = [
     (UNet, {"num_classes": 4}),

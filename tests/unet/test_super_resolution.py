@@ -17,14 +17,6 @@ def test_it_is_a_unet_of_both_images(tiny, dims, size, small, mode):
     assert torch.equal(network(x, time, low_res), both(torch.cat([x, resized], dim=1), time))
 
 
-def test_features_lead_to_the_output(tiny):
-    network = tiny(SuperResolutionUNet, num_classes=2)
-    x, time, y = torch.randn(1, 3, 8, 8), torch.tensor([1]), torch.tensor([1])
-    low_res = torch.randn(1, 3, 4, 4)
-    features = network.features(x, time, y=y, low_res=low_res)
-    assert torch.equal(network.head(features.up[-1]), network(x, time, low_res, y))
-
-
 @pytest.mark.parametrize(
     "x, low_res, message",
     [

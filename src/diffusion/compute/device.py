@@ -1,7 +1,8 @@
-"""Which device a name stands for."""
+"""Which device a name stands for, copying tensors to it, and their order in its memory."""
 
 import torch
 import torch.distributed
+from torch import Tensor, nn
 
 from diffusion.compute import distributed
 from diffusion.compute.precision import set_matmul_precision
@@ -33,3 +34,16 @@ def local_gpu() -> torch.device:
     if number >= count:
         raise ValueError(f"process {number} finds {count} GPUs here; start torchrun with --nproc_per_node={count}")
     return torch.device("cuda", number)
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """`values` on `device`, without waiting for what a GPU still has to do."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with each image's channels beside each other in memory, which convolutions read fastest."""
+    for weight in network.parameters():
+        if weight.ndim == 4:  # others know no such order, or another
+            weight.data = weight.data.to(memory_format=torch.channels_last)
+    return network

@@ -26,9 +26,8 @@ from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.loop import fit
-from diffusion.training.optimizer import AdamW
 from diffusion.training.preview import Preview
-from diffusion.training.trainer import Run, Trainer
+from diffusion.training.trainer import AdamW, Run, Trainer
 
 CONF = Path(__file__).parents[3] / "conf"
 

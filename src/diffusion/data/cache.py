@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from diffusion.data import readers
 from diffusion.data.images import Images
+from diffusion.data.preparation import read_image
 from diffusion.runs.files import atomic_write, atomic_write_text
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,23 @@ NO_FOLDERS = ("", "true", "false", "none", "null", "on")
 
 
 class ImageFiles(Images):
-    """Images that lie in one file each, and can be packed."""
+    """Images that lie in one file each, and can be packed: `files` are their names, relative to `root`."""
 
     root: str
     files: list[str]
-    """The names, relative to `root`"""
     unreadable: Tensor
     """bool (N,): what could not be read so far"""
 
+    def decoded(self, file: str) -> Tensor:
+        channels, height, width = self.shape
+        return read_image(os.path.join(self.root, file), channels=channels, height=height, width=width)
+
     def can_read(self, file: str) -> bool:
-        """Whether one of `files` can be decoded."""
-        raise NotImplementedError
+        try:
+            self.decoded(file)
+        except Exception:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+            return False
+        return True
 
 
 class Packed(NamedTuple):
@@ -81,11 +88,12 @@ def load_or_pack(images: ImageFiles, cache: str) -> Packed | None:
                 pass
             except ValueError as error:
                 log.warning("Packing the images again: %s", error)
-            size, free = packed_bytes(images), shutil.disk_usage(folder).free
-            if size > free / 2:
+            needed, free = packed_bytes(images), shutil.disk_usage(folder).free
+            if needed > free / 2:
+                size, room = (tqdm.format_sizeof(count, "B") for count in (needed, free))
                 log.warning(
                     "Not packing the images: they take %s, more than half of the %s free in %s. They are decoded each "
-                    "time; give data.cache=PATH on a larger disk", human_bytes(size), human_bytes(free), folder,
+                    "time; give data.cache=PATH on a larger disk", size, room, folder,
                 )  # fmt: skip
                 return None
             pack(path, images, key)
@@ -103,7 +111,7 @@ def load_or_pack(images: ImageFiles, cache: str) -> Packed | None:
 def pack(path: Path, images: ImageFiles, key: str) -> None:
     """Pack all images into `path`, whole or not at all, with a bar on a terminal and a line before and after."""
     begun = perf_counter()
-    size = human_bytes(packed_bytes(images))
+    size = tqdm.format_sizeof(packed_bytes(images), "B")
     log.info("Packing the %s images of %s into %s (%s)", f"{len(images):,}", images.root, path, size)
     workers = max(images.workers, available_cores()) if images.workers else 0
     checksums = []
@@ -220,8 +228,3 @@ def content_key(images: ImageFiles) -> str:
 def available_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def human_bytes(size: int) -> str:
-    """A number of bytes as people say it: "153MB"."""
-    return tqdm.format_sizeof(size, "B")

@@ -53,10 +53,24 @@ class SmallImage(Condition):
         self.size = size
 
     def __call__(self, x_0: Tensor, labels: Tensor) -> Tensor:
-        return downsampled(x_0, self.size)
+        """Each pixel is the mean of the area it stands for."""
+        return interpolate(x_0, self.image_shape(tuple(x_0.shape[1:]))[1:], mode="area")
 
-    def image_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        return low_res_shape(shape, self.size)
+    def image_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """(C, h, w): images of `shape` (C, H, W) in their proportions, the shorter side being `size`."""
+        channels, height, width = shape
+        size, short = self.size, min(height, width)
+        if not 0 < size < short:
+            raise ValueError(
+                f"a small image of {size} pixels does not shrink images of {height}x{width}; "
+                f"set conditions.low_res.size from 1 to {short - 1}"
+            )
+        if (height * size) % short or (width * size) % short:
+            raise ValueError(
+                f"images of {height}x{width} keep no whole sides when the shorter one is shrunk to {size}; "
+                f"set conditions.low_res.size={max(short // 2, 1)}, or give square images"
+            )
+        return channels, height * size // short, width * size // short
 
 
 Conditions = Mapping[str, Condition]
@@ -72,25 +86,3 @@ def available(conditions: Conditions, classes: object) -> dict[str, Condition]:
 def arguments(conditions: Conditions, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """What the network is told of images x_0 (N, C, H, W) and their labels (N,), by the names of its arguments."""
     return {name: condition(x_0, labels) for name, condition in conditions.items()}
-
-
-def downsampled(x: Tensor, size: int) -> Tensor:
-    """x (N, C, H, W) shrunk until the shorter side is `size`: each pixel the mean of the area it stands for."""
-    return interpolate(x, low_res_shape(tuple(x.shape[1:]), size)[1:], mode="area")
-
-
-def low_res_shape(shape: tuple[int, ...], size: int) -> tuple[int, int, int]:
-    """(C, h, w): images of `shape` (C, H, W) in their proportions, the shorter side being `size`."""
-    channels, height, width = shape
-    short = min(height, width)
-    if not 0 < size < short:
-        raise ValueError(
-            f"a small image of {size} pixels does not shrink images of {height}x{width}; "
-            f"set conditions.low_res.size from 1 to {short - 1}"
-        )
-    if (height * size) % short or (width * size) % short:
-        raise ValueError(
-            f"images of {height}x{width} keep no whole sides when the shorter one is shrunk to {size}; "
-            f"set conditions.low_res.size={max(short // 2, 1)}, or give square images"
-        )
-    return channels, height * size // short, width * size // short

@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from glob import glob
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
 from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
-from diffusion.data.preparation import read_image, require_channels
+from diffusion.data.preparation import require_channels
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class ImageFolder(ImageFiles):
     user's (~/.cache/hydra-diffusion), "off" decodes them each time. It needs no care: what has changed or was damaged
     is packed anew. `workers` processes decode.
     """
+
+    runs_no_code = True
 
     def __init__(
         self,
@@ -67,10 +69,6 @@ class ImageFolder(ImageFiles):
         # Shared between the processes that read, so that an unreadable file is tried and named once.
         self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
 
-    @classmethod
-    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        return True
-
     def __len__(self) -> int:
         return len(self.files)
 
@@ -91,7 +89,8 @@ class ImageFolder(ImageFiles):
             return
         if self.on_error == "raise":
             raise unreadable_error(os.path.join(self.root, files[0]), "as it was when the images were packed")
-        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), abbreviate(files))
+        names = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), names)
         bad = set(files)
         self.unreadable[:] = torch.tensor([file in bad for file in self.files])
         readable = (~self.unreadable).nonzero().flatten()
@@ -99,18 +98,6 @@ class ImageFolder(ImageFiles):
 
     def read(self, indices: Sequence[int]) -> LabelledPixels:
         return super().read(indices) if self.pixels is None else take_rows(self.pixels, self.labels, indices)
-
-    def can_read(self, file: str) -> bool:
-        """Whether one of `files` can be decoded."""
-        try:
-            self._decoded(file)
-        except Exception:
-            return False
-        return True
-
-    def _decoded(self, file: str) -> Tensor:
-        channels, height, width = self.shape
-        return read_image(os.path.join(self.root, file), channels=channels, height=height, width=width)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         first = range(len(self))[index]
@@ -120,8 +107,8 @@ class ImageFolder(ImageFiles):
             if self.unreadable[at]:
                 continue
             try:
-                return self._decoded(self.files[at]), int(self.labels[at])
-            except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+                return self.decoded(self.files[at]), int(self.labels[at])
+            except Exception as error:
                 path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
                 reason = reason or type(error).__name__
                 if self.on_error == "raise":
@@ -136,24 +123,15 @@ def unreadable_error(path: str, reason: str) -> ValueError:
     return ValueError(f"cannot read {path} ({reason}); set data.on_error=skip to go on without it")
 
 
-def abbreviate(files: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
-
-
 def image_files(root: str) -> list[str]:
     """The images below `root` as sorted paths relative to it, links followed, hidden files and folders left out."""
     if not os.path.isdir(root):
         raise ValueError(f"there is no folder {root}; set data.root to the folder of the images")
-    files = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        inside = os.path.relpath(folder, root)
-        files += [
-            name if inside == os.curdir else f"{inside}{os.sep}{name}"
-            for name in names
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+    files = [
+        file
+        for file in glob("**/*", root_dir=root, recursive=True)
+        if file.lower().endswith(EXTENSIONS) and not os.path.isdir(os.path.join(root, file))
+    ]
     if not files:
         raise ValueError(f"there are no images ({' '.join(EXTENSIONS)}) in {root}; set data.root to another folder")
     return sorted(files)
@@ -161,10 +139,9 @@ def image_files(root: str) -> list[str]:
 
 def class_name(file: str, labels: str, root: str) -> str:
     """The first folder on the way from `root` to `file`, or the file's name up to the first "_"."""
-    path, mark, lacking = {
-        "folder": (file, os.sep, "every image in a sub-folder"),
-        "prefix": (os.path.basename(file), "_", 'a "_" after the class in the name of every image'),
-    }[labels]
+    path, mark, lacking = file, os.sep, "every image in a sub-folder"
+    if labels == "prefix":
+        path, mark, lacking = os.path.basename(file), "_", 'a "_" after the class in the name of every image'
     name, found, _ = path.partition(mark)
     if not found:
         raise ValueError(

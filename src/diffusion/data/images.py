@@ -40,8 +40,11 @@ class Images(Dataset[tuple[Tensor, int]]):
     from_checkpoint: ClassVar[Mapping[str, Any]] = {"download": False, "cache": "auto"}
     """Takes the place of what a checkpoint says of these arguments, which must not fetch files, nor write them."""
 
+    runs_no_code: ClassVar[bool] = False
+    """Whether reading any of them can run no code, whatever the files hold: only then a checkpoint may ask it."""
+
     settings: Mapping[str, Any] = MappingProxyType({})
-    """The constructor's arguments, for a set that keeps them: a run of Python then says what it was trained on."""
+    """The constructor's arguments, for a set that does not keep them as attributes: a run of Python then names them."""
     shape: tuple[int, int, int]
     """(C, H, W)"""
     classes: tuple[str, ...] | None
@@ -52,9 +55,6 @@ class Images(Dataset[tuple[Tensor, int]]):
     """How many processes read the images; 0 when they are in memory."""
 
     def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         raise NotImplementedError
 
     def prepare(self) -> None:
@@ -87,8 +87,8 @@ class Images(Dataset[tuple[Tensor, int]]):
 
     @classmethod
     def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        """Whether reading these images can run no code, whatever the files hold: only then a checkpoint may ask it."""
-        return False
+        """Whether reading the images of these settings can run no code."""
+        return cls.runs_no_code
 
 
 class Resident(Images):

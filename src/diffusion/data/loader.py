@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.compute.memory_layout import to_device
+from diffusion.compute.device import to_device
 from diffusion.data import readers, stream
 from diffusion.data.conditions import BY_LABEL, Conditions, arguments, available
 from diffusion.data.images import Images

@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,30 +36,23 @@ def in_order(
     many as the images ask for. ChildProcessError if one of them dies.
     """
     device, workers = torch.device(device), images.workers if workers is None else workers
-    if not workers:
-        reads = (pinned(images.read(indices), device) for indices in wanted)
-        with ThreadPoolExecutor(1) as thread:
-            try:
-                for read in ahead(thread, partial(next, reads), repeat(None), AHEAD):
-                    if read is None:
-                        return
-                    yield read
-            finally:
-                thread.shutdown(cancel_futures=True)
     # A forked process has the images at once; elsewhere than on Linux, libraries do not bear a fork.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    with ProcessPoolExecutor(workers, context, initializer=start_process, initargs=(images,)) as pool:
+    pool = ProcessPoolExecutor(workers, context, initializer=start_process, initargs=(images,)) if workers else None
+    with pool or ThreadPoolExecutor(1) as executor:
+        read: Callable[[list[int]], Any] = read_arrays if pool else lambda indices: pinned(images.read(indices), device)
         try:
-            for pixels, labels in ahead(pool, read_arrays, wanted, AHEAD * workers):
-                yield pinned(LabelledPixels(torch.from_numpy(pixels), torch.from_numpy(labels)), device)
+            for each in ahead(executor, read, wanted, AHEAD * max(workers, 1)):
+                yield pinned(LabelledPixels(*map(torch.from_numpy, each)), device) if pool else each
         except BrokenProcessPool:
             raise ChildProcessError(  # an OSError, which the command line shows in one line
                 "a process that reads images died, perhaps for want of memory; set data.workers=0 to do without, and "
                 "the same command goes on from the last checkpoint"
             ) from None
         finally:
-            for process in list(pool._processes.values()):
+            for process in list(pool._processes.values()) if pool else ():
                 process.kill()  # else closing would wait for what they decode
+            executor.shutdown(cancel_futures=True)
 
 
 def ahead(executor: Executor, call: Callable[[S], T], values: Iterable[S], count: int) -> Iterator[T]:

@@ -1,8 +1,6 @@
 """Images made from nothing but their number: for tests, and for speed without a disk."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +13,8 @@ from diffusion.pictures.pixels import to_uint8
 
 class Synthetic(Resident):
     """A soft disc before a gradient, the same for the same number; the class turns the gradient's direction."""
+
+    runs_no_code = True
 
     def __init__(
         self,
@@ -30,10 +30,8 @@ class Synthetic(Resident):
         for name, number in (("num_images", num_images), ("num_classes", num_classes)):
             if number is not None and number < 1:
                 raise ValueError(f"data.{name}={number} must be at least 1")
-        self.settings = {
-            "image_size": image_size, "width": width, "channels": channels, "num_classes": num_classes,
-            "num_images": num_images, "flip": flip,
-        }  # fmt: skip
+        self.image_size, self.width, self.channels = image_size, width, channels
+        self.num_classes, self.num_images = num_classes, num_images
         shape = channels, image_size, width or image_size
         numbers = torch.arange(num_images)
         labels = torch.full_like(numbers, UNLABELLED) if num_classes is None else numbers % num_classes
@@ -41,10 +39,6 @@ class Synthetic(Resident):
         pixels = torch.stack([disc(number, shape, turn) for number, turn in enumerate(turns)])
         classes = None if num_classes is None else tuple(str(label) for label in range(num_classes))
         super().__init__(pixels, labels, classes=classes, flip=flip)
-
-    @classmethod
-    def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        return True
 
 
 def disc(number: int, shape: tuple[int, int, int], turn: float | None) -> Tensor:

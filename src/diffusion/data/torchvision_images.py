@@ -39,10 +39,8 @@ class TorchvisionImages(Resident):
         image_size: int | None = None,
         flip: bool = False,
     ) -> None:
-        self.settings = {
-            "dataset": dataset, "root": os.path.abspath(root), "split": split, "download": download,
-            "padding": padding, "image_size": image_size, "flip": flip,
-        }  # fmt: skip
+        self.dataset, self.root, self.split, self.download = dataset, os.path.abspath(root), split, download
+        self.padding, self.image_size = padding, image_size
         source = open_dataset(dataset, root=root, split=split, download=download)
         pixels, labels = load_into_memory(source, dataset, padding=padding, image_size=image_size)
         super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)
@@ -69,6 +67,8 @@ def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
         raise ValueError(f"torchvision cannot fetch {name}; put its files in {root} and set data.download=false")
     try:
         return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name} needs what has no setting ({error}); set data.dataset=CIFAR10") from error
     except ImportError as error:
         raise ValueError(f"{name} needs the package {error.name}; type: pip install {error.name}") from error
     except (RuntimeError, OSError) as error:
@@ -83,13 +83,10 @@ def split_argument(name: str, split: str, accepted: set[str]) -> dict[str, Any]:
     """`split` in the words of the set called `name`."""
     if "split" in accepted:
         return {"split": split}
-    if "train" in accepted:
-        if split not in ("train", "test"):
-            raise ValueError(f"{name} has no split {split!r}; set data.split=train or data.split=test")
-        return {"train": split == "train"}
-    if split != "all":
-        raise ValueError(f"{name} is not split, so {split!r} cannot be taken; set data.split=all")
-    return {}
+    parts = ("train", "test") if "train" in accepted else ("all",)
+    if split not in parts:
+        raise ValueError(f"{name} has no split {split!r}; set {' or '.join(f'data.split={part}' for part in parts)}")
+    return {"train": split == "train"} if "train" in accepted else {}
 
 
 def dataset_class(name: str) -> type:
@@ -101,15 +98,6 @@ def dataset_class(name: str) -> type:
     if not isinstance(kind, type) or "root" not in inspect.signature(kind).parameters:
         nearest = [*difflib.get_close_matches(name, known, n=1), "CIFAR10"][0]
         raise ValueError(f"torchvision has no set {name!r}; set data.dataset={nearest} or another of its datasets")
-    required = [
-        p.name
-        for p in inspect.signature(kind).parameters.values()
-        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
-    if further := [each for each in required if each not in ("root", "split")]:
-        raise ValueError(
-            f"{name} also needs {', '.join(further)}, for which there is no setting; set data.dataset=CIFAR10"
-        )
     return kind
 
 

@@ -15,20 +15,11 @@ from diffusion.process.level import Level, Move, as_factor
 class Guide(Protocol):
     """Another trained model, on the device of the one that it guides."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def classes(self) -> Sequence[str] | None: ...
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-
-    @property
-    def diffusion(self) -> Diffusion: ...
-
-    @property
-    def denoiser(self) -> Denoiser: ...
+    name: str
+    classes: Sequence[str] | None
+    shape: tuple[int, int, int]
+    diffusion: Diffusion
+    denoiser: Denoiser
 
 
 class Guidance:

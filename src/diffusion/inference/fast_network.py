@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute.compilation import compile_network
-from diffusion.compute.memory_layout import channels_last
+from diffusion.compute.device import channels_last
 from diffusion.compute.precision import autocast, check_precision, set_matmul_precision
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.inference.trained import Trained

@@ -48,7 +48,7 @@ class Model(Trained):
         if missing := [name for name in self.denoiser.takes if name not in told and name != "y"]:
             raise ValueError(f"the network needs {missing[0]}; give it as another argument: {missing[0]}=tensor")
         model = self._replace(guidance=guidance or self.guidance)
-        model.guidance.check(model)
+        model.guidance.check(model)  # type: ignore[arg-type]
         sampler = sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
         classes = chosen_labels(labels, model.classes_to_ask)
         rows = told if classes is None else {"y": torch.tensor(classes), **told}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.compute.memory_layout import to_device
+from diffusion.compute.device import to_device
 from diffusion.process.process import Process
 
 

@@ -1,6 +1,7 @@
 """A network in training: all that a checkpoint must hold, and the one step that changes it."""
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -33,31 +34,29 @@ class Draws(NamedTuple):
     eps: Tensor
 
 
+@dataclass(eq=False)
 class Learner:
     """One optimizer step on one global batch, of which this process has its part: draw, predict, backward, update."""
 
-    def __init__(
-        self,
-        parallel: Parallel,
-        diffusion: Diffusion,
-        *,
-        optimizer: torch.optim.Optimizer,
-        schedule_sampler: ScheduleSampler,
-        ema: EMA,
-        precision: str = "float32",
-        seed: int = 0,
-        microbatch: int | None = None,
-        clip_grad_norm: float | None = None,
-    ) -> None:
-        self.parallel, self.model, self.diffusion = parallel, parallel.model, diffusion
-        self.denoiser = diffusion.denoiser(parallel.network, conditions_of(parallel.model))
-        self.optimizer, self.schedule_sampler, self.ema = optimizer, schedule_sampler, ema
-        self.precision, self.device = precision, next(parallel.model.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self.seed, self.microbatch, self.clip_grad_norm = seed, microbatch, clip_grad_norm
-        self.rates = [group["lr"] for group in optimizer.param_groups]
+    parallel: Parallel
+    diffusion: Diffusion
+    _: KW_ONLY
+    optimizer: torch.optim.Optimizer
+    schedule_sampler: ScheduleSampler
+    ema: EMA
+    precision: str = "float32"
+    seed: int = 0
+    microbatch: int | None = None
+    clip_grad_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        self.model = self.parallel.model
+        self.denoiser = self.diffusion.denoiser(self.parallel.network, conditions_of(self.model))
+        self.device = next(self.model.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.averages = RunningMeans()
-        self.spoilt = NonFiniteGuard(optimizer, self.device)
+        self.spoilt = NonFiniteGuard(self.optimizer, self.device)
         self.steps_done = 0
 
     def step(self, batch: Batch, rate_factor: float) -> None:

@@ -19,12 +19,11 @@ from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
 from diffusion.training.not_finite import NotFinite, detect_anomalies
-from diffusion.training.optimizer import rate_factor
 from diffusion.training.preview import caption
 from diffusion.training.progress import Progress
 from diffusion.training.saver import Saver
 from diffusion.training.throughput import Throughput
-from diffusion.training.trainer import Run, Trainer
+from diffusion.training.trainer import Run, Trainer, rate_factor
 
 log = logging.getLogger(__name__)
 
@@ -154,11 +153,7 @@ class Loop:
                 save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
         except (OSError, ValueError, RuntimeError) as error:
-            self.go_on_without(f"the preview of step {step}", error)
-
-    def go_on_without(self, what: str, error: Exception) -> None:
-        if self.leads:
-            log.warning("Training goes on without %s: %s", what, str(error).partition("\n")[0])
+            log.warning("Training goes on without the preview of step %d: %s", step, str(error).partition("\n")[0])
 
     def measure(self) -> None:
         """Measure the slowest of the averages if that is due and was not done already."""
@@ -188,7 +183,8 @@ class Loop:
         except (OSError, ValueError, RuntimeError) as error:
             if distributed.is_peer_loss(error):
                 raise
-            self.go_on_without(name, error)
+            if self.leads:
+                log.warning("Training goes on without %s: %s", name, str(error).partition("\n")[0])
             return False
         if self.leads:
             self.write(findings.numbers, panel="quality")

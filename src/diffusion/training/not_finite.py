@@ -50,9 +50,9 @@ def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None
     In forward that layer is the culprit, in backward the one after it. Every check waits for the device.
     """
 
-    def look(what: str, value: Tensor) -> None:
+    def look(what: str, value: Tensor | None) -> None:
         # A network whose operations are counted computes with tensors that have no content.
-        if not value.is_meta and not torch.isfinite(value).all():
+        if value is not None and not value.is_meta and not torch.isfinite(value).all():
             raise NotFinite(f"{what} in step {step()} is not finite")
 
     def look_at_output(name: str, layer: nn.Module, _: Any, output: Tensor) -> None:
@@ -62,8 +62,7 @@ def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None
             output.register_hook(partial(look, f"the gradient of {named}"))
 
     def look_at_gradient(name: str, weight: Tensor) -> None:
-        if weight.grad is not None:
-            look(f"the gradient of {name}", weight.grad)
+        look(f"the gradient of {name}", weight.grad)
 
     layers = {name: layer for name, layer in model.named_modules() if not list(layer.children())}
     hooks = [layer.register_forward_hook(partial(look_at_output, name)) for name, layer in layers.items()]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from diffusion.compute import distributed
-from diffusion.compute.memory_layout import channels_last
+from diffusion.compute.device import channels_last
 
 
 class Replicated:

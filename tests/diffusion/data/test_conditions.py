@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from diffusion.data.conditions import Condition, Label, SmallImage, arguments, available, downsampled, low_res_shape
+from diffusion.data.conditions import Condition, Label, SmallImage, arguments, available
 from diffusion.data.loader import batches
 from diffusion.data.synthetic import Synthetic
 
@@ -24,14 +24,14 @@ def images(**options):
 
 def test_a_small_pixel_is_the_mean_of_the_area_it_stands_for():
     x = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(downsampled(x, 4), avg_pool2d(x, 2), atol=1e-6)
-    assert torch.allclose(downsampled(x, 2), avg_pool2d(x, 4), atol=1e-6)
+    assert torch.allclose(SmallImage(size=4)(x, torch.empty(0)), avg_pool2d(x, 2), atol=1e-6)
+    assert torch.allclose(SmallImage(size=2)(x, torch.empty(0)), avg_pool2d(x, 4), atol=1e-6)
 
 
 def test_each_image_comes_with_its_own_small_copy_also_when_it_is_mirrored():
     plain, flipped = (first(images(flip=flip), 3, low_res=SmallImage(size=2)) for flip in (False, True))
     for batch in flipped:
-        assert torch.equal(batch.condition["low_res"], downsampled(batch.x_0, 2))
+        assert torch.equal(batch.condition["low_res"], SmallImage(size=2)(batch.x_0, torch.empty(0)))
     low, mirrored = (torch.cat([batch.condition["low_res"] for batch in each]) for each in (plain, flipped))
     assert not torch.equal(low, mirrored)
 
@@ -61,7 +61,8 @@ def test_a_condition_of_ones_own_is_told_by_the_name_that_it_is_given():
 
 
 def test_small_images_keep_the_proportions():
-    assert low_res_shape((3, 64, 96), 16) == (3, 16, 24) and low_res_shape((1, 96, 64), 16) == (1, 24, 16)
+    small = SmallImage(size=16)
+    assert small.image_shape((3, 64, 96)) == (3, 16, 24) and small.image_shape((1, 96, 64)) == (1, 24, 16)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_classes_are_called_as_torchvision_calls_them(root):
         ({"dataset": "QMNIST"}, "no QMNIST in /.*data.download=true"),
         ({"dataset": "SVHN", "split": "valid"}, "split"),
         ({"dataset": "FakeData"}, "no set 'FakeData'"),
-        ({"dataset": "Flickr8k"}, "also needs ann_file"),
+        ({"dataset": "Flickr8k", "split": "all"}, "needs what has no setting .*ann_file.*; set data.dataset=CIFAR10"),
     ],
 )
 def test_impossible_wishes_say_what_to_type(root, options, message):

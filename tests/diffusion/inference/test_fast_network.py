@@ -9,7 +9,7 @@ from tiny_training import tiny_network
 from torch._dynamo.exc import Unsupported
 
 from diffusion.compute.compilation import compile_network
-from diffusion.compute.memory_layout import channels_last
+from diffusion.compute.device import channels_last
 from diffusion.inference.fast_network import FastNetwork
 
 CPU = torch.device("cpu")

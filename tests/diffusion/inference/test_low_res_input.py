@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from diffusion import Cosine, Epsilon, FixedLarge, GaussianDiffusion, Simple
-from diffusion.data.conditions import Label, SmallImage, downsampled
+from diffusion.data.conditions import Label, SmallImage
 from diffusion.inference.low_res_input import low_res_prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
@@ -62,7 +62,7 @@ def test_large_images_are_shrunk_and_kept_to_compare_with(npz):
     images = pixels(3, 8)
     asked = low_res_prompts(model(), labels=None, low_res=npz(arr_0=images))
     assert torch.equal(asked.true, from_uint8(torch.from_numpy(images).permute(0, 3, 1, 2)))
-    assert torch.equal(asked.arguments["low_res"], downsampled(asked.true, 4))
+    assert torch.equal(asked.arguments["low_res"], SmallImage(size=4)(asked.true, torch.empty(0)))
 
 
 def test_labels_are_those_asked_for_or_those_that_came_along_by_number(npz):

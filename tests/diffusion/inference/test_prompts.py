@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from diffusion.data.conditions import Label, SmallImage, downsampled
+from diffusion.data.conditions import Label, SmallImage
 from diffusion.data.synthetic import Synthetic
 from diffusion.inference.prompts import Prompts, prompts_from
 from diffusion.pictures.grid import grid
@@ -53,7 +53,8 @@ def test_prompts_are_the_first_images_with_what_they_should_become():
     conditions = {"y": Label(), "low_res": SmallImage(size=4)}
     prompts = prompts_from(conditions, images, 5, classes=images.classes)
     assert prompts.arguments["y"].tolist() == [0, 1, 2, 0, 1]
-    assert torch.equal(prompts.arguments["low_res"], downsampled(prompts.true, 4)) and len(prompts.true) == 5
+    assert torch.equal(prompts.arguments["low_res"], SmallImage(size=4)(prompts.true, torch.empty(0)))
+    assert len(prompts.true) == 5
     assert len(prompts_from(conditions, images, 100, classes=images.classes).true) == 12
     assert prompts_from(conditions, images, 3, classes=None).arguments.keys() == {"low_res"}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion.training.optimizer import AdamW, rate_factor
+from diffusion.training.trainer import AdamW, rate_factor
 
 
 def factors(steps, **options):

@@ -5,7 +5,18 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion import DDIM, EMA, Cosine, EvenSpacing, GaussianDiffusion, Resident, Sampler, public_classes, trajectory
+from diffusion import (
+    DDIM,
+    EMA,
+    Cosine,
+    EvenSpacing,
+    GaussianDiffusion,
+    Guidance,
+    Resident,
+    Sampler,
+    public_classes,
+    trajectory,
+)
 from diffusion.config.trust import is_trusted
 from diffusion.data.conditions import Condition, Label, SmallImage
 from diffusion.denoiser.denoiser import conditions_of
@@ -95,3 +106,18 @@ def test_what_needs_no_image_is_asked_for_in_turn():
         "bright": [-1.0, 1.0],
     }
     assert set(rows_in_turn(told, None)) == {"bright"}
+
+
+def test_a_guidance_of_ones_own_is_its_arguments_and_its_call():
+    class Away(Guidance):
+        def __init__(self, *, worse, scale):
+            self.worse, self.scale = worse, scale
+
+    class Worse:
+        name, classes, shape, diffusion, denoiser = "worse_step_9", None, (1, 2, 2), None, None
+
+    guidance = Away(worse=Worse(), scale=2.5)
+    guidance.check(Worse())
+    assert [guide.name for guide in guidance.guides] == ["worse_step_9"]
+    assert guidance.name == "away_worse_step_9_2.5"
+    assert Guidance().name == "" and Guidance().guides == []

@@ -1,7 +1,7 @@
 """Guidance: denoisers made of denoisers, which move what is expected towards what is asked for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +11,6 @@ from diffusion.denoiser.diffusion import Diffusion
 from diffusion.process.level import Level, Move, as_factor
 
 
-@runtime_checkable
 class Guide(Protocol):
     """Another trained model, on the device of the one that it guides."""
 
@@ -30,7 +29,8 @@ class Guidance:
     where x_t is all noise, as at the end of the cosine schedule, any error of the gradient moves x_0 by 1 / alpha as
     much. Without a classifier nothing is guided.
 
-    A guidance of one's own is a subclass with another `__call__`; an argument hinted `Guide` names a run.
+    A guidance of one's own is a subclass with its own arguments, kept as attributes, and its own `__call__`; an
+    argument hinted `Guide` names a run.
     """
 
     def __init__(self, *, classifier: Guide | None = None, scale: float = 1.0, clip_guided: bool = True) -> None:
@@ -41,17 +41,20 @@ class Guidance:
     @property
     def guides(self) -> list[Guide]:
         """The models that guide."""
-        return [] if self.classifier is None else [self.classifier]
+        return [part for part in vars(self).values() if hasattr(part, "denoiser")]
 
     @property
     def name(self) -> str:
-        """A part of a folder's name; "" where nothing is guided."""
-        return "" if self.classifier is None else f"guided_{self.classifier.name}_{self.scale:g}"
+        """A part of a folder's name: what guides, and its numbers; "" where nothing is guided."""
+        kind = "guided" if type(self) is Guidance else type(self).__name__.lower()
+        numbers = [f"{value:g}" for value in vars(self).values() if type(value) in (int, float)]
+        parts = [kind, *(guide.name for guide in self.guides), *numbers]
+        return "_".join(parts) if self.guides or kind != "guided" else ""
 
     def check(self, model: Guide) -> None:
         """Raise ValueError unless this can steer the model: a classifier must know its images at every time."""
-        if self.classifier is not None:
-            check_classifier(self.classifier, model)
+        if (classifier := vars(self).get("classifier")) is not None:
+            check_classifier(classifier, model)
 
     def __call__(self, denoiser: Denoiser, condition: Mapping[str, Tensor], clip: Transform | None) -> Denoise:
         """The denoiser of a model whose network is told its part of `condition`, guided, its x_0 kept by `clip`."""

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,18 +73,21 @@ _locks: set[int] = set()  # the open handles of the folders that this process ha
 
 
 def release_locks() -> None:
-    """Let go of all folders, in a forked process such as a reader of images: a lock ends with its owner."""
     while _locks:
         os.close(_locks.pop())
 
 
-os.register_at_fork(after_in_child=release_locks)
+@cache
+def release_in_children() -> None:
+    """Have processes that are forked from now on, such as readers of images, let go: a lock ends with its owner."""
+    os.register_at_fork(after_in_child=release_locks)
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold an exclusive lock on `folder`; the kernel drops it when the process dies. ValueError if another holds it."""
     folder.mkdir(parents=True, exist_ok=True)
+    release_in_children()
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,8 +16,7 @@ class EMA:
         for rate in rates:
             # A weight that stands in two places is one, and has one average under both its names.
             copies = {id(weight): weight.detach().clone() for weight in self.weights.values()}
-            names = model.named_parameters(remove_duplicate=False)
-            self.averages[str(rate)] = {name: copies[id(weight)] for name, weight in names}
+            self.averages[str(rate)] = {n: copies[id(w)] for n, w in model.named_parameters(remove_duplicate=False)}
 
     @torch.no_grad()
     def update(self) -> None:

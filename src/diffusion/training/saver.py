@@ -72,8 +72,6 @@ class Saver:
 
 def require_plain(value: Any, place: str) -> None:
     """Raise ValueError if a state holds what no checkpoint may, as reading it back could run any code."""
-    if isinstance(value, Tensor):
-        return
     if type(value) in (dict, OrderedDict):
         for key, each in value.items():
             require_plain(key, place)
@@ -81,7 +79,7 @@ def require_plain(value: Any, place: str) -> None:
     elif type(value) in (list, tuple, torch.Size):
         for number, each in enumerate(value):
             require_plain(each, f"{place}[{number}]")
-    elif value is not None and type(value) not in (bool, int, float, str):
+    elif not (value is None or isinstance(value, Tensor) or type(value) in (bool, int, float, str)):
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise ValueError(f"{place} is a {kind}; a checkpoint holds tensors, dicts, lists, text, int, float, bool, None")
 

@@ -17,7 +17,7 @@ def answer_help(script: str) -> None:
 def folders_of_command(script: str, words: list[str]) -> list[Path]:
     """The conf/ beside a script, and the folder that --config-dir (or -cd) names."""
     folders = [Path(script).resolve().parent / "conf"]
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         flag, equals, value = word.partition("=")
         if flag in ("--config-dir", "-cd"):
             folders.append(Path(value if equals else following))

@@ -53,3 +53,18 @@ def test_it_is_there_before_torch_and_hydra_are_imported(script, tmp_path):
         env={"PYTHONPATH": f"{tmp_path}:{Path(sys.modules['diffusion'].__file__).parents[1]}"},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout == help_text(script, [CONF])
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        ([], None),
+        (["seed=1"], None),
+        (["--config-dir", "mine"], "mine"),
+        (["-cd=mine", "seed=1"], "mine"),
+        (["seed=1", "--config-dir"], ""),
+    ],
+)
+def test_the_folders_of_a_command_are_its_own_and_that_of_config_dir(words, folder):
+    found = folders_of_command(str(ROOT / "train.py"), words)
+    assert found == [CONF, *([] if folder is None else [Path(folder)])]

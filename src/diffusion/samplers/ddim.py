@@ -34,12 +34,9 @@ class DDIM(Sampler):
 
     def step(self, move: Move, x: Tensor, x_0: Tensor, noise: Noise) -> Tensor:
         """x_s of x_t and the image x_0 expected in it, up or down."""
-        here, there = move.here, move.there
-        std = there.sigma * self.eta * (1 - move.ratio).sqrt() if self.eta else torch.zeros_like(there.sigma)
-        # With eta = 1 what is left for eps can be 0, and rounding would take it below.
-        per_eps = (there.sigma**2 - std**2).clamp(min=0).sqrt()
-        x = as_factor(there.alpha, x) * x_0 + as_factor(per_eps, x) * here.eps(x, x_0)
-        return x + as_factor(std, x) * noise() if self.eta else x
+        coefficients = move.coefficients(self.eta)
+        mean = coefficients.mean(x, x_0)
+        return mean + as_factor(coefficients.std, x) * noise() if self.eta else mean
 
     @torch.no_grad()
     def encode(self, denoise: Denoise, process: Process, x_0: Tensor) -> Iterator[Step]:

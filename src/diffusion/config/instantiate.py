@@ -32,9 +32,6 @@ def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> An
     if not isinstance(node, dict):  # OmegaConf would read a string as YAML
         raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
     check_checkpoint_targets(node, part, trust)
-    for at, each in walk(node, part):
-        if isinstance(each, dict) and (odd := {k for k in each if str(k).startswith("_")} - {"_target_", "_partial_"}):
-            raise ValueError(f"{at}.{min(odd)} in the checkpoint is refused: it says how to build, and may not")
     try:
         built = construct(node)
     except (InstantiationException, OmegaConfBaseException) as error:

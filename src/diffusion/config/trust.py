@@ -27,7 +27,8 @@ ROOTS = {
     "evaluation": "diffusion.Evaluation",
     "conditions.*": "diffusion.Condition",
 }
-PUBLIC = re.compile(r"(diffusion|unet|torch\.optim)\.[A-Z]\w*")
+PUBLIC = re.compile(r"(unet|torch\.optim)\.[A-Z]\w*")
+TELLS_HOW = {"_target_", "_partial_"}  # of the keys by which Hydra is told how to build, what a checkpoint may say
 
 
 def check_user_targets(node: Any, part: str) -> None:
@@ -41,6 +42,8 @@ def check_checkpoint_targets(node: Any, part: str, trust: Iterable[str] = ()) ->
         if "${" in (value if isinstance(value, str) else " ".join(map(str, value)) if isinstance(value, dict) else ""):
             why = "it holds an interpolation, and must be a plain value"
             raise ValueError(f"{place} in the checkpoint is refused: {why}")
+        if isinstance(value, dict) and (odd := {key for key in value if str(key).startswith("_")} - TELLS_HOW):
+            raise ValueError(f"{place}.{min(odd)} in the checkpoint is refused: it says how to build, and may not")
     for place, target in targets(node, part):
         if not is_trusted(target, trust):
             package = target.partition(".")[0]
@@ -103,8 +106,8 @@ def kind_of_hint(hint: Any) -> Any:
 def is_trusted(target: str, trust: Iterable[str]) -> bool:
     """True if a checkpoint may name it: a public class of this program, or anything of a trusted package."""
     package, _, name = target.partition(".")
-    if package == "diffusion" and name not in diffusion.public_classes():
-        return False
+    if package == "diffusion":
+        return name in diffusion.public_classes()
     return bool(PUBLIC.fullmatch(target)) or (bool(re.fullmatch(r"[\w.]+", target)) and is_inside(target, trust))
 
 

@@ -12,7 +12,7 @@ from diffusion.data.folder import image_files
 from diffusion.data.images import UNLABELLED
 from diffusion.data.preparation import fitted, open_image
 from diffusion.inference.labels import Labels, chosen_labels
-from diffusion.inference.prompts import Prompts, image_names, needing_images, rows_in_turn
+from diffusion.inference.prompts import Prompts, by_label, image_names, needing_images, rows_in_turn
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8
 
@@ -24,11 +24,11 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
     image is told of them what training would have told it.
     """
     needed = {name: model.conditions[name] for name in needing_images(model.conditions)}
-    others = rows_in_turn({name: told for name, told in model.conditions.items() if name != "y"}, model.classes)
+    in_turn = rows_in_turn(model.conditions, model.classes)
     if not needed:
         if low_res is not None:
             raise ValueError(f"low_res={low_res} was given, but the model enlarges no images; leave low_res out")
-        return Prompts({**others, **by_label(chosen_labels(labels, model.classes_to_ask))})
+        return Prompts({**in_turn, **by_label(chosen_labels(labels, model.classes_to_ask))})
     shapes = [told.image_shape(model.shape) for told in needed.values()]
     # Images that are themselves what the network is told, where there is one such size.
     accepted = [small[1:] for small in shapes if small is not None and len(shapes) == 1]
@@ -37,7 +37,7 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
         raise ValueError(f"the model {what}; give it some: low_res=FOLDER, or low_res=samples.npz")
     read = from_npz if low_res.endswith(".npz") else from_folder
     pixels, own_labels = read(low_res, model.shape[0])
-    classes = {**others, **by_label(labels_of(own_labels, labels, model.classes_to_ask, low_res))}
+    classes = {**in_turn, **by_label(labels_of(own_labels, labels, model.classes_to_ask, low_res))}
     x, size, shown = from_uint8(pixels), tuple(pixels.shape[2:]), image_names(needed, model.shape)
     if size in accepted:
         return Prompts({**classes, **dict.fromkeys(needed, x)}, shown=shown)
@@ -49,11 +49,6 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
         + (f"{sizes(accepted)} to enlarge, or " if accepted else "")
         + f"{sizes([model.shape[1:]])} to shrink and compare with"
     )
-
-
-def by_label(labels: list[int] | None) -> dict[str, Tensor]:
-    """The network's argument for these classes in turn; nothing where no class can be asked for."""
-    return {} if labels is None else {"y": torch.tensor(labels)}
 
 
 def sizes(shapes: Sequence[tuple[int, ...]]) -> str:

@@ -12,7 +12,7 @@ from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.labels import Labels, chosen_labels
-from diffusion.inference.prompts import Prompts, rows_in_turn
+from diffusion.inference.prompts import Prompts, by_label, rows_in_turn
 from diffusion.inference.trained import Trained
 from diffusion.losses.bound import bound
 from diffusion.pictures.pixels import from_uint8
@@ -43,15 +43,13 @@ class Model(Trained):
         """
         if guidance is not None and not isinstance(guidance, Guidance):
             raise ValueError(f"guidance={guidance!r} is none; give one such as diffusion.Guidance(classifier=...)")
-        others = {name: told for name, told in self.conditions.items() if name != "y"}
-        told = {**rows_in_turn(others, self.classes), **told}
-        if missing := [name for name in self.denoiser.takes if name not in told and name != "y"]:
-            raise ValueError(f"the network needs {missing[0]}; give it as another argument: {missing[0]}=tensor")
         model = self._replace(guidance=guidance or self.guidance)
+        classes = by_label(chosen_labels(labels, model.classes_to_ask))
+        rows = {**rows_in_turn(self.conditions, self.classes), **classes, **told}
+        if missing := [name for name in self.denoiser.takes if name not in rows and name != "y"]:
+            raise ValueError(f"the network needs {missing[0]}; give it as another argument: {missing[0]}=tensor")
         model.guidance.check(model)  # type: ignore[arg-type]
         sampler = sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
-        classes = chosen_labels(labels, model.classes_to_ask)
-        rows = told if classes is None else {"y": torch.tensor(classes), **told}
         numbers = list(numbers)
         condition = Prompts(rows).condition(numbers, self.device)
         return draw_steps(model, sampler, numbers, seed=seed, condition=condition)

@@ -87,6 +87,11 @@ def rows_in_turn(conditions: Conditions, classes: Sequence[str] | None) -> dict[
     return {name: rows for name, rows in told.items() if rows is not None}
 
 
+def by_label(labels: list[int] | None) -> dict[str, Tensor]:
+    """The network's argument for these classes in turn; nothing where no class can be asked for."""
+    return {} if labels is None else {"y": torch.tensor(labels)}
+
+
 def needing_images(conditions: Conditions) -> list[str]:
     """The names of those that take an image to tell."""
     return [name for name, condition in conditions.items() if condition.in_turn(1) is None]

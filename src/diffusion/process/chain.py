@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffusion.process.level import Level, Move
 from diffusion.process.process import Process
-from diffusion.process.respacing import kept_steps
+from diffusion.process.respacing import Steps, kept_steps
 
 
 class Chain(Process):
@@ -74,7 +74,7 @@ class Chain(Process):
         own = self.level(torch.arange(len(self))).log_snr
         return (log_snr.cpu()[:, None] - own).abs().argmin(1).to(log_snr.device)
 
-    def evenly(self, steps: int | str | Sequence[int] | None) -> Tensor:
+    def evenly(self, steps: Steps) -> Tensor:
         kept = kept_steps(len(self), steps)
         if not kept:
             raise ValueError(f"sampler.steps={steps} keeps no step; it must be at least 1")

@@ -1,7 +1,6 @@
 """Processes without steps: every log-SNR is a level, and a path says its alpha and sigma."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from diffusion.process.level import Level
 from diffusion.process.log_snr import LogSNRSchedule
 from diffusion.process.process import Process
+from diffusion.process.respacing import Steps
 
 STEPS = 50
 
@@ -60,7 +60,7 @@ class Continuum(Process):
     def nearest(self, log_snr: Tensor) -> Tensor:
         return log_snr
 
-    def evenly(self, steps: int | str | Sequence[int] | None) -> Tensor:
+    def evenly(self, steps: Steps) -> Tensor:
         count = STEPS if steps is None else steps
         if isinstance(count, str) and count.isdigit():
             count = int(count)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from diffusion.process.level import Level, Move
+from diffusion.process.respacing import Steps
 
 
 class Process(ABC):
@@ -32,7 +33,7 @@ class Process(ABC):
         """The t whose log-SNR is nearest, (N,) -> (N,)."""
 
     @abstractmethod
-    def evenly(self, steps: int | str | Sequence[int] | None) -> Tensor:
+    def evenly(self, steps: Steps) -> Tensor:
         """The t of so many steps, evenly spread, from noise on; None takes as many as the process has by itself."""
 
     @abstractmethod

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-Spacing = int | str | Sequence[int] | None
+Steps = int | str | Sequence[int] | None
 
 
-def kept_steps(total: int, spacing: Spacing) -> list[int]:
+def kept_steps(total: int, spacing: Steps) -> list[int]:
     """The steps of 0..total-1 to keep, rising.
 
     None keeps all. 50 or "50" keeps 50 evenly spaced ones, the first and the last among them. "10,15,20" cuts the
@@ -24,7 +24,7 @@ def kept_steps(total: int, spacing: Spacing) -> list[int]:
     return sectioned(total, counts)
 
 
-def parse_count(text: str | int, spacing: Spacing) -> int:
+def parse_count(text: str | int, spacing: Steps) -> int:
     try:
         return int(text)
     except ValueError:

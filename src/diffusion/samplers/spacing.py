@@ -1,14 +1,12 @@
 """Which levels of a process a sampler walks through."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from diffusion.process.process import Process
-
-Steps = int | str | Sequence[int] | None
+from diffusion.process.respacing import Steps
 
 
 class Spacing(ABC):

@@ -14,7 +14,9 @@ from diffusion import (
     Guidance,
     Resident,
     Sampler,
+    Uniform,
     public_classes,
+    train,
     trajectory,
 )
 from diffusion.config.trust import is_trusted
@@ -121,3 +123,51 @@ def test_a_guidance_of_ones_own_is_its_arguments_and_its_call():
     assert [guide.name for guide in guidance.guides] == ["worse_step_9"]
     assert guidance.name == "away_worse_step_9_2.5"
     assert Guidance().name == "" and Guidance().guides == []
+
+
+class Answers(nn.Module):
+    """Answers with a function of x."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.weight, self.answer = nn.Parameter(torch.ones(())), answer
+
+    def forward(self, x, time):
+        return self.answer(self.weight * x)
+
+
+def begin(folder, answer, **settings):
+    parts = {"prediction": Epsilon(), "variance": FixedSmall(), "loss": Simple()}
+    images = Resident(torch.zeros(4, 1, 4, 4, dtype=torch.uint8), -torch.ones(4).long(), classes=None, flip=False)
+    chain = GaussianDiffusion(steps=20, schedule=Cosine(), **parts)
+    return train(Answers(answer), chain, images, max_steps=1, folder=folder, batch_size=2, device="cpu", **settings)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x: x.mean((2, 3), keepdim=True), r"gives \(2, 1, 1, 1\) .*; needed \(2, 1, 4, 4\)"),
+        (lambda x: x[:1], r"gives \(1, 1, 4, 4\) .*; needed \(2, 1, 4, 4\)"),
+        (lambda x: (x,), r"gives a tuple; it must give one tensor"),
+        (lambda x: x.flatten(1), r"gives \(2, 16\)"),
+        (lambda x: x @ torch.ones(3, 3, device=x.device), r"Answers takes no images of \(1, 4, 4\)"),
+        (lambda x: torch.cat([x, x], 1), r"needs 1 output channels"),
+    ],
+)
+def test_an_answer_of_another_shape_is_refused_though_it_would_broadcast(tmp_path, answer, said):
+    with pytest.raises(ValueError, match=said):
+        begin(tmp_path, answer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_looks_at_its_images_is_trained_without_that_check(tmp_path):
+    assert begin(tmp_path, lambda x: x * float(x.detach().numpy().std() + 1)).step == 1
+
+
+def test_a_law_whose_memory_no_checkpoint_may_hold_is_refused_before_it_learns(tmp_path):
+    class Remembers(Uniform):
+        def state_dict(self):
+            return {"mean": np.float64(0)}
+
+    with pytest.raises(ValueError, match=r"train.schedule_sampler\['mean'\] is a numpy.float64"):
+        begin(tmp_path, lambda x: x, schedule_sampler=Remembers())

@@ -27,7 +27,7 @@ def flops(network: nn.Module, x: Tensor, time: Tensor, condition: Mapping[str, T
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         try:
             torch.func.functional_call(network, on_meta(network), (x[:1].to("meta"), time[:1].to("meta")), one)
-        except RuntimeError:
+        except (RuntimeError, TypeError):
             return math.nan
     return float(counter.get_total_flops())
 

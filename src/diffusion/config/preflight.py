@@ -75,25 +75,26 @@ def check_conditions(run: Run) -> None:
 def check_shape(run: Run) -> None:
     """The network accepts images of this shape, which it is shown without computing, and answers in their shape."""
     name, shape = type(run.model).__name__, run.images.shape
-    x, time = torch.zeros(2, *shape, device="meta"), torch.zeros(2, device="meta")
-    told, takes = arguments(run.conditions, x, time.long()), conditions_of(run.model)
-    given = {name: value for name, value in told.items() if name in takes}
+    x, time, takes = torch.zeros(2, *shape), torch.zeros(2), conditions_of(run.model)
+    told = arguments(run.conditions, x, time.long())
+    given = {name: values.to("meta") for name, values in told.items() if name in takes}
     with torch.no_grad():
         try:
-            output = torch.func.functional_call(run.model, on_meta(run.model), (x, time), given)
-        except TypeError as error:
+            output = torch.func.functional_call(run.model, on_meta(run.model), (x.to("meta"), time.to("meta")), given)
+        except (TypeError, RuntimeError) as error:
+            if isinstance(error, NotImplementedError) or "meta" in str(error):
+                return  # It computes what can be computed of real images alone.
+            if isinstance(error, RuntimeError):
+                raise ValueError(f"{name} takes no images of {shape}: {' '.join(str(error).split())[:200]}") from error
             raise ValueError(
                 f"{name} cannot be called as forward(x, time{', '.join(['', *given])}): {error}"
             ) from error
-        except RuntimeError as error:
-            if isinstance(error, NotImplementedError) or "meta" in str(error):
-                return  # It computes what can be computed of real images alone.
-            raise ValueError(f"{name} takes no images of {shape}: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(output, torch.Tensor):
         raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
     if not run.diffusion.loss.classifies:
         if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:
-            raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed (2, C, H, W)")
+            needed = (len(x), run.diffusion.outputs(shape[0]), *shape[1:])
+            raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed {needed}")
         run.diffusion.denoiser(run.model, takes).split(output, shape[0])
 
 

@@ -55,7 +55,7 @@ class Throughput:
     def flops_per_image(self) -> float:
         """The operations of one image, forward and backward."""
         network, images = self.learner.parallel.plain(), self.run.images
-        x, labels = torch.zeros(1, *images.shape, device="meta"), torch.zeros(1, device="meta", dtype=torch.long)
+        x, labels = torch.zeros(1, *images.shape), torch.zeros(1, dtype=torch.long)
         known = arguments(available(self.run.conditions, images.classes), x, labels)
         condition = {name: values for name, values in known.items() if name in conditions_of(network)}
         return TRAINING * flops(network, x, torch.zeros(1), condition)

@@ -45,7 +45,7 @@ TINY = (
     "train=debug", "train.max_steps=4", "train.anneal_steps=null", "train.preview.every=0",
     "train/schedule_sampler=loss_second_moment",
 )  # fmt: skip
-CLEAR = (ValueError, OSError, HydraException, OmegaConfBaseException)  # what command.clear_errors says in one line
+CLEAR = (ValueError, OSError, HydraException, OmegaConfBaseException)  # what command.report_errors says in one line
 State = dict[str, Any]
 Spoil = Callable[[Path, "Bench"], None]
 

@@ -47,8 +47,8 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
     """Make `main(config)` the command of `script`: conf/<its name>.yaml beside it is its configuration.
 
     A ValueError or OSError, or what Hydra refuses, becomes one line on stderr and exit code 1; with
-    HYDRA_FULL_ERROR=1 it is shown whole. In a sweep a run that
-    fails says so and the others go on; a signal ends them all.
+    HYDRA_FULL_ERROR=1 it is shown whole. In a sweep a run that fails says so and the others go on; a signal ends them
+    all.
     """
     path = Path(script).resolve()
     conf = path.parent / "conf"

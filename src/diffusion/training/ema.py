@@ -33,8 +33,7 @@ class EMA:
         """Continue from the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
             for name in self.weights:
-                mine = average[name]
-                mine.copy_(laid_out_like(state[rate][name], mine, f"the average of {name}"))
+                average[name].copy_(laid_out_like(state[rate][name], average[name], f"the average of {name}"))
 
 
 class WithWeights(nn.Module):

@@ -150,7 +150,10 @@ def begin(folder, answer, **settings):
         (lambda x: x[:1], r"gives \(1, 1, 4, 4\) .*; needed \(2, 1, 4, 4\)"),
         (lambda x: (x,), r"gives a tuple; it must give one tensor"),
         (lambda x: x.flatten(1), r"gives \(2, 16\)"),
-        (lambda x: x @ torch.ones(3, 3, device=x.device), r"Answers takes no images of \(1, 4, 4\)"),
+        (
+            lambda x: x @ torch.ones(3, 3, device=x.device),
+            r"Answers cannot be called as .* with images of \(1, 4, 4\)",
+        ),
         (lambda x: torch.cat([x, x], 1), r"needs 1 output channels"),
     ],
 )
@@ -171,3 +174,23 @@ def test_a_law_whose_memory_no_checkpoint_may_hold_is_refused_before_it_learns(t
 
     with pytest.raises(ValueError, match=r"train.schedule_sampler\['mean'\] is a numpy.float64"):
         begin(tmp_path, lambda x: x, schedule_sampler=Remembers())
+
+
+@pytest.mark.parametrize("betas", [torch.full((19,), 0.1), [0.1] * 20, None])
+def test_a_schedule_of_another_length_is_named(betas):
+    class Short:
+        def betas(self, steps):
+            return betas
+
+    parts = {"prediction": Epsilon(), "variance": FixedSmall(), "loss": Simple()}
+    with pytest.raises(ValueError, match=r"Short.betas\(20\) must give a tensor of shape \(20,\)"):
+        GaussianDiffusion(steps=20, schedule=Short(), **parts)
+
+
+def test_a_spacing_that_rises_is_refused():
+    class Upwards(EvenSpacing):
+        def t(self, process, steps):
+            return process.evenly(steps).flip(0)
+
+    with pytest.raises(ValueError, match=r"Upwards names levels that do not lead from noise"):
+        DDIM(steps=5, spacing=Upwards()).levels(process())

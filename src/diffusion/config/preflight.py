@@ -84,11 +84,8 @@ def check_shape(run: Run) -> None:
         except (TypeError, RuntimeError) as error:
             if isinstance(error, NotImplementedError) or "meta" in str(error):
                 return  # It computes what can be computed of real images alone.
-            if isinstance(error, RuntimeError):
-                raise ValueError(f"{name} takes no images of {shape}: {' '.join(str(error).split())[:200]}") from error
-            raise ValueError(
-                f"{name} cannot be called as forward(x, time{', '.join(['', *given])}): {error}"
-            ) from error
+            call, reason = f"forward(x, time{', '.join(['', *given])})", " ".join(str(error).split())[:200]
+            raise ValueError(f"{name} cannot be called as {call} with images of {shape}: {reason}") from error
     if not isinstance(output, torch.Tensor):
         raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
     if not run.diffusion.loss.classifies:

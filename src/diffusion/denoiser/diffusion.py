@@ -79,8 +79,10 @@ class GaussianDiffusion(Diffusion):
         if steps < 2:
             raise ValueError(f"a process needs at least 2 steps, got {steps}; ask for more (diffusion.steps)")
         self.steps, self.schedule, self.rescale_times = steps, schedule, rescale_times
-        times = torch.arange(steps)
-        process = Chain(schedule.betas(steps), times.float() * (1000 / steps) if rescale_times else times)
+        times, betas = torch.arange(steps), schedule.betas(steps)
+        if getattr(betas, "shape", None) != (steps,):
+            raise ValueError(f"{type(schedule).__name__}.betas({steps}) must give a tensor of shape ({steps},)")
+        process = Chain(betas, times.float() * (1000 / steps) if rescale_times else times)
         super().__init__(process, prediction=prediction, variance=variance, loss=loss, weighting=weighting)
 
     def respace(self, kept: Sequence[int]) -> "GaussianDiffusion":

@@ -4,6 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -41,7 +42,10 @@ class Sampler(ABC):
 
     def levels(self, process: Process) -> list[Level]:
         """The levels that this sampler walks through, from noise to the image. ValueError if it cannot."""
-        return process.walk(self.spacing.t(process, self.steps))
+        levels = process.walk(self.spacing.t(process, self.steps))
+        if any(here.log_snr > there.log_snr for here, there in pairwise(levels)):
+            raise ValueError(f"{type(self.spacing).__name__} names levels that do not lead from noise to the image")
+        return levels
 
     @abstractmethod
     def walk(self, denoise: Denoise, levels: Sequence[Level], x: Tensor, noise: Noise) -> Iterator[Step]:

@@ -21,6 +21,7 @@ from diffusion.runs import naming
 def main(config: DictConfig) -> None:
     sampler = instantiate(config.sampler)
     model = load.add_guidance(load.load_choice(config), config.checkpoint, config.guidance, trust=config.trust)
+    sampler.levels(model.diffusion.process)  # Steps that there are not are refused before anything is announced.
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels
     asked = {"labels": labels, "low_res": config.low_res}

@@ -97,7 +97,10 @@ class SchemaSource(ConfigSource):
 
 
 class SchemaSearchPath(SearchPathPlugin):
-    """Puts the schemas last in the search path: a file of the same name would come first."""
+    """Puts the schemas first in the search path; before them Hydra puts the folder that --config-dir names.
+
+    So a user's file comes before one of the same name here.
+    """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append("schema", "schema://")
+        search_path.prepend("schema", "schema://")

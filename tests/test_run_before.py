@@ -50,10 +50,11 @@ def test_it_goes_on_to_the_same_weights(folder):
     state = torch.load(folder / "runs/run/checkpoints/step_00000014.pt", weights_only=True)
     weights = torch.cat([weight.flatten() for weight in state["model"].values()])
     average = torch.cat([weight.flatten() for weight in state["ema"]["0.9"].values()])
-    assert torch.equal(weights, torch.from_numpy(EXPECTED["weights"]))
-    assert torch.equal(average[: len(EXPECTED["average"])], torch.from_numpy(EXPECTED["average"]))
+    # Equal to the bit on the machine that wrote it; other processors add up in another order.
+    assert torch.allclose(weights, torch.from_numpy(EXPECTED["weights"]), rtol=0, atol=1e-6)
+    assert torch.allclose(average[: len(EXPECTED["average"])], torch.from_numpy(EXPECTED["average"]), rtol=0, atol=1e-6)
     lines = (folder / "runs/run/metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["loss"] for line in lines] == EXPECTED["losses"].tolist()
+    assert [json.loads(line)["loss"] for line in lines] == pytest.approx(EXPECTED["losses"].tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import Variance
-from diffusion.process.level import Level, Move
+from diffusion.process.level import Level, Move, as_factor
 
 Network = Callable[..., Tensor]
 Transform = Callable[[Tensor], Tensor]
@@ -25,10 +25,14 @@ class ReverseGaussian(NamedTuple):
 
 
 class Denoised(NamedTuple):
-    """The expected image x_0 (N, C, ...), and (move, x_0) -> p(x_s | x_t) if the image were x_0."""
+    """The expected image x_0 (N, C, ...), and (move, x_0) -> p(x_s | x_t) if the image were x_0.
+
+    `eps()` is the expected noise, which x_t and x_0 determine everywhere but where x_t is an image itself.
+    """
 
     x_0: Tensor
     gaussian: Callable[[Move, Tensor], ReverseGaussian]
+    eps: Callable[[], Tensor] | None = None
 
     def reverse(self, move: Move) -> ReverseGaussian:
         """p(x_s | x_t) of a move from x_t's level."""
@@ -58,7 +62,13 @@ class Denoiser:
 
     def output(self, x: Tensor, level: Level) -> Tensor:
         """What the network gives for x_t (N, C, ...), in the precision of x_t whatever it computes in."""
-        return self.network(x, level.time.to(x.device).expand(len(x)), **self.condition).to(x.dtype)
+        time, seen = level.time.to(x.device), x if level.c_in is None else as_factor(level.c_in, x) * x
+        if getattr(self.network, "whole_times", False) and bool((time != time.round()).any()):
+            raise ValueError(
+                f"the network knows whole times only and is asked at {time.max().item():g}, between two steps; "
+                "set sampler/spacing=even and no sampler.churn"
+            )
+        return self.network(seen, time.expand(len(x)), **self.condition).to(x.dtype)
 
     def split(self, output: Tensor, channels: int) -> tuple[Tensor, Tensor]:
         """The output as (what is predicted of images of so many `channels`, what is said of the variance)."""
@@ -73,7 +83,8 @@ class Denoiser:
     def read(self, x: Tensor, level: Level, output: Tensor) -> Denoised:
         """What an `output` says of x_t."""
         predicted, raw = self.split(output, x.shape[1])
-        return Denoised(self.prediction.x_0(level, predicted, x), partial(self._gaussian, x, predicted, raw))
+        x_0, gaussian = self.prediction.x_0(level, predicted, x), partial(self._gaussian, x, predicted, raw)
+        return Denoised(x_0, gaussian, partial(self.prediction.eps, level, predicted, x))
 
     def _gaussian(self, x: Tensor, predicted: Tensor, raw: Tensor, move: Move, x_0: Tensor) -> ReverseGaussian:
         mean = self.prediction.mean(predicted)

@@ -21,7 +21,7 @@ class Prediction(ABC):
         """p and q, float64, each (N,) or (1,)."""
 
     def det(self, level: Level) -> Tensor:
-        """alpha q - sigma p: an error in F is an error std / det times as large in v."""
+        """alpha q - sigma p: an error in F is an error std / (data_std det) times as large in v."""
         p, q = self.pair(level)
         return level.alpha * q - level.sigma * p
 
@@ -34,6 +34,15 @@ class Prediction(ABC):
         """The x_0 that `output` implies at x_t."""
         (_, q), det = self.pair(level), self.det(level)
         return as_factor(q / det, x) * x - as_factor(level.sigma / det, x) * output
+
+    def eps(self, level: Level, output: Tensor, x: Tensor) -> Tensor:
+        """The noise that `output` implies at x_t, also where x_t is an image and tells nothing of it."""
+        (p, _), det = self.pair(level), self.det(level)
+        if bool((det == 0).any()):
+            raise ValueError(
+                f"{type(self).__name__} says nothing of the noise in an image; set diffusion/prediction=velocity"
+            )
+        return as_factor(level.alpha / det, x) * output - as_factor(p / det, x) * x
 
     def mean(self, output: Tensor) -> Tensor | None:
         """The mean of p(x_s | x_t), where the network names it itself."""
@@ -63,11 +72,17 @@ class Start(Prediction):
 
 
 class Velocity(Prediction):
-    """v = alpha eps - sigma x_0, over the standard deviation of x_t: det = std, which is 1 where variance is preserved
-    (Salimans & Ho 2022, section 4)."""
+    """v = (alpha s eps - sigma x_0 / s) / std, with s the standard deviation of the data and std that of x_t.
+
+    det = std / s, which is 1 where s is and variance is preserved (Salimans & Ho 2022, section 4). -v is what the
+    network of Karras et al. 2022 gives.
+    """
 
     def pair(self, level: Level) -> tuple[Tensor, Tensor]:
-        return -level.sigma / level.std, level.alpha / level.std
+        scale = level.data_std
+        if scale == 1:
+            return -level.sigma / level.std, level.alpha / level.std
+        return -level.sigma / (scale * level.std), level.alpha * scale / level.std
 
 
 class Flow(Prediction):

@@ -33,7 +33,7 @@ class FastNetwork(nn.Module):
         check_precision(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
         self.call = compile_network(channels_last(network), device, compile, frozen=True)
-        self.conditions = conditions_of(network)
+        self.conditions, self.whole_times = conditions_of(network), getattr(network, "whole_times", False)
         self.size = 0  # of the batch that the network was compiled for
 
     def forward(self, x: Tensor, time: Tensor, **condition: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def noised(process: Process, x_0: Tensor, t: Tensor, eps: Tensor, y: Tensor | No
 
 def weights(weighting: Weighting, prediction: Prediction, level: Level) -> Tensor:
     """What the squared error of `prediction` is multiplied by, float64 (N,), to count as `weighting` says of v."""
-    return weighting(level.log_snr) * (level.std / prediction.det(level)) ** 2
+    return weighting(level.log_snr) * (level.std / (level.data_std * prediction.det(level))) ** 2
 
 
 def squared_error(diffusion: Diffusion, predicted: Tensor, example: Example) -> Terms:

@@ -15,6 +15,7 @@ from diffusion.process.respacing import Steps, kept_steps
 class Chain(Process):
     """q(x_t | x_0) of T Gaussian steps, t = 0 .. T-1 (Nichol & Dhariwal 2021, eq. 9).
 
+    Between two of its steps, at t in float64, log-SNR and time run along straight lines.
     `betas` is float64 (T,) in (0, 1]; `times` (T,) is what the network is told at each t, the step's own number if not
     given. Everything is computed from alpha_bar in float64 and rounded once, where it meets an image.
     """
@@ -24,10 +25,12 @@ class Chain(Process):
         self._keep(torch.cumprod(1 - betas, 0), torch.arange(len(betas)) if times is None else times)
 
     def _keep(self, alpha_bar: Tensor, times: Tensor) -> None:
-        self.alpha_bar, self.times, self.bins = alpha_bar, times, len(times)
+        self.alpha_bar, self.times = alpha_bar, times
+        self.bins = self.length = len(times)
         # Row 0 is the image, row t + 1 is level t.
         rows = torch.cat([alpha_bar.new_ones(1), alpha_bar])
         self._rows = {torch.device("cpu"): (rows.sqrt(), (1 - rows).sqrt(), torch.cat([times[:1], times]))}
+        self._log_snr = self.level(torch.arange(len(times))).log_snr
         self._floor = torch.zeros(1, dtype=torch.float64)
         floor = self.move(torch.tensor([min(1, len(times) - 1)]))
         self._floor = floor.variance if len(times) > 1 else floor.upper
@@ -48,7 +51,30 @@ class Chain(Process):
         return respaced
 
     def level(self, t: Tensor) -> Level:
+        if t.is_floating_point():
+            return self._between(t)
         return replace(self._row(t + 1), below=lambda: self._row(t))
+
+    def at(self, log_snr: Tensor) -> Tensor:
+        own = self._log_snr[self._log_snr.isfinite()].to(log_snr.device)
+        low = (torch.searchsorted(-own, -log_snr, right=True) - 1).clamp(0, max(len(own) - 2, 0))
+        high = (low + 1).clamp(max=len(own) - 1)
+        share = ((own[low] - log_snr) / (own[low] - own[high])).nan_to_num(0).clamp(0, 1)
+        return torch.where(log_snr.isneginf(), len(self) - 1.0, low + share)
+
+    def _between(self, t: Tensor) -> Level:
+        """The level at t in float64: the chain's own where t is whole."""
+        low = t.floor().long().clamp(0, len(self) - 1)
+        high, share = (low + 1).clamp(max=len(self) - 1), t - low
+        own = self._row(low + 1)
+        log_snr = torch.where(share > 0, torch.lerp(own.log_snr, self._row(high + 1).log_snr, share), own.log_snr)
+        return self._at_log_snr(log_snr, torch.lerp(own.time.double(), self._row(high + 1).time.double(), share))
+
+    def _at_log_snr(self, log_snr: Tensor, time: Tensor | None = None) -> Level:
+        """Exactly this log-SNR; beyond the chain's ends, at the time of the end."""
+        if time is None:
+            time = self._between(self.at(log_snr)).time
+        return Level(log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt(), time, at=self._at_log_snr)
 
     def move(self, t: Tensor) -> Move:
         return Move(self.level(t), self._row(t), self._floor.to(t.device))
@@ -58,7 +84,7 @@ class Chain(Process):
             alpha, sigma, times = self._rows[torch.device("cpu")]
             self._rows[row.device] = alpha.to(row.device), sigma.to(row.device), times.to(row.device)
         alpha, sigma, times = self._rows[row.device]
-        return Level(alpha[row], sigma[row], times[row])
+        return Level(alpha[row], sigma[row], times[row], at=self._at_log_snr)
 
     def t(self, u: Tensor) -> Tensor:
         return (u * len(self)).long().clamp(0, len(self) - 1)
@@ -71,8 +97,7 @@ class Chain(Process):
         return count * t // len(self)
 
     def nearest(self, log_snr: Tensor) -> Tensor:
-        own = self.level(torch.arange(len(self))).log_snr
-        return (log_snr.cpu()[:, None] - own).abs().argmin(1).to(log_snr.device)
+        return (log_snr.cpu()[:, None] - self._log_snr).abs().argmin(1).to(log_snr.device)
 
     def evenly(self, steps: Steps) -> Tensor:
         kept = kept_steps(len(self), steps)
@@ -81,6 +106,8 @@ class Chain(Process):
         return torch.tensor(kept if len(kept) > 1 else [len(self) - 1]).flip(0)  # one step begins at noise
 
     def walk(self, t: Tensor) -> list[Level]:
+        if t.is_floating_point():
+            return [*(self.level(one) for one in t.split(1)), self.image()]
         respaced = self.respace(t.flip(0).tolist())
         return [*(respaced.level(t) for t in torch.arange(len(respaced)).flip(0).split(1)), self.image()]
 

@@ -1,6 +1,8 @@
 """Processes without steps: every log-SNR is a level, and a path says its alpha and sigma."""
 
+import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,16 +18,27 @@ STEPS = 50
 class NoisePath(ABC):
     """Which of all alpha and sigma of one log-SNR: log-SNR = log(alpha^2 / sigma^2)."""
 
+    data_std: float = 1.0
+    """The standard deviation of the data that it is made for."""
+    scales_input: bool = False
+    """Whether a network sees x_t divided by its standard deviation."""
+
     @abstractmethod
     def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma, each float64 (N,)."""
 
 
 class VariancePreserving(NoisePath):
-    """alpha^2 + sigma^2 = 1 (Kingma et al. 2021)."""
+    """alpha^2 data_std^2 + sigma^2 = 1 (Kingma et al. 2021; with data_std = 0.5 the network of Karras et al. 2022)."""
+
+    def __init__(self, *, data_std: float = 1.0) -> None:
+        self.data_std = positive(data_std)
 
     def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
-        return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
+        if self.data_std == 1:
+            return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
+        own = log_snr + 2 * math.log(self.data_std)
+        return own.sigmoid().sqrt() / self.data_std, (-own).sigmoid().sqrt()
 
 
 class Straight(NoisePath):
@@ -33,6 +46,29 @@ class Straight(NoisePath):
 
     def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         return (log_snr / 2).sigmoid(), (-log_snr / 2).sigmoid()
+
+
+class Exploding(NoisePath):
+    """alpha = 1, as the papers on score matching write it (Song et al. 2021; Karras et al. 2022).
+
+    The network sees x_t divided by its standard deviation, c_in x_t; at one log-SNR the path that preserves variance is
+    this one, rescaled.
+    """
+
+    scales_input = True
+
+    def __init__(self, *, data_std: float = 0.5) -> None:
+        self.data_std = positive(data_std)
+
+    def alpha_sigma(self, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(log_snr), (-log_snr / 2).exp()
+
+
+def positive(data_std: float) -> float:
+    """`data_std` where it is a standard deviation; ValueError otherwise."""
+    if not 0 < data_std < math.inf:
+        raise ValueError(f"data_std={data_std} must be a positive number; set diffusion.path.data_std=0.5")
+    return data_std
 
 
 class Continuum(Process):
@@ -49,7 +85,9 @@ class Continuum(Process):
 
     def level(self, t: Tensor) -> Level:
         alpha, sigma = self.path.alpha_sigma(t)
-        return Level(alpha, sigma, (1000 * self.share(t)).float())
+        time, data_std = (1000 * self.share(t)).float(), self.path.data_std
+        level = Level(alpha, sigma, time, at=self.level, data_std=data_std)
+        return replace(level, c_in=1 / level.std) if self.path.scales_input else level
 
     def t(self, u: Tensor) -> Tensor:
         return self.schedule.log_snr(u)
@@ -58,6 +96,9 @@ class Continuum(Process):
         return self.schedule.share(t).clamp(0, 1)
 
     def nearest(self, log_snr: Tensor) -> Tensor:
+        return log_snr
+
+    def at(self, log_snr: Tensor) -> Tensor:
         return log_snr
 
     def evenly(self, steps: Steps) -> Tensor:

@@ -28,13 +28,18 @@ def as_factor(values: Tensor, x: Tensor) -> Tensor:
 class Level:
     """x_t = alpha x_0 + sigma eps, one level for each image, float64 (N,), or (1,) for all alike.
 
-    `time` is what the network is told there. `below`, on a chain, gives the neighbouring level nearer to the image.
+    `time` is what the network is told there. `below`, on a chain, gives the neighbouring level nearer to the image;
+    `at` gives the level of another log-SNR in the same process. `data_std` is the standard deviation of the data that
+    the process was made for, and `c_in` what a network's x_t is multiplied by where that is not 1.
     """
 
     alpha: Tensor
     sigma: Tensor
     time: Tensor
     below: Callable[[], "Level"] | None = None
+    at: Callable[[Tensor], "Level"] | None = None
+    data_std: float = 1.0
+    c_in: Tensor | None = None
 
     @property
     def log_snr(self) -> Tensor:
@@ -43,8 +48,9 @@ class Level:
 
     @property
     def std(self) -> Tensor:
-        """The standard deviation of x_t where that of the data is 1; x_T is drawn with it."""
-        return (self.alpha**2 + self.sigma**2).sqrt()
+        """The standard deviation of x_t where that of the data is `data_std`; x_T is drawn with it."""
+        alpha = self.alpha if self.data_std == 1 else self.alpha * self.data_std
+        return (alpha**2 + self.sigma**2).sqrt()
 
     def x(self, x_0: Tensor, eps: Tensor) -> Tensor:
         """x_t of the image x_0 and the noise eps, (N, C, ...)."""

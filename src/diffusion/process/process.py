@@ -11,10 +11,12 @@ from diffusion.process.respacing import Steps
 
 
 class Process(ABC):
-    """`t` names a level: 0 .. T-1 (int64) on a chain, the log-SNR (float64) on a continuum."""
+    """`t` names a level: 0 .. T-1 on a chain, in int64 or between its steps in float64; the log-SNR on a continuum."""
 
     bins: int
     """How many equal shares of the way are told apart where losses are remembered: T on a chain."""
+    length: int | None = None
+    """The number of its steps, T, where it has some."""
 
     @abstractmethod
     def level(self, t: Tensor) -> Level:
@@ -31,6 +33,10 @@ class Process(ABC):
     @abstractmethod
     def nearest(self, log_snr: Tensor) -> Tensor:
         """The t whose log-SNR is nearest, (N,) -> (N,)."""
+
+    @abstractmethod
+    def at(self, log_snr: Tensor) -> Tensor:
+        """The t whose log-SNR is this one, float64 (N,) -> (N,), or that of the end beyond which it lies."""
 
     @abstractmethod
     def evenly(self, steps: Steps) -> Tensor:

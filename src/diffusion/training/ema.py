@@ -42,6 +42,7 @@ class WithWeights(nn.Module):
     def __init__(self, network: nn.Module, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.network, self.weights, self.conditions = network, weights, conditions_of(network)
+        self.whole_times = getattr(network, "whole_times", False)
 
     def forward(self, *inputs: Tensor, **condition: Tensor) -> Tensor:
         return torch.func.functional_call(self.network, self.weights, inputs, condition)

@@ -15,6 +15,7 @@ from diffusion.losses.bound import bound, discretized_log_probability, normal_kl
 from diffusion.losses.losses import noised
 from diffusion.process.level import Level, Move, as_factor
 from diffusion.process.respacing import kept_steps
+from diffusion.samplers.sampler import moved
 
 
 def denoise_of(diffusion, output, *, clipped, transform=None):
@@ -146,7 +147,7 @@ def test_reverse_steps(case, inputs, expected):
         "ddim_sample_eta0.0": drawn(DDIM()),
         "ddim_sample_eta0.5": drawn(DDIM(eta=0.5)),
         "ddim_sample_eta1.0": drawn(DDIM(eta=1.0)),
-        "ddim_reverse_sample": DDIM().step(Move(move.here, up), x, said.x_0, torch.zeros),
+        "ddim_reverse_sample": moved(Move(move.here, up), x, said, said.x_0)[0],
     }
     for name in expected:
         assert_golden(case, name, got[name], expected[name])

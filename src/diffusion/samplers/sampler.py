@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion.denoiser.denoiser import Denoise
-from diffusion.process.level import Level, as_factor
+from diffusion.denoiser.denoiser import Denoise, Denoised
+from diffusion.process.level import Level, Move, as_factor
 from diffusion.process.process import Process
 from diffusion.samplers.spacing import EvenSpacing, Spacing
 
@@ -43,13 +43,59 @@ class Sampler(ABC):
     def levels(self, process: Process) -> list[Level]:
         """The levels that this sampler walks through, from noise to the image. ValueError if it cannot."""
         levels = process.walk(self.spacing.t(process, self.steps))
+        levels = levels if self.spacing.to_image else levels[:-1]
         if any(here.log_snr > there.log_snr for here, there in pairwise(levels)):
             raise ValueError(f"{type(self.spacing).__name__} names levels that do not lead from noise to the image")
         return levels
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether there is noise after x_T, so that no path leads back from an image."""
+        return True
+
+    @torch.no_grad()
+    def encode(self, denoise: Denoise, process: Process, x_0: Tensor) -> Iterator[Step]:
+        """Every step from images x_0 in [-1, 1], taken for the least noisy level, to the x_T that they come from.
+
+        ValueError for a sampler with noise.
+        """
+        if self.draws_noise:
+            eta = f", eta is {self.eta}; set sampler.eta=0" if hasattr(self, "eta") else "; set sampler=ddim"
+            raise ValueError(f"only the path without noise can be walked back{eta}")
+        up = [*reversed(self.levels(process)[:-1]), process.pure_noise()]
+        yield from self.walk(denoise, up, x_0, lambda: x_0)
+
     @abstractmethod
     def walk(self, denoise: Denoise, levels: Sequence[Level], x: Tensor, noise: Noise) -> Iterator[Step]:
         """Every step from x at levels[0] down to levels[-1]; `noise()` gives the next standard normal (N, C, ...)."""
+
+
+def require_eta(eta: float) -> float:
+    """`eta`, the share of the ancestral noise; ValueError unless it is one."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta lies between 0 (deterministic) and 1, got {eta}; set sampler.eta")
+    return eta
+
+
+def require_order(order: int, highest: int) -> int:
+    """`order`, where a sampler has it; ValueError otherwise."""
+    if order not in range(1, highest + 1):
+        known = " and ".join([", ".join(map(str, range(1, highest))), str(highest)])
+        raise ValueError(f"order={order} is unknown to this sampler, which has {known}; set sampler.order={highest}")
+    return order
+
+
+def moved(move: Move, x: Tensor, said: Denoised, x_0: Tensor, *, eta: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The mean of x_s, up or down, if the image in x_t were x_0, and the standard deviation of its noise, (1,).
+
+    Of a level that is the image itself, `said` tells the noise.
+    """
+    if not bool((move.here.sigma > 0).all()):
+        if said.eps is None:
+            raise ValueError("this denoiser says nothing of the noise in an image; begin at a level with some")
+        return move.there.x(x_0, said.eps()), torch.zeros_like(move.there.sigma)
+    coefficients = move.coefficients(eta)
+    return coefficients.mean(x, x_0), coefficients.std
 
 
 @torch.no_grad()

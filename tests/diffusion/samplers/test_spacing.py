@@ -50,12 +50,14 @@ def test_even_log_snr_is_even_in_log_snr_between_the_ends(process):
     assert torch.allclose(process.share(log_snr[[0, -1]]), torch.tensor([1.0, 0.0]).double(), rtol=0, atol=1e-9)
 
 
-def test_even_log_snr_takes_the_nearest_steps_of_a_chain_each_once():
+def test_even_log_snr_is_met_exactly_between_the_steps_of_a_chain():
     log_snr = CHAIN.level(torch.arange(1000)).log_snr
     grid = torch.linspace(log_snr[-1].item(), log_snr[0].item(), 9, dtype=torch.float64)
-    nearest = [(log_snr - wanted).abs().argmin().item() for wanted in grid]
-    assert LogSNRSpacing().t(CHAIN, 9).tolist() == list(dict.fromkeys(nearest))
-    assert nearest[0] == 999 and nearest[-1] == 0
+    t = LogSNRSpacing().t(CHAIN, 9)
+    assert torch.allclose(CHAIN.level(t).log_snr, grid, rtol=1e-12, atol=1e-12)
+    assert t[0] == 999 and t[-1] == 0
+    # What the network is told lies between what it is told at the steps beside it.
+    assert torch.allclose(CHAIN.level(t).time, t, rtol=0, atol=1e-12)
 
 
 def test_even_log_snr_begins_at_pure_noise_where_the_chain_does():

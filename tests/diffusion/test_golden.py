@@ -10,7 +10,7 @@ from golden_objects import SCHEDULES, diffusion_of
 
 from diffusion import DDIM, Ancestral, Chain, Cosine, LossSecondMoment, Uniform
 from diffusion.denoiser.denoiser import clip, transformed
-from diffusion.denoiser.guidance import by_classifier
+from diffusion.denoiser.guided_denoisers import by_classifier
 from diffusion.losses.bound import bound, discretized_log_probability, normal_kl
 from diffusion.losses.losses import noised
 from diffusion.process.level import Level, Move, as_factor

@@ -4,6 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -45,13 +46,16 @@ Denoise = Callable[[Tensor, Level], Denoised]
 class Denoiser:
     """Calls `network(x_t, time, **condition)` and reads its output.
 
-    `condition` is bound by `given`; `takes` names what the network is told of it.
+    `condition` is bound by `given`; `takes` names what the network is told of it. `blank` holds, for what it may
+    be told nothing of, what stands for nothing, (1, ...).
     """
 
     def __init__(
-        self, network: Network, prediction: Prediction, variance: Variance, takes: Collection[str] = ()
-    ) -> None:
+        self, network: Network, prediction: Prediction, variance: Variance, takes: Collection[str] = (),
+        blank: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.network, self.prediction, self.variance, self.takes = network, prediction, variance, takes
+        self.blank = blank
         self.condition: Mapping[str, Tensor] = {}
 
     def given(self, condition: Mapping[str, Tensor]) -> "Denoiser":

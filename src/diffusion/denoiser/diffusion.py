@@ -2,7 +2,8 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -54,9 +55,11 @@ class Diffusion:
         prediction.pair(process.level(process.evenly(1)))  # A ValueError if it has no meaning there.
         loss.check(self)
 
-    def denoiser(self, network: Network, takes: Collection[str] = ()) -> Denoiser:
-        """The denoiser that calls `network`, which takes the conditions of these names."""
-        return Denoiser(network, self.prediction, self.variance, takes)
+    def denoiser(
+        self, network: Network, takes: Collection[str] = (), blank: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> Denoiser:
+        """The denoiser that calls `network`, which takes the conditions of these names, and may be told their blank."""
+        return Denoiser(network, self.prediction, self.variance, takes, blank)
 
     def outputs(self, channels: int) -> int:
         """How many channels the network must give for images of `channels`."""

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.denoiser import clip
-from diffusion.denoiser.guidance import bind
+from diffusion.denoiser.guided_denoisers import bind
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
 from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms

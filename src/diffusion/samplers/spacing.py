@@ -86,7 +86,7 @@ class LeadingSpacing(Spacing):
         t = torch.arange(self.skip_first, count + self.skip_first).flip(0) * (
             process.length // (count + self.skip_first)
         )
-        return within(process, t + self.offset, f"sampler.spacing.offset={self.offset}")
+        return falling_steps(process, t + self.offset, f"sampler.spacing.offset={self.offset}")
 
 
 class RatioSpacing(Spacing):
@@ -169,7 +169,7 @@ class ListSpacing(Spacing):
             raise ValueError(f"sampler.steps={steps}, but {len(numbers)} levels are listed; set sampler.steps=null")
         if kind == "t" and process.length is not None:
             whole = bool((numbers == numbers.round()).all())
-            return within(process, numbers.long() if whole else numbers, "sampler.spacing.t")
+            return falling_steps(process, numbers.long() if whole else numbers, "sampler.spacing.t")
         if kind == "t":
             raise ValueError("a process without steps has no t; set sampler.spacing.log_snr or ratio")
         ratio = numbers if kind == "ratio" else (-numbers / 2).exp()
@@ -185,7 +185,7 @@ def given_or(end: Tensor, value: float | None) -> Tensor:
     return end if value is None else torch.tensor(value, dtype=torch.float64)
 
 
-def within(process: Process, t: Tensor, setting: str) -> Tensor:
+def falling_steps(process: Process, t: Tensor, setting: str) -> Tensor:
     """t where they are steps of the chain that lead towards the image; ValueError otherwise."""
     if bool((t < 0).any() | (t > process.length - 1).any() | (t.diff() >= 0).any()):
         raise ValueError(

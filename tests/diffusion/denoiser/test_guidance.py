@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from toy_gaussian import Called
 
 from diffusion import (
     DDIM,
@@ -26,7 +27,8 @@ from diffusion import (
     Velocity,
 )
 from diffusion.denoiser.denoiser import Denoised, Denoiser, clip
-from diffusion.denoiser.guidance import Guidance, by_classifier, log_probability
+from diffusion.denoiser.guidance import Guidance
+from diffusion.denoiser.guided_denoisers import by_classifier, log_probability
 from diffusion.process.level import as_factor
 from diffusion.samplers.sampler import draw, trajectory
 
@@ -155,8 +157,10 @@ def test_without_a_classifier_nothing_is_guided_or_named():
     assert Guidance().name == "" and Guidance().guides == []
     guidance = Guidance(classifier=toy.classifier, scale=2.5)
     assert guidance.name == "guided_runs/judge_2.5" and guidance.guides == [toy.classifier]
-    with pytest.raises(ValueError, match=r"guidance\.scale=2\.5 scales nothing; add guidance\.classifier"):
-        Guidance(scale=2.5)
+    network = Called(lambda x, time: x)
+    for classes, reason in ((None, "knows no classes"), (["a"], "learned from images that all had their label")):
+        with pytest.raises(ValueError, match=rf"^the model {reason}, so guidance\.scale=2\.5 [^\n]*label_dropout=0\.1"):
+            Guidance(scale=2.5).check(trained(network=network, classes=classes))
 
 
 def trained(**changes) -> Trained:

@@ -6,7 +6,7 @@ from toy_gaussian import ToyGaussian
 
 from diffusion import DDIM, Ancestral, Chain, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Hybrid, LearnedRange
 from diffusion.denoiser.denoiser import ReverseGaussian, clip, transformed
-from diffusion.denoiser.guidance import by_classifier
+from diffusion.denoiser.guided_denoisers import by_classifier
 from diffusion.process.continuum import Continuum, Straight, VariancePreserving
 from diffusion.process.level import Move
 from diffusion.process.log_snr import CosineLogSNR, StraightTime

@@ -1,8 +1,8 @@
 """Quality against network calls for every sampler: python benchmarks/calls.py runs/A runs/B runs/C
 
-Draws the same images of digits by each sampler in each number of calls, with each of the runs given (seeds of one recipe),
-and prints the Frechet distance of the recogniser's features to the training images: mean and spread over the runs, and
-that of as many real test images. Writes the table as JSON and a plot.
+Draws the same images of digits by each sampler in each number of calls, with each of the runs given (seeds of one
+recipe), and prints the Frechet distance of the recogniser's features to the training images: mean and spread over the
+runs, and that of as many real test images. Writes the table as JSON and a plot.
 """
 
 import argparse
@@ -63,9 +63,12 @@ def images(model: Trained, sampler: Sampler, count: int) -> torch.Tensor:
     return torch.cat([draw(draw_steps(model, sampler, p.tolist(), seed=0, condition={"y": y[p]})) for p in parts])
 
 
-def measure(models: list[Trained], judge: Judge, chosen: argparse.Namespace) -> dict[str, list[tuple[int, float, float]]]:
-    """By sampler: (calls, mean distance, its spread over the runs)."""
-    found: dict[str, list[tuple[int, float, float]]] = {}
+Found = dict[str, list[tuple[int, float, float]]]
+"""By sampler: (calls, mean distance, its spread over the runs)"""
+
+
+def measure(models: list[Trained], judge: Judge, chosen: argparse.Namespace) -> Found:
+    found: Found = {}
     for calls in chosen.calls:
         for name, sampler in samplers(calls).items():
             if chosen.only is None or name in chosen.only:
@@ -76,7 +79,7 @@ def measure(models: list[Trained], judge: Judge, chosen: argparse.Namespace) -> 
     return found
 
 
-def plot(found: dict[str, list[tuple[int, float, float]]], real: float, path: Path, title: str) -> None:
+def plot(found: Found, real: float, path: Path, title: str) -> None:
     picture, axes = figure(size=(7.2, 4.4))
     for name, points in found.items():
         calls, mean, spread = zip(*points, strict=True)
@@ -95,7 +98,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     models, judge = [load.load_model(run, device="cpu") for run in chosen.runs], Judge()
     real = judge.of_real(chosen.images)
-    print(f"{chosen.images} images, {len(models)} runs; real test images {real:.3f}; the judge reads {judge.accuracy:.1%}")
+    print(f"{chosen.images} images, {len(models)} runs; real images {real:.3f}; the judge reads {judge.accuracy:.1%}")
     found = measure(models, judge, chosen)
     table = {"images": chosen.images, "runs": chosen.runs, "real": real, "found": found}
     Path(f"{chosen.out}.json").write_text(json.dumps(table, indent=1) + "\n")

@@ -57,7 +57,7 @@ def test_a_weight_in_two_places_has_one_average():
     ema, began = EMA(network, (0.5,)), network[0].weight.detach().clone()
     with torch.no_grad():
         network[0].weight.add_(1)
-    ema.update()
+    ema.update(1)
     average = ema.state_dict()["0.5"]
     assert set(average) == set(network.state_dict())
     for place in ("0.weight", "1.weight"):

@@ -131,6 +131,11 @@ def all_gather_tensor(mine: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def all_mean(mine: Tensor) -> Tensor:
+    """The mean over all processes of tensors of one shape; the tensor itself where there is one process."""
+    return mine if world_size() == 1 else all_gather_tensor(mine[None]).mean(0)
+
+
 def all_max(mine: int) -> int:
     """The greatest `mine` of all processes; all must call it."""
     return int(all_gather_tensor(torch.tensor([mine])).max())

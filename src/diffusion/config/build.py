@@ -61,6 +61,8 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     told = available(build_conditions(config.conditions), images.classes)
     torch.manual_seed(config.seed)
     num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
+    if num_classes is not None and trainer.label_dropout:
+        num_classes += 1  # what stands for none of them
     network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
     classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
     config.conditions = {name: node for name, node in config.conditions.items() if node is not None}

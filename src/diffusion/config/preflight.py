@@ -7,7 +7,7 @@ from torch import nn
 from diffusion.compute import distributed
 from diffusion.compute.flops import on_meta
 from diffusion.compute.precision import check_precision
-from diffusion.data.conditions import arguments
+from diffusion.data.conditions import arguments, blanks
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
@@ -36,6 +36,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
     check_purpose(trainer, run)
     check_conditions(run)
+    check_label_dropout(trainer, run)
     check_shape(run)
     require_plain(trainer.schedule_sampler.state_dict(), "the state of train.schedule_sampler")
     if trainer.preview.every:
@@ -70,6 +71,19 @@ def check_conditions(run: Run) -> None:
                 f"the images come with {key} (conditions.{key}), which {name} is not shown; "
                 "set 'conditions=[label]', or another model"
             )
+
+
+def check_label_dropout(trainer: Trainer, run: Run) -> None:
+    """Labels can only be left out where there are some, and by who draws."""
+    if not trainer.label_dropout:
+        return
+    if run.diffusion.loss.classifies:
+        raise ValueError("a classifier learns from every label; set train.label_dropout=0")
+    if not {*blanks(run.conditions, run.config["classes"])} & {*conditions_of(run.model)}:
+        raise ValueError(
+            f"train.label_dropout={trainer.label_dropout} has no label to leave out: {type(run.model).__name__} is "
+            "told none; give labelled data and 'conditions=[label]', or set train.label_dropout=0"
+        )
 
 
 def check_shape(run: Run) -> None:

@@ -5,7 +5,7 @@ configuration's `conditions` maps the name of the network's argument to its cond
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -32,6 +32,10 @@ class Condition(ABC):
         """The arguments (M, ...) to ask for one after the other; None if it takes an image to tell one."""
         return None
 
+    def blank(self, num_classes: int | None) -> Tensor | None:
+        """What is told instead of nothing, (1, ...), where `train.label_dropout` leaves it out; None: it never is."""
+        return None
+
 
 class Label(Condition):
     """The class of each image, int64 (N,)."""
@@ -44,6 +48,10 @@ class Label(Condition):
     def in_turn(self, num_classes: int | None) -> Tensor:
         """Every class."""
         return torch.arange(num_classes or 0)
+
+    def blank(self, num_classes: int | None) -> Tensor:
+        """One number more than there are classes."""
+        return torch.tensor([num_classes or 0])
 
 
 class SmallImage(Condition):
@@ -81,6 +89,13 @@ BY_LABEL: Conditions = MappingProxyType({"y": Label()})
 def available(conditions: Conditions, classes: object) -> dict[str, Condition]:
     """Those that have something to tell of images with these classes; None: without any."""
     return {name: told for name, told in conditions.items() if classes is not None or not told.needs_classes}
+
+
+def blanks(conditions: Conditions, classes: Sequence[str] | None) -> dict[str, Tensor]:
+    """What is told instead of what can be left out, (1, ...), by the names of the network's arguments."""
+    number = None if classes is None else len(classes)
+    told = {name: condition.blank(number) for name, condition in available(conditions, classes).items()}
+    return {name: blank for name, blank in told.items() if blank is not None}
 
 
 def arguments(conditions: Conditions, x_0: Tensor, labels: Tensor) -> dict[str, Tensor]:

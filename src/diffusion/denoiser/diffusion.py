@@ -21,7 +21,11 @@ from diffusion.process.schedules import Schedule
 
 @runtime_checkable
 class Weighting(Protocol):
-    """How much an error counts at each level (see `losses.weightings`)."""
+    """How much an error counts at each level (see `losses.weightings`).
+
+    One that is a module is trained with the network. If it has a `penalty`, a function of log_snr too, that is added to
+    the loss.
+    """
 
     def __call__(self, log_snr: Tensor) -> Tensor:
         """The weight of the squared error of v, float64 (N,), where log_snr (N,) may be infinite."""

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from diffusion.data.conditions import BY_LABEL, Conditions
+from diffusion.data.conditions import BY_LABEL, Conditions, blanks
 from diffusion.denoiser.denoiser import Denoiser, conditions_of
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
@@ -34,7 +34,10 @@ class Trained(NamedTuple):
     @property
     def denoiser(self) -> Denoiser:
         """The only caller of the network."""
-        return self.diffusion.denoiser(self.network, conditions_of(self.network))
+        takes = conditions_of(self.network)
+        dropped = (self.config.get("train") or {}).get("label_dropout", 0)
+        heard = blanks(self.conditions, self.classes) if dropped else {}
+        return self.diffusion.denoiser(self.network, takes, {name: heard[name] for name in heard if name in takes})
 
     @property
     def origin(self) -> str:

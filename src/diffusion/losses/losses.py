@@ -45,7 +45,10 @@ def squared_error(diffusion: Diffusion, predicted: Tensor, example: Example) -> 
     if diffusion.weighting is None:
         return {"loss": mse, "mse": mse}
     factor = weights(diffusion.weighting, diffusion.prediction, example.level)
-    return {"loss": factor.to(mse) * mse, "mse": mse}
+    loss = factor.to(mse) * mse
+    if (penalty := getattr(diffusion.weighting, "penalty", None)) is not None:
+        loss = loss + penalty(example.level.log_snr).to(mse)
+    return {"loss": loss, "mse": mse}
 
 
 def chain_term(diffusion: Diffusion, denoiser: Denoiser, output: Tensor, example: Example) -> Tensor:

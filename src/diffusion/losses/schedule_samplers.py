@@ -20,6 +20,10 @@ class Drawn(NamedTuple):
 class ScheduleSampler(ABC):
     """Draws the levels of a training batch."""
 
+    stratified: bool = False
+    """Whether the random numbers of a batch, over all processes, are spread evenly, the i-th of N in [i, i + 1) / N
+    (Kingma et al. 2021, appendix I)"""
+
     @abstractmethod
     def draw(self, u: Tensor, process: Process) -> Drawn:
         """The levels at the random numbers u (N,), even in [0, 1)."""
@@ -51,6 +55,9 @@ def draw_bins(p: Tensor, u: Tensor, process: Process) -> Drawn:
 class Uniform(ScheduleSampler):
     """Every t of a chain alike; on a continuum, evenly in its own schedule."""
 
+    def __init__(self, *, stratified: bool = False) -> None:
+        self.stratified = stratified
+
     def draw(self, u: Tensor, process: Process) -> Drawn:
         p = torch.ones(process.bins, dtype=torch.float64)
         return draw_bins(p / p.sum(), u, process)
@@ -63,12 +70,12 @@ class LossSecondMoment(ScheduleSampler):
     2021, eq. 18).
     """
 
-    def __init__(self, *, history: int = 10, uniform_fraction: float = 0.001) -> None:
+    def __init__(self, *, history: int = 10, uniform_fraction: float = 0.001, stratified: bool = False) -> None:
         if history < 1:
             raise ValueError(f"train.schedule_sampler.history={history} must be at least 1")
         if not 0 <= uniform_fraction <= 1:
             raise ValueError(f"train.schedule_sampler.uniform_fraction={uniform_fraction} must lie between 0 and 1")
-        self.history, self.uniform_fraction = history, uniform_fraction
+        self.history, self.uniform_fraction, self.stratified = history, uniform_fraction, stratified
         self.losses = torch.zeros(0, history, dtype=torch.float64)
         self.counts = torch.zeros(0, dtype=torch.int64)
 

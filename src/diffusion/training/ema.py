@@ -8,9 +8,14 @@ from diffusion.training.parallel import laid_out_like, local_shards
 
 
 class EMA:
-    """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights."""
+    """ema = rate * ema + (1 - rate) * weight after every step; each starts as a copy of the weights.
 
-    def __init__(self, model: nn.Module, rates: tuple[float, ...]) -> None:
+    With a `ramp` the half-life is that share of the steps done, until it has reached that of the rate, so that young
+    averages forget where they began (Karras et al. 2024; 0.09 there).
+    """
+
+    def __init__(self, model: nn.Module, rates: tuple[float, ...], ramp: float | None = None) -> None:
+        self.ramp = ramp
         self.weights = dict(model.named_parameters())
         self.averages: dict[str, dict[str, Tensor]] = {}
         for rate in rates:
@@ -19,10 +24,12 @@ class EMA:
             self.averages[str(rate)] = {n: copies[id(w)] for n, w in model.named_parameters(remove_duplicate=False)}
 
     @torch.no_grad()
-    def update(self) -> None:
+    def update(self, step: int) -> None:
+        """Take in the weights after `step` steps, 1 or more."""
         weights = local_shards(self.weights.values())
         for rate, average in self.averages.items():
-            torch._foreach_lerp_(local_shards(average[name] for name in self.weights), weights, 1 - float(rate))
+            now = float(rate) if self.ramp is None else min(float(rate), 0.5 ** (1 / (self.ramp * step)))
+            torch._foreach_lerp_(local_shards(average[name] for name in self.weights), weights, 1 - now)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averaged weights by rate, under the network's own names."""

@@ -1,7 +1,7 @@
 """A network in training: all that a checkpoint must hold, and the one step that changes it."""
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -48,6 +48,11 @@ class Learner:
     seed: int = 0
     microbatch: int | None = None
     clip_grad_norm: float | None = None
+    beside: nn.Module = field(default_factory=nn.Module)
+    """What is trained with the network, and is no part of it"""
+    label_dropout: float = 0.0
+    blank: Mapping[str, Tensor] = field(default_factory=dict)
+    """What images without their label are told instead, by the names of the conditions that they lose, each (1, ...)"""
 
     def __post_init__(self) -> None:
         self.model = self.parallel.model
@@ -65,13 +70,28 @@ class Learner:
         rank = distributed.rank()
         torch.manual_seed(seed_of(self.seed, "dropout", self.steps_done, *([rank] if rank else [])))
         draws = self.draw(batch)
-        self.learn(batch.x_0, draws, rate_factor, batch.condition)
+        self.learn(batch.x_0, draws, rate_factor, self.told(batch))
 
     def draw(self, batch: Batch) -> Draws:
         """t and noise of each image: functions of the seed and of the image's place in the training stream."""
         generators = [generator(self.seed, "train", int(p), device=batch.x_0.device) for p in batch.positions]
-        t, weights = self.schedule_sampler.draw(uniform(generators), self.diffusion.process)
+        u = uniform(generators)
+        if self.schedule_sampler.stratified:
+            count = len(u) * distributed.world_size()
+            u = ((batch.positions % count).to(u.device) + u.double()) / count
+        t, weights = self.schedule_sampler.draw(u, self.diffusion.process)
         return Draws(t, weights, normal(generators, tuple(batch.x_0.shape[1:])))
+
+    def told(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The conditions of a batch; some images lose theirs, as the seed and their place in the stream decide."""
+        if not self.label_dropout:
+            return batch.condition
+        lost = uniform(generator(self.seed, "label_dropout", int(p)) for p in batch.positions) < self.label_dropout
+        told = dict(batch.condition)
+        for name, blank in self.blank.items():
+            here = lost.to(told[name].device).view(-1, *[1] * (told[name].ndim - 1))
+            told[name] = torch.where(here, blank.to(told[name]), told[name])
+        return told
 
     def learn(self, x_0: Tensor, draws: Draws, rate_factor: float, condition: Mapping[str, Tensor]) -> None:
         """The step itself, everything that chance decides being given."""
@@ -111,6 +131,8 @@ class Learner:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * rate_factor
         scaler = self.scaler
+        for weight in self.beside.parameters():
+            weight.grad = distributed.all_mean(weight.grad)
         scaler.unscale_(self.optimizer)
         weights = list(self.model.parameters())
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None], foreach=True)
@@ -130,7 +152,7 @@ class Learner:
             )
         if finite:
             self.averages.add_value("grad_norm", norm)
-            self.ema.update()
+            self.ema.update(self.steps_done + 1)
         return finite
 
     def readings(self) -> dict[str, float]:
@@ -160,6 +182,7 @@ class Learner:
             "scaler": self.scaler.state_dict(),
             "schedule_sampler": self.schedule_sampler.state_dict(),
             "averages": self.averages.state_dict(),
+            "beside": self.beside.state_dict(),
         }
         return map_tensors(full_on_leader, state)
 
@@ -184,4 +207,5 @@ class Learner:
         self.scaler.load_state_dict(state["scaler"])
         self.schedule_sampler.load_state_dict(state["schedule_sampler"], self.diffusion.process)
         self.averages.load_state_dict(state["averages"])
+        self.beside.load_state_dict(state.get("beside", {}))
         self.steps_done = state["step"]

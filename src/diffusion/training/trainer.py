@@ -12,7 +12,7 @@ from torch import nn
 from diffusion.compute.compilation import compile_network
 from diffusion.compute.distributed import world_size
 from diffusion.compute.precision import check_precision
-from diffusion.data.conditions import BY_LABEL, Conditions
+from diffusion.data.conditions import BY_LABEL, Conditions, blanks
 from diffusion.data.images import Images
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
@@ -104,7 +104,9 @@ class Trainer:
     `microbatch` at a time. `parallel` says how the network is spread over them: "ddp" or "fsdp". The learning rate
     warms up over `warmup_steps` and falls linearly to 0 at `anneal_steps`. The last `keep` checkpoints stay, and every
     one at a multiple of `keep_every`. The `evaluations` measure the averaged weights every `evaluate_every` steps
-    (0: only at the end). `detect_anomaly` looks at the output of every layer and names the first that is not finite.
+    (0: only at the end). The half-life of the averages is at most `ema_ramp` of the steps done (None: always that of
+    their rates). A share `label_dropout` of the images comes without its label. `detect_anomaly` looks at the output of
+    every layer and names the first that is not finite.
     """
 
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -119,6 +121,8 @@ class Trainer:
     anneal_steps: int | None = None
     clip_grad_norm: float | None = None
     ema_rates: tuple[float, ...] = (0.9999,)
+    ema_ramp: float | None = None
+    label_dropout: float = 0.0
     precision: str = "float32"
     compile: bool | None = None
     detect_anomaly: bool = False
@@ -142,6 +146,10 @@ class Trainer:
         for rate in self.ema_rates:
             if not 0 <= rate < 1:
                 raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
+        if self.ema_ramp is not None and not self.ema_ramp > 0:
+            raise ValueError(f"train.ema_ramp={self.ema_ramp} must be above 0; set train.ema_ramp=0.05, or null")
+        if not 0 <= self.label_dropout < 1:
+            raise ValueError(f"train.label_dropout={self.label_dropout} must lie in [0, 1); set it to 0.1")
         if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
             raise ValueError(f"train.clip_grad_norm={self.clip_grad_norm} must be above 0; null never clips")
         if self.evaluate_every and not self.evaluations:
@@ -161,14 +169,29 @@ class Trainer:
         # What looks into the layers cannot look into what they were compiled to.
         wanted = False if self.detect_anomaly else self.compile
         spread.network = compile_network(spread.network, run.device, wanted)
+        beside = weighting_parts(run.diffusion, run.device, self.parallel)
         return Learner(
             spread,
             run.diffusion,
-            optimizer=self.optimizer(spread.model.parameters()),
+            optimizer=self.optimizer([*spread.model.parameters(), *beside.parameters()]),
+            beside=beside,
+            blank=blanks(run.conditions, run.config["classes"]) if self.label_dropout else {},
+            label_dropout=self.label_dropout,
             schedule_sampler=self.schedule_sampler,
-            ema=EMA(spread.model, self.ema_rates),
+            ema=EMA(spread.model, self.ema_rates, self.ema_ramp),
             precision=self.precision,
             seed=run.seed,
             microbatch=self.microbatch,
             clip_grad_norm=self.clip_grad_norm,
         )
+
+
+def weighting_parts(diffusion: Diffusion, device: torch.device, parallel: str) -> nn.Module:
+    """What is trained beside the network: a weighting that learns; an empty module for others."""
+    if not isinstance(diffusion.weighting, nn.Module):
+        return nn.Module()
+    if parallel == "fsdp":
+        raise ValueError(
+            f"train.parallel=fsdp does not train {type(diffusion.weighting).__name__}; set train.parallel=ddp"
+        )
+    return diffusion.weighting.to(device)

@@ -1,0 +1,88 @@
+"""Laws of levels that are distributions of the log-SNR, whatever the process: a chain takes its nearest step."""
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from diffusion.losses.schedule_samplers import Drawn, ScheduleSampler
+from diffusion.process.process import Process
+
+LEAST = 2.0**-25  # no random number in float32 lies nearer to 0 without being it
+
+
+class LogSNRLaw(ScheduleSampler):
+    """The log-SNR of a level at the share u of its distribution, counted from the cleanest.
+
+    What is drawn more often counts more: losses are not weighted to make up for it.
+    """
+
+    def __init__(self, *, stratified: bool = True) -> None:
+        self.stratified = stratified
+
+    @abstractmethod
+    def log_snr(self, u: Tensor) -> Tensor:
+        """The log-SNR above which a share u in (0, 1) of the levels lies, float64 (N,) -> (N,)."""
+
+    def draw(self, u: Tensor, process: Process) -> Drawn:
+        log_snr = self.log_snr(u.double().clamp(LEAST, 1 - LEAST))
+        return Drawn(process.nearest(log_snr), torch.ones_like(u, dtype=torch.float32))
+
+
+class Normal(LogSNRLaw):
+    """log-SNR ~ N(mean, std^2). The defaults are EDM's: log sigma ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1)."""
+
+    def __init__(self, *, mean: float = 2.4, std: float = 2.4, stratified: bool = True) -> None:
+        super().__init__(stratified=stratified)
+        self.mean, self.std = mean, positive_spread("std", std)
+
+    def log_snr(self, u: Tensor) -> Tensor:
+        return self.mean - self.std * torch.special.ndtri(u)
+
+
+class LogitNormal(Normal):
+    """The time of the straight path, its sigma, is the sigmoid of N(mean, std^2) (Esser et al. 2024, section 3.1).
+
+    So log-SNR ~ N(-2 mean, (2 std)^2), on any path.
+    """
+
+    def __init__(self, *, mean: float = 0.0, std: float = 1.0, stratified: bool = True) -> None:
+        super().__init__(mean=-2 * mean, std=2 * positive_spread("std", std), stratified=stratified)
+
+
+class Laplace(LogSNRLaw):
+    """log-SNR has the density exp(-|log-SNR - mean| / scale) / (2 scale) (Hang & Gu 2024)."""
+
+    def __init__(self, *, mean: float = 0.0, scale: float = 0.5, stratified: bool = True) -> None:
+        super().__init__(stratified=stratified)
+        self.mean, self.scale = mean, positive_spread("scale", scale)
+
+    def log_snr(self, u: Tensor) -> Tensor:
+        return self.mean - self.scale * (u - 0.5).sign() * -(-2 * (u - 0.5).abs()).log1p()
+
+
+class LogSigma(LogSNRLaw):
+    """log sigma of the path that preserves variance is uniform, between the log-SNR `top` and `bottom`.
+
+    The variational bound is then the plain error of v (Zheng et al. 2023, section 4.3).
+    """
+
+    def __init__(self, *, top: float = 13.3, bottom: float = -5.0, stratified: bool = True) -> None:
+        super().__init__(stratified=stratified)
+        if not top > bottom:
+            raise ValueError(f"top={top} must lie above bottom={bottom}; set train.schedule_sampler.top and bottom")
+        self.top, self.bottom = top, bottom
+
+    def log_snr(self, u: Tensor) -> Tensor:
+        ends = torch.tensor([self.top, self.bottom], dtype=torch.float64, device=u.device)
+        log_sigma = torch.lerp(*(logsigmoid(-ends) / 2), u)
+        return (-(2 * log_sigma).expm1()).log() - 2 * log_sigma
+
+
+def positive_spread(name: str, value: float) -> float:
+    """`value` where it is a spread; ValueError otherwise."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name}={value} must be a positive number; set train.schedule_sampler.{name}=1")
+    return value

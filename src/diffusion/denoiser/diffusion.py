@@ -14,6 +14,7 @@ from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import FixedSmall, Variance
 from diffusion.process.chain import Chain
 from diffusion.process.continuum import Continuum, NoisePath
+from diffusion.process.level import Level
 from diffusion.process.log_snr import LogSNRSchedule
 from diffusion.process.process import Process
 from diffusion.process.schedules import Schedule
@@ -56,7 +57,7 @@ class Diffusion:
     ) -> None:  # fmt: skip
         self.process, self.prediction, self.variance = process, prediction, variance
         self.loss, self.weighting = loss, weighting
-        prediction.pair(process.level(process.evenly(1)))  # A ValueError if it has no meaning there.
+        require_sight(prediction, process.level(process.evenly(1)))
         loss.check(self)
 
     def denoiser(
@@ -68,6 +69,15 @@ class Diffusion:
     def outputs(self, channels: int) -> int:
         """How many channels the network must give for images of `channels`."""
         return channels * (1 + self.variance.outputs)
+
+
+def require_sight(prediction: Prediction, noisiest: Level) -> None:
+    """Raise ValueError for a prediction that has no meaning at this level, or says nothing of the image there."""
+    if bool((prediction.det(noisiest) == 0).any()):
+        raise ValueError(
+            f"{type(prediction).__name__} says nothing of the image where the process ends in pure noise; "
+            "set diffusion/prediction=velocity"
+        )
 
 
 class GaussianDiffusion(Diffusion):

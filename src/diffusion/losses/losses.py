@@ -66,16 +66,6 @@ def require_chain(diffusion: Diffusion, loss: str) -> None:
         raise ValueError(f"the {loss} loss needs steps: {error}, or diffusion/loss=simple") from None
 
 
-def require_finite_weights(diffusion: Diffusion) -> None:
-    """Raise ValueError where a weighted error of the prediction would have no bound."""
-    levels = diffusion.process.level(diffusion.process.evenly(None))
-    if diffusion.weighting is not None and bool((diffusion.prediction.det(levels) == 0).any()):
-        raise ValueError(
-            f"{type(diffusion.prediction).__name__} says nothing of the image at zero signal, where its weighted error "
-            "has no bound; set diffusion/prediction=velocity"
-        )
-
-
 class Simple(Loss):
     """L_simple: the mean squared error (Ho et al. 2020, eq. 14), or weighted by level. It leaves the variance alone."""
 
@@ -85,7 +75,6 @@ class Simple(Loss):
                 f"the simple loss never trains {type(diffusion.variance).__name__}; "
                 "use diffusion/loss=hybrid, or diffusion/variance=fixed_large"
             )
-        require_finite_weights(diffusion)
 
     def __call__(self, diffusion: Diffusion, denoiser: Denoiser, example: Example) -> Terms:
         output = denoiser.output(example.x_t, example.level)
@@ -104,7 +93,6 @@ class Hybrid(Loss):
 
     def check(self, diffusion: Diffusion) -> None:
         require_chain(diffusion, "hybrid")
-        require_finite_weights(diffusion)
         if not diffusion.variance.outputs:
             raise ValueError(
                 f"the hybrid loss has nothing to train in {type(diffusion.variance).__name__}; "

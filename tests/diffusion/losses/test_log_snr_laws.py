@@ -43,7 +43,7 @@ def test_mean_and_spread(name):
 
 def test_log_sigma_is_even_between_its_ends():
     law = LogSigma(top=10.0, bottom=-4.0)
-    alpha, sigma = VariancePreserving().alpha_sigma(law.log_snr(CELLS))
+    _, sigma = VariancePreserving().alpha_sigma(law.log_snr(CELLS))
     steps = sigma.log().diff()
     assert torch.allclose(steps, steps[:1], rtol=1e-6, atol=0)
     ends = law.log_snr(torch.tensor([0.0, 1.0], dtype=torch.float64))

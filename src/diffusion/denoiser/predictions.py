@@ -99,8 +99,8 @@ class Previous(Prediction):
     def move(self, level: Level) -> Move:
         if level.below is None:
             raise ValueError(
-                "the previous image is a step of a chain, and this level is none; set diffusion/prediction=velocity, or, "
-                "where a chain is asked between its steps, sampler/spacing=even"
+                "the previous image is a step of a chain, and this level is none; set sampler/spacing=even on a chain, or "
+                "diffusion/prediction=velocity"
             )
         return Move(level, level.below())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOMS = (
     "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
+    "tasks",
 )  # fmt: skip
 FUNCTIONS = {
     "as_factor": "diffusion.process.level",

@@ -60,7 +60,7 @@ def test_the_previous_image_leads_back_to_x_0_and_is_the_mean_of_the_posterior(i
 
 
 def test_a_process_without_steps_has_no_previous_image(images):
-    with pytest.raises(ValueError, match="this level is none; set sampler/spacing=even on a chain"):
+    with pytest.raises(ValueError, match="this level is none; set sampler/spacing=even, or"):
         Previous().target(LEVELS["straight"], *images)
 
 

@@ -91,7 +91,7 @@ def test_resampling_brings_what_is_drawn_to_agree_with_what_is_known():
         x = draw(repainted(pair_denoiser(covariance), sampler, levels, noise(), noise, image, known))
         assert torch.equal(x[:, 0, 0, 0], torch.ones(2000).double())
         means.append(x[:, 0, 0, 1].mean().item())
-    assert means[0] < 0.7 < 0.82 < means[1] < 0.93  # too little of it without, nearly all with
+    assert means[0] < 0.7 < 0.79 < means[1] < 0.93  # too little of it without, nearly all with
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The variational bound of images under a model, in bits/dim."""
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,17 +14,12 @@ from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
-from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
+from diffusion.evaluation.continuous_likelihood import ContinuousLikelihood, estimate, measured_numbers, require_error
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
 from diffusion.process.respacing import kept_steps
-
-
-def estimate(values: Tensor) -> tuple[float, float]:
-    """The mean of values (N,), N > 1, and its standard error as an estimate of the mean over the distribution."""
-    values = values.double()
-    return values.mean().item(), values.std().item() / math.sqrt(len(values))
 
 
 class Likelihood(Evaluation):
@@ -34,14 +28,14 @@ class Likelihood(Evaluation):
     The images are spread evenly over the set; None takes all. `steps` keeps some steps of the process (see
     `kept_steps`) and gives the bound of that shorter process. `clip` keeps every predicted x_0 in [-1, 1].
 
+    Of a process without steps it is the continuous bound (see `ContinuousLikelihood`).
+
     Writes result.json, terms.png, and terms.npz: the tables of `Bound`, `images` (N,), the images' numbers in the set,
     and `t` (T,), the step in training of each column, which is T - 1 in column 0.
     """
 
     def __init__(self, *, num_images: int | None = None, steps: int | str | None = None, clip: bool = True) -> None:
-        if num_images is not None and num_images < 2:
-            raise ValueError(f"num_images={num_images} has no standard error; set evaluation.num_images=2 or more")
-        self.num_images, self.steps, self.clip = num_images, steps, clip
+        self.num_images, self.steps, self.clip = require_error(num_images), steps, clip
 
     @property
     def name(self) -> str:
@@ -51,15 +45,19 @@ class Likelihood(Evaluation):
         return "_".join([*parts, *([] if self.clip else ["unclipped"])])
 
     def check(self, subject: Subject) -> None:
-        count = len(self.numbers(subject))
-        if count < distributed.world_size():
+        measured_numbers(subject, self.num_images)
+        if subject.model.diffusion.process.length is not None:
+            self.measured_steps(subject.model.diffusion.process)
+        elif self.steps is not None:
             raise ValueError(
-                f"{count} images are too few for {distributed.world_size()} processes; start fewer of them"
+                f"evaluation.steps={self.steps} cuts a chain, and the process has no steps; leave it out, or set "
+                "evaluation=continuous_likelihood evaluation.levels=64"
             )
-        self.measured_steps(subject.model.diffusion.process)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        numbers, process = self.numbers(subject), subject.model.diffusion.process
+        numbers, process = measured_numbers(subject, self.num_images), subject.model.diffusion.process
+        if process.length is None:
+            return ContinuousLikelihood(num_images=self.num_images, clip=self.clip)(subject, folder)
         kept = self.measured_steps(process)
         mine = list(self.bounds(subject, process.respace(kept), distributed.shard(numbers)))
         bounds = [bound for share in distributed.all_gather(mine) for bound in share]
@@ -80,16 +78,6 @@ class Likelihood(Evaluation):
             f"{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
         )
         return Findings(text, {"bits_per_dim": mean, "bits_per_dim_standard_error": error})
-
-    def numbers(self, subject: Subject) -> list[int]:
-        """The images to measure, by all processes together."""
-        there, wanted = len(subject.images), self.num_images
-        if there < 2 or (wanted or 0) > there:
-            raise ValueError(
-                f"{subject.title} has {there} images, not {wanted or 2}; "
-                + (f"set evaluation.num_images={there}, or leave it out" if there > 1 else "give another data=...")
-            )
-        return evenly_spaced(there, there if wanted is None else wanted)
 
     def measured_steps(self, process: Process) -> list[int]:
         """The steps of the process to measure; ValueError if that makes no process."""

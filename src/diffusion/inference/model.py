@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.compute.randomness import generator, normal
+from diffusion.compute.randomness import generator, normal, uniform
 from diffusion.data.conditions import arguments, available
 from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.denoiser.guidance import Guidance
@@ -15,6 +15,7 @@ from diffusion.inference.labels import Labels, chosen_labels
 from diffusion.inference.prompts import Prompts, by_label, rows_in_turn
 from diffusion.inference.trained import Trained
 from diffusion.losses.bound import bound
+from diffusion.losses.continuous_bound import continuous_bound
 from diffusion.pictures.pixels import from_uint8
 from diffusion.process.respacing import kept_steps
 from diffusion.samplers.ancestral import Ancestral
@@ -59,7 +60,8 @@ class Model(Trained):
     ) -> Tensor:
         """The variational bound of images (N, C, H, W), uint8 or in [-1, 1], in bits/dim (N,).
 
-        A class-conditional model needs the label of each image. `steps` keeps some steps of the process.
+        A class-conditional model needs the label of each image. `steps` keeps some steps of the process; of a process
+        without steps it is the continuous bound, at 64 levels an image.
         """
         x_0 = (from_uint8(images) if images.dtype == torch.uint8 else images).to(self.device)
         if tuple(x_0.shape[1:]) != self.shape:
@@ -71,9 +73,14 @@ class Model(Trained):
             raise ValueError(f"{len(x_0)} images have {len(numbers)} labels; give the class of each image")
         y = torch.tensor(numbers, device=self.device)
         condition = arguments(available(self.conditions, self.classes), x_0, y)
-        process = self.diffusion.process.respace(kept_steps(self.diffusion.process.bins, steps))
+        process, denoise = self.diffusion.process, transformed(self.denoiser.given(condition), clip)
 
         def noise(t: int) -> Tensor:
             return normal([generator(seed, "bound", n, t, device=self.device) for n in range(len(x_0))], self.shape)
 
-        return bound(process, transformed(self.denoiser.given(condition), clip), x_0, noise).total
+        if process.length is not None:
+            return bound(process.respace(kept_steps(process.length, steps)), denoise, x_0, noise).total
+        if steps is not None:
+            raise ValueError(f"steps={steps} keeps some steps of a chain, and the process has none; leave it out")
+        start = uniform(generator(seed, "levels", n) for n in range(len(x_0)))
+        return continuous_bound(process, denoise, x_0, noise, start).total

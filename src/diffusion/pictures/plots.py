@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 
 def quiet_matplotlib() -> Any:
@@ -35,6 +36,17 @@ def plot_terms(path: Path, t: Sequence[int], bits_per_dim: Sequence[float], *, t
     picture, axes = figure()
     axes.plot(t, bits_per_dim, linewidth=1.2)
     axes.set(xlabel="t", ylabel="term of the bound (bits/dim)", yscale="log", xlim=(0, max(t)), title=title)
+    picture.savefig(path)
+
+
+def plot_errors(path: Path, log_snr: Tensor, errors: Tensor, *, title: str) -> None:
+    """The mean integrand of the continuous bound over the log-SNR, of errors at the levels log_snr, each (N, K)."""
+    order = log_snr.flatten().argsort()
+    parts = (values.flatten()[order].double().chunk(min(60, len(order))) for values in (log_snr, errors))
+    places, means = ([part.mean().item() for part in each] for each in parts)
+    picture, axes = figure()
+    axes.plot(places, means, linewidth=1.2)
+    axes.set(xlabel="log-SNR", ylabel="bits/dim for one unit of log-SNR", ylim=(0, None), title=title)
     picture.savefig(path)
 
 

@@ -10,7 +10,8 @@ from toy_gaussian import Called
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Hybrid, LearnedRange, Simple, Start
 from diffusion.config.preflight import check_measurable
 from diffusion.data.digits import Digits
-from diffusion.evaluation.likelihood import Likelihood, estimate
+from diffusion.evaluation.continuous_likelihood import estimate, measured_numbers
+from diffusion.evaluation.likelihood import Likelihood
 from diffusion.evaluation.recognition import Recognition
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.labels import numbers_of
@@ -71,8 +72,8 @@ def test_the_first_column_is_the_noisiest_step_and_steps_are_those_of_training(t
 
 def test_the_images_are_spread_over_the_set_and_no_more_than_it_has():
     subject = subject_of(Digits(split="test", image_size=8))
-    assert Likelihood(num_images=5).numbers(subject) == [0, 71, 142, 213, 284]
-    assert Likelihood().numbers(subject) == list(range(355))
+    assert measured_numbers(subject, 5) == [0, 71, 142, 213, 284]
+    assert measured_numbers(subject, None) == list(range(355))
     with pytest.raises(ValueError, match=r"355 images, not 356; set evaluation\.num_images=355"):
         Likelihood(num_images=356).check(subject)
     with pytest.raises(ValueError, match=r"evaluation\.steps must be at most 6"):

@@ -1,0 +1,112 @@
+"""The variational bound of images under a model, as if it had infinitely many steps, in bits/dim."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffusion.compute import distributed
+from diffusion.compute.randomness import generator, normal, uniform
+from diffusion.denoiser.denoiser import clip
+from diffusion.denoiser.guided_denoisers import bind
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
+from diffusion.losses.continuous_bound import ContinuousBound, continuous_bound
+from diffusion.pictures.plots import plot_errors
+
+
+def estimate(values: Tensor) -> tuple[float, float]:
+    """The mean of values (N,), N > 1, and its standard error as an estimate of the mean over the distribution."""
+    values = values.double()
+    return values.mean().item(), values.std().item() / math.sqrt(len(values))
+
+
+def require_error(num_images: int | None) -> int | None:
+    """`num_images`, of which a standard error can be told; ValueError otherwise."""
+    if num_images is not None and num_images < 2:
+        raise ValueError(f"num_images={num_images} has no standard error; set evaluation.num_images=2 or more")
+    return num_images
+
+
+def measured_numbers(subject: Subject, num_images: int | None) -> list[int]:
+    """The images to measure, by all processes together, evenly spread; ValueError if there are not so many."""
+    there = len(subject.images)
+    if there < 2 or (num_images or 0) > there:
+        raise ValueError(
+            f"{subject.title} has {there} images, not {num_images or 2}; "
+            + (f"set evaluation.num_images={there}, or leave it out" if there > 1 else "give another data=...")
+        )
+    numbers = evenly_spaced(there, there if num_images is None else num_images)
+    if len(numbers) < distributed.world_size():
+        raise ValueError(
+            f"{len(numbers)} images are too few for {distributed.world_size()} processes; start fewer of them"
+        )
+    return numbers
+
+
+class ContinuousLikelihood(Evaluation):
+    """The continuous bound of `num_images` images in bits/dim, of any process: its mean, and the standard error over
+    images, each of which is seen at `levels` levels.
+
+    The images are spread evenly over the set; None takes all. `clip` keeps every expected x_0 in [-1, 1].
+
+    Writes result.json, errors.png, the integrand over the log-SNR, and terms.npz: the tables of `ContinuousBound`.
+    """
+
+    def __init__(self, *, num_images: int | None = None, levels: int = 64, clip: bool = True) -> None:
+        if levels < 1:
+            raise ValueError(f"levels={levels} must be at least 1; set evaluation.levels=64")
+        self.num_images, self.levels, self.clip = require_error(num_images), levels, clip
+
+    @property
+    def name(self) -> str:
+        parts = ["continuous_likelihood", f"{self.levels}_levels"]
+        parts += [f"{self.num_images}_images"] if self.num_images is not None else []
+        return "_".join([*parts, *([] if self.clip else ["unclipped"])])
+
+    def check(self, subject: Subject) -> None:
+        measured_numbers(subject, self.num_images)
+
+    def __call__(self, subject: Subject, folder: Path) -> Findings:
+        numbers = measured_numbers(subject, self.num_images)
+        mine = list(self.bounds(subject, distributed.shard(numbers)))
+        found = [bound for share in distributed.all_gather(mine) for bound in share]
+        if not distributed.is_leader():
+            return NOTHING
+        whole = ContinuousBound(*map(torch.cat, zip(*found, strict=True)))
+        (mean, error), (prior, _), (decoder, _) = map(estimate, (whole.total, whole.prior, whole.decoder))
+        figure = f"{mean:.3f} +- {error:.3f} bits/dim"
+        np.savez(folder / "terms.npz", **{k: v.numpy() for k, v in whole._asdict().items()}, images=np.array(numbers))
+        plot_errors(folder / "errors.png", whole.log_snr, whole.errors, title=f"{subject.title}: {figure}")
+        figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "decoder": decoder}
+        choices = {"bound": "continuous", "num_images": len(numbers), "levels": self.levels, "clip": self.clip}
+        write_result(folder, {**figures, **choices, **subject.facts()})
+        text = (
+            f"{figure}, the continuous bound (prior {prior:.3f}, decoder {decoder:.3f}, {len(numbers)} images of "
+            f"{subject.title}{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
+        )
+        return Findings(text, {"bits_per_dim": mean, "bits_per_dim_standard_error": error})
+
+    def bounds(self, subject: Subject, numbers: Sequence[int]) -> Iterator[ContinuousBound]:
+        """The bound of each batch; what chance decides of an image depends on the seed and its number alone."""
+        quiet = None if distributed.is_leader() else True
+        with tqdm(total=len(numbers) * self.levels, disable=quiet, leave=False) as bar:
+            for first in range(0, len(numbers), subject.batch_size):
+                chosen = numbers[first : first + subject.batch_size]
+                x_0, condition = subject.examples(chosen)
+                denoise = bind(subject.model.denoiser, condition, clip if self.clip else None)
+                start = uniform(generator(subject.seed, "levels", n) for n in chosen)
+
+                def noise(k: int, chosen: Sequence[int] = chosen, x_0: Tensor = x_0) -> Tensor:
+                    chances = [generator(subject.seed, "bound", n, k, device=x_0.device) for n in chosen]
+                    return normal(chances, tuple(x_0.shape[1:]))
+
+                found = continuous_bound(
+                    subject.model.diffusion.process, denoise, x_0, noise, start, levels=self.levels,
+                    after=partial(bar.update, len(chosen)),
+                )  # fmt: skip
+                yield ContinuousBound(*(table.cpu() for table in found))

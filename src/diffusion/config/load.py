@@ -19,8 +19,9 @@ from diffusion.config.signature import signature
 from diffusion.config.trust import kind_of_hint
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
-from diffusion.runs import checkpoints, naming
+from diffusion.runs import checkpoints, naming, snapshots
 from diffusion.runs.checkpoints import Foreign
+from diffusion.training.ema import WIDTH
 
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
@@ -87,7 +88,8 @@ def read_own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | 
 def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     """The state of a checkpoint or run folder, its settings in today's words."""
     state = checkpoints.load_checkpoint(Path(path))
-    return {**state, "config": migrate.complete(state["config"], trust)}
+    folder = str(naming.run_folder_of(Path(path)))
+    return {**state, "config": migrate.complete(state["config"], trust), "folder": folder}
 
 
 def restore_model(
@@ -122,8 +124,8 @@ def model_of_state(
     network = copy.deepcopy(given.get("model")) or restore(config["model"], "model", trust=trust)
     diffusion = given.get("diffusion") or restore(config["diffusion"], "diffusion", trust=trust)
     check_facts(config)
-    rate = average_rate(ema, list(state["ema"]))
-    network.load_state_dict(weights_of(state, rate))
+    weights, name = chosen_weights(state, ema)
+    network.load_state_dict(weights)
     return Trained(
         network=network,
         diffusion=diffusion,
@@ -131,7 +133,7 @@ def model_of_state(
         classes=config["classes"],
         config=config,
         step=state["step"],
-        weights="raw" if rate is None else f"ema_{rate}",
+        weights=name,
         device=torch.device("cpu"),
         conditions=given.get("conditions")
         or {name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()},
@@ -147,8 +149,19 @@ def check_facts(config: dict[str, Any]) -> None:
         raise ValueError(f"the checkpoint says that its classes are {classes!r:.60}, and not a list of names")
 
 
+def chosen_weights(state: dict[str, Any], ema: float | str | None) -> tuple[dict[str, torch.Tensor], str]:
+    """The weights that `ema` asks for, and their name: those of a rate, or an average made of those of other widths."""
+    rates = list(state["ema"])
+    if isinstance(ema, int | float) and not isinstance(ema, bool) and str(ema) not in rates and ema < 0.5:
+        average = snapshots.reconstructed(Path(state["folder"]) / "snapshots", state["step"], ema, state["model"])
+        return average, f"width_{ema:g}"
+    rate = average_rate(ema, rates)
+    return weights_of(state, rate), "raw" if rate is None else f"ema_{rate}"
+
+
 def average_rate(ema: float | str | None, rates: list[str]) -> str | None:
     """Which average to use; None for the weights themselves."""
+    rates = [rate for rate in rates if not rate.startswith(WIDTH)]
     if ema is None:
         return max(rates, key=float, default=None)
     if ema in ("off", False):

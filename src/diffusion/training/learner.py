@@ -15,7 +15,7 @@ from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.training.ema import EMA
+from diffusion.training.ema import EMA, WIDTH
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
 from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
 from diffusion.training.running_means import RunningMeans
@@ -167,10 +167,11 @@ class Learner:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name as "raw", then each average as "ema_0.9999", from the quickest to the slowest; whole."""
-        averages = sorted(map_tensors(full, self.ema.state_dict()).items(), key=lambda item: float(item[0]))
+        averages = map_tensors(full, self.ema.state_dict())
         raw = map_tensors(full, self.model.state_dict())
         # An average is one of parameters; buffers are those of the weights.
-        return {"raw": raw, **{f"ema_{rate}": {**raw, **average} for rate, average in averages}}
+        names = sorted((name for name in averages if not name.startswith(WIDTH)), key=float)
+        return {"raw": raw, **{f"ema_{rate}": {**raw, **averages[rate]} for rate in names}}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, whole in the process that leads, however it is spread over all, which must all call it."""

@@ -11,7 +11,7 @@ from diffusion.compute.precision import autocast
 from diffusion.data.loader import batches
 from diffusion.inference.prompts import prompts_from
 from diffusion.pictures.grid import save_picture
-from diffusion.runs import checkpoints
+from diffusion.runs import checkpoints, snapshots
 from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
 from diffusion.runs.naming import shell_override
@@ -60,6 +60,7 @@ class Loop:
         if self.leads:
             self.metrics.rewind(start)
             checkpoints.clean_up(run.checkpoints, start)
+            snapshots.remove_after(run.folder / "snapshots", start)
             saver = Saver(
                 run.checkpoints, keep=trainer.keep, keep_every=trainer.keep_every, on_write=run.logger.checkpoint
             )
@@ -93,7 +94,10 @@ class Loop:
 
     def step(self) -> None:
         trainer, learner = self.trainer, self.learner
-        factor = rate_factor(learner.steps_done, warmup_steps=trainer.warmup_steps, anneal_steps=trainer.anneal_steps)
+        factor = rate_factor(
+            learner.steps_done, warmup_steps=trainer.warmup_steps, anneal_steps=trainer.anneal_steps,
+            decay_steps=trainer.decay_steps,
+        )  # fmt: skip
         learner.step(next(self.stream), factor)
         if self.due(trainer.log_every):
             self.log()

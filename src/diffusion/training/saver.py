@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.runs import checkpoints
+from diffusion.runs import checkpoints, snapshots
+from diffusion.training.ema import WIDTH
 from diffusion.training.parallel import map_tensors
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,15 @@ class Saver:
             self._queue = [*waiting, copy]
         self._thread.submit(self._write)
 
+    def _write_averages(self, state: State) -> None:
+        """The averages of which others are made, beside the checkpoints."""
+        widths = {name.removeprefix(WIDTH): each for name, each in state["ema"].items() if name.startswith(WIDTH)}
+        if widths:
+            try:
+                snapshots.save_snapshot(self.folder.parent / "snapshots", state["step"], widths)
+            except OSError as error:
+                log.warning("The averages of step %d are not kept: %s", state["step"], error.strerror or error)
+
     def close(self) -> None:
         """Wait until all queued states are written."""
         self._thread.shutdown()
@@ -66,6 +76,7 @@ class Saver:
             log.warning("Training goes on without a checkpoint of step %d: %s", state["step"], reason)
         else:
             self._failure = None
+            self._write_averages(state)
             if self.on_write is not None:
                 self.on_write(path, state["step"])
 

@@ -18,6 +18,7 @@ from diffusion.denoiser.diffusion import Diffusion
 from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
+from diffusion.runs.snapshots import exponent
 from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.logger import WandbLogger
 from diffusion.training.ema import EMA
@@ -79,19 +80,20 @@ class AdamW(torch.optim.AdamW):
         super().__init__(parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
 
 
-def rate_factor(step: int, *, warmup_steps: int, anneal_steps: int | None) -> float:
+def rate_factor(step: int, *, warmup_steps: int, anneal_steps: int | None, decay_steps: int | None = None) -> float:
     """What the learning rate is multiplied by at `step` = 0, 1, ...
 
-    It rises linearly to 1 over `warmup_steps`, and falls linearly so that it would be 0 at `anneal_steps`.
+    It rises linearly to 1 over `warmup_steps`, and falls linearly so that it would be 0 at `anneal_steps`, or from
+    `decay_steps` on as one over the root of the steps (Karras et al. 2024, eq. 67).
     """
     rise = min(1.0, (step + 1) / (warmup_steps + 1))
     fall = 1.0 if anneal_steps is None else max(0.0, 1 - step / anneal_steps)
-    return rise * fall
+    return rise * fall * (1.0 if decay_steps is None else max(step / decay_steps, 1.0) ** -0.5)
 
 
 POSITIVE = (
     "batch_size", "microbatch", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every",
-    "preview.images",
+    "preview.images", "decay_steps",
 )  # fmt: skip
 LEAST = dict.fromkeys(("warmup_steps", "evaluate_every", "preview.every"), 0) | dict.fromkeys(POSITIVE, 1)
 
@@ -102,11 +104,16 @@ class Trainer:
 
     `batch_size` is the number of images in a step, shared by all processes; each passes its part through the network
     `microbatch` at a time. `parallel` says how the network is spread over them: "ddp" or "fsdp". The learning rate
-    warms up over `warmup_steps` and falls linearly to 0 at `anneal_steps`. The last `keep` checkpoints stay, and every
-    one at a multiple of `keep_every`. The `evaluations` measure the averaged weights every `evaluate_every` steps
-    (0: only at the end). The half-life of the averages is at most `ema_ramp` of the steps done (None: always that of
-    their rates). A share `label_dropout` of the images comes without its label. `detect_anomaly` looks at the output of
-    every layer and names the first that is not finite.
+    warms up over `warmup_steps`, falls linearly to 0 at `anneal_steps`, and from `decay_steps` on as one over their root. The
+    last `keep` checkpoints stay, and every one at a multiple of `keep_every`. The `evaluations` measure the averaged
+    weights every `evaluate_every` steps (0: only at the end).
+
+    Young averages of the weights forget where they began: with `ema_ramp` their half-life is at most that share of the
+    steps done, with `ema_power` at most 1 - k^-power of them stays in update k. Averages of each relative width in
+    `ema_widths` are kept at every save, so that `ema=0.08` can make that of any other width of them.
+
+    A share `label_dropout` of the images comes without its label. `detect_anomaly` looks at the output of every layer
+    and names the first that is not finite.
     """
 
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -119,9 +126,12 @@ class Trainer:
     max_steps: int | None = None
     warmup_steps: int = 0
     anneal_steps: int | None = None
+    decay_steps: int | None = None
     clip_grad_norm: float | None = None
     ema_rates: tuple[float, ...] = (0.9999,)
     ema_ramp: float | None = None
+    ema_power: float | None = None
+    ema_widths: tuple[float, ...] = ()
     label_dropout: float = 0.0
     precision: str = "float32"
     compile: bool | None = None
@@ -133,7 +143,9 @@ class Trainer:
     keep_every: int | None = None
 
     def __post_init__(self) -> None:
-        self.ema_rates = tuple(self.ema_rates)
+        self.ema_rates, self.ema_widths = tuple(self.ema_rates), tuple(self.ema_widths)
+        for width in self.ema_widths:
+            exponent(width)
         check_precision(self.precision, setting="train.precision")
         if self.parallel not in KINDS:
             raise ValueError(f"train.parallel={self.parallel} is none of {', '.join(KINDS)}")
@@ -146,8 +158,9 @@ class Trainer:
         for rate in self.ema_rates:
             if not 0 <= rate < 1:
                 raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
-        if self.ema_ramp is not None and not self.ema_ramp > 0:
-            raise ValueError(f"train.ema_ramp={self.ema_ramp} must be above 0; set train.ema_ramp=0.05, or null")
+        for name in ("ema_ramp", "ema_power"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"train.{name}={value} must be above 0; set train.{name}=0.1, or null")
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"train.label_dropout={self.label_dropout} must lie in [0, 1); set it to 0.1")
         if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
@@ -178,7 +191,9 @@ class Trainer:
             blank=blanks(run.conditions, run.config["classes"]) if self.label_dropout else {},
             label_dropout=self.label_dropout,
             schedule_sampler=self.schedule_sampler,
-            ema=EMA(spread.model, self.ema_rates, self.ema_ramp),
+            ema=EMA(
+                spread.model, self.ema_rates, ramp=self.ema_ramp, power=self.ema_power, widths=self.ema_widths
+            ),
             precision=self.precision,
             seed=run.seed,
             microbatch=self.microbatch,

@@ -55,11 +55,11 @@ def test_a_rate_that_averages_nothing_is_refused(rate):
         tiny_trainer(ema_rates=(0.5, rate))
 
 
-def averages_of(weights, rate, ramp):
+def averages_of(weights, rate, ramp=None, power=None):
     """The average after each of the updates that lead from one row of `weights` to the next."""
     model = nn.Linear(weights.shape[1], 1, bias=False).double()
     model.weight.data[0] = weights[0]
-    ema, averages = EMA(model, (rate,), ramp), []
+    ema, averages = EMA(model, (rate,), ramp=ramp, power=power), []
     for step, row in enumerate(weights[1:], 1):
         model.weight.data[0] = row
         ema.update(step)
@@ -84,7 +84,14 @@ def test_an_average_that_starts_late_in_its_rate(case, inputs, expected):
         first = int(full[0])
         weights, averages = tensors(inputs)["weights"], torch.from_numpy(expected["averages"])
         begin = torch.cat([averages[first - 1 : first], weights[-(len(decays) - first) :]])
-        assert torch.allclose(averages_of(begin, 0.9, None), averages[first:], rtol=0, atol=1e-9)
+        assert torch.allclose(averages_of(begin, 0.9), averages[first:], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case, inputs, expected", [case for case in modern(25) if case.id == "ema_diffusers_warmup"])
+def test_a_power_of_the_steps(case, inputs, expected):
+    args, weights = case["args"], tensors(inputs)["weights"]
+    got = averages_of(weights, args["decay"], power=args["power"])
+    assert_modern(case, "averages", got, expected["averages"])
 
 
 def test_a_young_average_draws_well():

@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@torch.no_grad()
 def images(model: Trained, sampler: Sampler, count: int) -> torch.Tensor:
     """The images number 0 .. count - 1, the classes in turn."""
     y = torch.arange(count) % 10
@@ -95,7 +96,6 @@ def plot(found: Found, real: float, path: Path, title: str) -> None:
 
 def main() -> None:
     chosen = arguments()
-    torch.set_grad_enabled(False)
     models, judge = [load.load_model(run, device="cpu") for run in chosen.runs], Judge()
     real = judge.of_real(chosen.images)
     print(f"{chosen.images} images, {len(models)} runs; real images {real:.3f}; the judge reads {judge.accuracy:.1%}")

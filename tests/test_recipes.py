@@ -33,6 +33,7 @@ MODEL_DEFAULTS = {
     "in_channels": "???",
     "out_channels": "???",
     "num_classes": None,
+    "augmentation_numbers": "???",
     "base_channels": 128,
     "blocks_per_level": 3,
     "attention_resolutions": [16, 8],
@@ -200,3 +201,44 @@ def test_a_recipe_trains_at_reduced_width(compose, tmp_path, name):
         "diffusion.Simple": {"mse"}, "diffusion.VLB": {"vb"},
         "diffusion.Hybrid": {"mse", "vb"},
     }[config.diffusion.loss._target_]  # fmt: skip
+
+
+# What came after the paper: the law of levels, (data_std of the path or None), prediction, sampler, conditions
+MODERN = {
+    "cifar10_edm": ("diffusion.Normal", 0.5, "diffusion.Velocity", "diffusion.Heun", {"y", "augmentation"}),
+    "cifar10_flow": ("diffusion.Normal", None, "diffusion.Flow", "diffusion.Heun", {"y"}),
+    "imagenet64_edm": ("diffusion.Normal", 0.5, "diffusion.Velocity", "diffusion.Heun", {"y"}),
+    "digits_modern": ("diffusion.LogitNormal", None, "diffusion.Flow", "diffusion.DPMSolver", {"y"}),
+}
+
+
+@pytest.mark.parametrize("name", MODERN)
+def test_a_modern_recipe_is_what_it_says_and_trains_at_reduced_width(compose, tmp_path, name):
+    law, data_std, prediction, sampler, conditions = MODERN[name]
+    config = compose(
+        f"experiment={name}", "name=reduced", "device=cpu", "model.base_channels=16", "model.norm_groups=8",
+        "model.blocks_per_level=1", "train.max_steps=1", "train.batch_size=2", "train.preview.every=0",
+        "train.warmup_steps=0", "logger.mode=disabled", "logger.group=null",
+    )  # fmt: skip
+    assert config.train.schedule_sampler._target_ == law and config.sampler._target_ == sampler
+    assert config.diffusion.path.get("data_std") == data_std and config.diffusion.prediction._target_ == prediction
+    assert config.conditions.keys() == conditions
+    with open_dict(config):
+        unconditional = "num_classes" in config.model and config.model.num_classes is None
+        config.model.num_classes = None if unconditional else 2 + bool(config.train.label_dropout)
+        if config.model.channels_per_head:
+            config.model.channels_per_head = 16
+        config.data = {
+            "_target_": "diffusion.Synthetic", "image_size": 16 if name == "digits_modern" else 32, "num_images": 2,
+            "num_classes": None if unconditional else 2, "channels": 1,
+        }  # fmt: skip
+    trainer, run = build.training(config, tmp_path)
+    assert fit(trainer, run) == 0
+    (line,) = MetricsFile.read(tmp_path / "metrics.jsonl")
+    assert line["loss"] > 0 and "mse" in line
+
+
+def test_a_diffusion_chooses_its_law_and_the_command_line_another(compose):
+    assert compose("diffusion=edm").train.schedule_sampler._target_ == "diffusion.Normal"
+    assert compose("diffusion=flow", "train/schedule_sampler=uniform").train.schedule_sampler._target_ == UNIFORM
+    assert compose("diffusion=cosine").train.schedule_sampler._target_ == UNIFORM

@@ -21,22 +21,30 @@ def timestep_embedding(time: Tensor, channels: int, max_period: float = 10_000) 
 
 
 class ConditionEmbedding(nn.Module):
-    """(time, y) -> the activated vector that every residual block reads, (N,), (N,) -> (N, 4 * channels)."""
+    """(time, y, augmentation) -> the activated vector that every residual block reads, (N, 4 * channels).
 
-    def __init__(self, channels: int, num_classes: int | None):
+    `numbers` (N, numbers) enter by a linear layer without bias, so that zeros leave the rest as it is.
+    """
+
+    def __init__(self, channels: int, num_classes: int | None, numbers: int = 0):
         super().__init__()
         self.channels = channels
         self.num_classes = num_classes
         self.width = 4 * channels
         self.time = nn.Sequential(nn.Linear(channels, self.width), nn.SiLU(), nn.Linear(self.width, self.width))
         self.label = None if num_classes is None else nn.Embedding(num_classes, self.width)
+        self.numbers = nn.Linear(numbers, self.width, bias=False) if numbers else None
 
-    def forward(self, time: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, time: Tensor, y: Tensor | None = None, numbers: Tensor | None = None) -> Tensor:
         self._check_labels(y)
         with without_autocast(time):
             emb = self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
             if self.label is not None:
                 emb = emb + self.label(y)
+            if self.numbers is not None:
+                if numbers is None:
+                    raise ValueError("the network is told of augmentation; pass it, zeros for images as they are")
+                emb = emb + self.numbers(numbers.to(emb))
             return F.silu(emb)
 
     def _check_labels(self, y: Tensor | None) -> None:

@@ -124,6 +124,10 @@ def of_a_released_kind(network: nn.Module) -> UNet | Classifier:
             f"{type(network).__name__} has no released names, only a UNet, SuperResolutionUNet or Classifier has; "
             "its checkpoints hold its weights under its own names"
         )
+    if network.trunk.embedding.numbers is not None:
+        raise ValueError(
+            "a network that is told of augmentation has no released names; its checkpoints hold its weights"
+        )
     return network
 
 

@@ -25,8 +25,9 @@ class SuperResolutionUNet(UNet):
 
     # The arguments differ from UNet's on purpose: the small image is no option here, and comes before the label.
     def forward(  # type: ignore[override]
-        self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None
-    ) -> Tensor:
+        self, x: Tensor, time: Tensor, low_res: Tensor | None = None, y: Tensor | None = None,
+        augmentation: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         if low_res is None:
             raise ValueError(
                 "the network super-resolves and got no small image; pass low_res (in training: "
@@ -46,4 +47,4 @@ class SuperResolutionUNet(UNet):
                 "pass the smaller image as low_res"
             )
         resized = F.interpolate(low_res, size, mode=LINEAR_MODES[len(size)])
-        return super().forward(torch.cat([x, resized], dim=1), time, y)
+        return super().forward(torch.cat([x, resized], dim=1), time, y, augmentation)

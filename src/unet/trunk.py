@@ -20,13 +20,13 @@ class Descent(NamedTuple):
 class Trunk(nn.Module):
     """(x, time, y) -> Descent, with one skip for the first convolution and one for each stage going down."""
 
-    def __init__(self, plan: Planned, in_channels: int, num_classes: int | None = None):
+    def __init__(self, plan: Planned, in_channels: int, num_classes: int | None = None, numbers: int = 0):
         super().__init__()
         self.in_channels = in_channels
         self.dims = plan.dims
         self.stride = plan.stride
         channels = plan.levels[0].channels
-        self.embedding = ConditionEmbedding(plan.base_channels, num_classes)
+        self.embedding = ConditionEmbedding(plan.base_channels, num_classes, numbers)
         self.stem = convolution(in_channels, channels, dims=plan.dims)
         self.skip_channels = [channels]
         self.down = nn.ModuleList()
@@ -39,9 +39,9 @@ class Trunk(nn.Module):
                 self.skip_channels.append(channels)
         self.middle = plan.middle()
 
-    def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Descent:
+    def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None, numbers: Tensor | None = None) -> Descent:
         self._check_shapes(x, time, y)
-        emb = self.embedding(time, y)
+        emb = self.embedding(time, y, numbers)
         h = self.stem(x)
         skips = [h]
         for stage in self.down:

@@ -15,26 +15,31 @@ from .trunk import Trunk
 class UNet(Planned):
     """(x_t, time, y) -> the network's output, (N, C, ...), (N,), (N,) -> (N, C', ...); exactly 0 before training.
 
-    `num_classes` is None for a network that is told no label. The other options are those of Planned.
+    `num_classes` is None for a network that is told no label. One that is told how its images were changed takes so
+    many `augmentation_numbers`, as `augmentation` (N, ...). The other options are those of Planned.
     """
 
     stacked_images: ClassVar[int] = 1
-    given_by_data: ClassVar[tuple[str, ...]] = ("num_classes",)
+    given_by_data: ClassVar[tuple[str, ...]] = ("num_classes", "augmentation_numbers")
     """The arguments with a default here that a configuration leaves open until the data are known."""
 
     out_channels: int
     num_classes: int | None = None
+    augmentation_numbers: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.trunk = Trunk(self, self.stacked_images * self.in_channels, self.num_classes)
+        seen = self.stacked_images * self.in_channels
+        self.trunk = Trunk(self, seen, self.num_classes, self.augmentation_numbers)
         self.up = up_half(self, self.trunk.skip_channels)
         channels = self.levels[0].channels
         last = zero(convolution(channels, self.out_channels, dims=self.dims))
         self.head = Head(GroupNorm(self.norm_groups, channels), nn.SiLU(), last)
 
-    def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None) -> Tensor:
-        skips, h, emb = self.trunk(x, time, y)
+    def forward(
+        self, x: Tensor, time: Tensor, y: Tensor | None = None, augmentation: Tensor | None = None
+    ) -> Tensor:
+        skips, h, emb = self.trunk(x, time, y, augmentation)
         for stage in self.up:
             # Taking the skip off its list frees its memory once it is used.
             h = stage(torch.cat([h, skips.pop()], dim=1), emb)
@@ -43,7 +48,7 @@ class UNet(Planned):
     @property
     def conditions(self) -> tuple[str, ...]:
         """The names of what `forward` needs beside the image and the time."""
-        return () if self.num_classes is None else ("y",)
+        return (() if self.num_classes is None else ("y",)) + (("augmentation",) if self.augmentation_numbers else ())
 
 
 def up_half(plan: Planned, skip_channels: list[int]) -> nn.ModuleList:

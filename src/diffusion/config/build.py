@@ -11,6 +11,7 @@ from diffusion.config import preflight
 from diffusion.config.data_choice import absolute_paths
 from diffusion.config.instantiate import instantiate, plain_values
 from diffusion.config.subjects import subject_in_training
+from diffusion.data.augmentation import NUMBERS, Augmentation
 from diffusion.data.conditions import Condition, available
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.runs.redaction import redact_values
@@ -18,8 +19,9 @@ from diffusion.training.trainer import Run, Trainer
 
 
 def model(
-    node: DictConfig, diffusion: Diffusion, *, shape: tuple[int, int, int], num_classes: int | None
-) -> torch.nn.Module:
+    node: DictConfig, diffusion: Diffusion, *, shape: tuple[int, int, int], num_classes: int | None,
+    augmentation_numbers: int = 0,
+) -> torch.nn.Module:  # fmt: skip
     """The network, told the facts of the data and the variance that its configuration leaves open.
 
     The facts are written into `node`, so that it describes the network without the data.
@@ -32,6 +34,7 @@ def model(
         "in_channels": (channels, f"the data have channels {channels}"),
         "out_channels": (outputs, f"{type(diffusion.variance).__name__} needs {outputs} output channels"),
         "num_classes": (num_classes, labels),
+        "augmentation_numbers": (augmentation_numbers, f"{augmentation_numbers} numbers tell of augmentation"),
     }
     for key, (fact, reason) in facts.items():
         if key not in node.keys():  # noqa: SIM118 (a missing value is not `in` the node)
@@ -63,7 +66,10 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
     if num_classes is not None and trainer.label_dropout:
         num_classes += 1  # what stands for none of them
-    network = model(config.model, diffusion, shape=images.shape, num_classes=num_classes)
+    numbers = NUMBERS if isinstance(told.get("augmentation"), Augmentation) else 0
+    network = model(
+        config.model, diffusion, shape=images.shape, num_classes=num_classes, augmentation_numbers=numbers
+    )
     classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
     config.conditions = {name: node for name, node in config.conditions.items() if node is not None}
     values = plain_values(config)

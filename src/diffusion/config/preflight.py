@@ -7,12 +7,13 @@ from torch import nn
 from diffusion.compute import distributed
 from diffusion.compute.flops import on_meta
 from diffusion.compute.precision import check_precision
-from diffusion.data.conditions import arguments, blanks
+from diffusion.data.conditions import Condition, arguments, blanks
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Loss
 from diffusion.inference.labels import numbers_of
+from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
 from diffusion.runs import naming
 from diffusion.training.saver import require_plain
@@ -36,6 +37,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
     check_purpose(trainer, run)
     check_conditions(run)
+    check_changes(run)
     check_label_dropout(trainer, run)
     check_shape(run)
     require_plain(trainer.schedule_sampler.state_dict(), "the state of train.schedule_sampler")
@@ -71,6 +73,15 @@ def check_conditions(run: Run) -> None:
                 f"the images come with {key} (conditions.{key}), which {name} is not shown; "
                 "set 'conditions=[label]', or another model"
             )
+
+
+def check_changes(run: Run) -> None:
+    """What changes images changes nothing that another condition has already told of them."""
+    changing = [name for name, each in run.conditions.items() if type(each).change is not Condition.change]
+    if changing and (images := needing_images(run.conditions)):
+        raise ValueError(
+            f"conditions.{changing[0]} changes the images of which conditions.{images[0]} tells; leave one of them out"
+        )
 
 
 def check_label_dropout(trainer: Trainer, run: Run) -> None:

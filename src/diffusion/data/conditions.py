@@ -32,6 +32,13 @@ class Condition(ABC):
         """The arguments (M, ...) to ask for one after the other; None if it takes an image to tell one."""
         return None
 
+    def change(self, x_0: Tensor, chances: Sequence[torch.Generator]) -> tuple[Tensor, Tensor] | None:
+        """Images (N, C, H, W) changed for training, by a generator each, and what is told of the changes (N, ...).
+
+        None, as here, for conditions that leave images as they are.
+        """
+        return None
+
     def blank(self, num_classes: int | None) -> Tensor | None:
         """What is told instead of nothing, (1, ...), where `train.label_dropout` leaves it out; None: it never is."""
         return None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
 from diffusion.compute.randomness import generator, normal, seed_of, uniform
+from diffusion.data.conditions import Conditions
 from diffusion.data.loader import Batch
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Diffusion
@@ -50,6 +51,7 @@ class Learner:
     clip_grad_norm: float | None = None
     beside: nn.Module = field(default_factory=nn.Module)
     """What is trained with the network, and is no part of it"""
+    conditions: Conditions = field(default_factory=dict)
     label_dropout: float = 0.0
     blank: Mapping[str, Tensor] = field(default_factory=dict)
     """What images without their label are told instead, by the names of the conditions that they lose, each (1, ...)"""
@@ -70,7 +72,8 @@ class Learner:
         rank = distributed.rank()
         torch.manual_seed(seed_of(self.seed, "dropout", self.steps_done, *([rank] if rank else [])))
         draws = self.draw(batch)
-        self.learn(batch.x_0, draws, rate_factor, self.told(batch))
+        x_0, told = self.changed(batch)
+        self.learn(x_0, draws, rate_factor, self.without_labels(batch.positions, told))
 
     def draw(self, batch: Batch) -> Draws:
         """t and noise of each image: functions of the seed and of the image's place in the training stream."""
@@ -82,12 +85,21 @@ class Learner:
         t, weights = self.schedule_sampler.draw(u, self.diffusion.process)
         return Draws(t, weights, normal(generators, tuple(batch.x_0.shape[1:])))
 
-    def told(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The conditions of a batch; some images lose theirs, as the seed and their place in the stream decide."""
+    def changed(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The images of a batch, changed by the conditions that do so, and what is told of them."""
+        x_0, told = batch.x_0, dict(batch.condition)
+        for name in told.keys() & self.conditions.keys():
+            chances = (generator(self.seed, name, int(p), device=x_0.device) for p in batch.positions)
+            if (changes := self.conditions[name].change(x_0, list(chances))) is not None:
+                x_0, told[name] = changes
+        return x_0, told
+
+    def without_labels(self, positions: Tensor, condition: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The conditions, of which some images lose some, as the seed and their place in the stream decide."""
         if not self.label_dropout:
-            return batch.condition
-        lost = uniform(generator(self.seed, "label_dropout", int(p)) for p in batch.positions) < self.label_dropout
-        told = dict(batch.condition)
+            return condition
+        lost = uniform(generator(self.seed, "label_dropout", int(p)) for p in positions) < self.label_dropout
+        told = dict(condition)
         for name, blank in self.blank.items():
             here = lost.to(told[name].device).view(-1, *[1] * (told[name].ndim - 1))
             told[name] = torch.where(here, blank.to(told[name]), told[name])

@@ -104,9 +104,9 @@ class Trainer:
 
     `batch_size` is the number of images in a step, shared by all processes; each passes its part through the network
     `microbatch` at a time. `parallel` says how the network is spread over them: "ddp" or "fsdp". The learning rate
-    warms up over `warmup_steps`, falls linearly to 0 at `anneal_steps`, and from `decay_steps` on as one over their root. The
-    last `keep` checkpoints stay, and every one at a multiple of `keep_every`. The `evaluations` measure the averaged
-    weights every `evaluate_every` steps (0: only at the end).
+    warms up over `warmup_steps`, falls linearly to 0 at `anneal_steps`, and from `decay_steps` on as one over their
+    root. The last `keep` checkpoints stay, and every one at a multiple of `keep_every`. The `evaluations` measure the
+    averaged weights every `evaluate_every` steps (0: only at the end).
 
     Young averages of the weights forget where they began: with `ema_ramp` their half-life is at most that share of the
     steps done, with `ema_power` at most 1 - k^-power of them stays in update k. Averages of each relative width in
@@ -188,6 +188,7 @@ class Trainer:
             run.diffusion,
             optimizer=self.optimizer([*spread.model.parameters(), *beside.parameters()]),
             beside=beside,
+            conditions=run.conditions,
             blank=blanks(run.conditions, run.config["classes"]) if self.label_dropout else {},
             label_dropout=self.label_dropout,
             schedule_sampler=self.schedule_sampler,

@@ -59,7 +59,7 @@ class History:
 
     def extrapolated(self, x_0: Tensor, h: float, order: int) -> Tensor:
         """What x_0 is on the mean of the next step, of length h, by a line or a parabola through those before."""
-        if order == 1 or not self.steps or not math.isfinite(h):
+        if order == 1 or not self.steps or not h or not math.isfinite(h):
             return x_0
         (last, h_last), *earlier = self.steps
         slope = (x_0 - last) * (h / h_last)  # change per step of length h

@@ -92,13 +92,16 @@ class LeadingSpacing(Spacing):
 class RatioSpacing(Spacing):
     """Along a grid of sigma / alpha, which runs between the process's first and last level, or `high` and `low`.
 
-    A chain has levels between its steps (see `Chain`), so that the grid is met exactly.
+    Levels beyond `limit` are left out where `high` is not given: a cosine chain spends half its log-SNR where
+    nothing of an image is left. A chain has levels between its steps (see `Chain`), so that the grid is met exactly.
     """
 
-    def __init__(self, *, low: float | None = None, high: float | None = None) -> None:
+    def __init__(self, *, low: float | None = None, high: float | None = None, limit: float | None = None) -> None:
         if low is not None and high is not None and not 0 < low < high:
             raise ValueError(f"low={low} must lie between 0 and high={high}; set sampler.spacing.low and high")
-        self.low, self.high = low, high
+        if limit is not None and not limit > 0:
+            raise ValueError(f"limit={limit} must be above 0; set sampler.spacing.limit=80, or null")
+        self.low, self.high, self.limit = low, high, limit
 
     @abstractmethod
     def grid(self, high: Tensor, low: Tensor, u: Tensor) -> Tensor:
@@ -109,11 +112,11 @@ class RatioSpacing(Spacing):
         own = process.level(all_t)
         ratio = own.sigma / own.alpha
         ends = ratio[ratio.isfinite()]
-        low, high = (given_or(end, value) for end, value in ((ends.min(), self.low), (ends.max(), self.high)))
+        highest = ends.max() if self.limit is None else ends.max().clamp(max=self.limit)
+        low, high = (given_or(end, value) for end, value in ((ends.min(), self.low), (highest, self.high)))
         # Pure noise, where the process begins with it, lies at no ratio.
-        noise = (
-            all_t[:1].double() if self.high is None and not bool(ratio[0].isfinite()) else all_t.new_zeros(0).double()
-        )
+        begins = self.high is None and self.limit is None and not bool(ratio[0].isfinite())
+        noise = all_t[: int(begins)].double()
         u = torch.linspace(0, 1, count - len(noise), dtype=torch.float64)
         return torch.cat([noise, at_ratio(process, self.grid(high, low, u), "sampler.spacing.low and high")])
 
@@ -128,10 +131,12 @@ class LogSNRSpacing(RatioSpacing):
 class KarrasSpacing(RatioSpacing):
     """Evenly in (sigma / alpha)^(1 / rho) (Karras et al. 2022, eq. 5)."""
 
-    def __init__(self, *, rho: float = 7.0, low: float | None = None, high: float | None = None) -> None:
+    def __init__(
+        self, *, rho: float = 7.0, low: float | None = None, high: float | None = None, limit: float | None = None
+    ) -> None:
         if not rho > 0:
             raise ValueError(f"rho={rho} must be above 0; set sampler.spacing.rho=7")
-        super().__init__(low=low, high=high)
+        super().__init__(low=low, high=high, limit=limit)
         self.rho = rho
 
     def grid(self, high: Tensor, low: Tensor, u: Tensor) -> Tensor:

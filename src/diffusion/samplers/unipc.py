@@ -43,7 +43,7 @@ class UniPC(Sampler):
         for number, move in enumerate(steps):
             said = denoise(x, move.here)
             now = Known((move.here.log_snr / 2).item(), said.x_0)
-            if step is not None and math.isfinite(step.h):
+            if step is not None and step.h and math.isfinite(step.h):
                 x = step.corrected(now)
             base, _ = moved(move, x, said, said.x_0)
             order = min(self.order, len(steps) - number, len(known) + 1)
@@ -58,7 +58,8 @@ class UniStep:
 
     def __init__(self, move: Move, base: Tensor, now: Known, before: list[Known]) -> None:
         self.base, self.now, self.h = base, now, move.h.item()
-        self.before = before if math.isfinite(self.h) and self.h else []
+        usable = math.isfinite(self.h) and self.h != 0
+        self.before = [other for other in before if usable and other.place != now.place]
         self.per_x_0 = move.there.alpha.item() * -math.expm1(-self.h)
 
     def predicted(self) -> Tensor:

@@ -175,9 +175,10 @@ def table(rows: dict[str, dict[str, tuple]], cell: Callable[[tuple], str]) -> st
 
 
 def print_tables() -> None:
-    print(table(dict(orders([*PROCESSES])), lambda c: f"{c[0]:.0e} .. {c[1]:.0e}, **{c[2]:.2f}**"))
+    every = [*PROCESSES]
+    print(table(dict(orders(every)), lambda c: f"{c[0]:.0e} .. {c[1]:.0e}, **{c[2]:.2f}**"))
     print()
-    print(table(dict(moments([*PROCESSES])), lambda c: f"{c[0]:.0e}, " + ("exact" if c[1] == math.inf else f"**{c[1]:.2f}**")))
+    print(table(dict(moments(every)), lambda c: f"{c[0]:.0e}, " + ("exact" if c[1] == math.inf else f"**{c[1]:.2f}**")))
 
 
 if __name__ == "__main__":

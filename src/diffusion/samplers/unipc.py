@@ -49,7 +49,7 @@ class UniPC(Sampler):
             order = min(self.order, len(steps) - number, len(known) + 1)
             step = UniStep(move, base, now, known[: order - 1])
             x = step.predicted()
-            known = [now, *known[:1]] if math.isfinite(now.place) else []
+            known = [now, *(k for k in known[:1] if k.place != now.place)] if math.isfinite(now.place) else []
             yield Step(x, said.x_0)
 
 

@@ -36,12 +36,13 @@ def process_of(schedule: str) -> tuple[str, ...]:
     return CONTINUUM if continuous else CHAIN
 
 
+SCHEDULES, WEIGHTINGS, LAWS = map(names, ("diffusion/schedule", "diffusion/weighting", "train/schedule_sampler"))
 CHOICES = {
-    **{f"schedule={s}": (*process_of(s), f"diffusion/schedule={s}", *NEEDED.get(s, ())) for s in names("diffusion/schedule")},
-    **{f"weighting={w}": (*CHAIN, f"diffusion/weighting={w}") for w in names("diffusion/weighting")},
-    "weighting=learned_uncertainty on a continuum": (*CONTINUUM, "diffusion/weighting=learned_uncertainty"),
-    **{f"law={law} on a chain": (*CHAIN, f"train/schedule_sampler={law}") for law in names("train/schedule_sampler")},
-    **{f"law={law}": (*CONTINUUM, f"train/schedule_sampler={law}") for law in names("train/schedule_sampler")},
+    **{name: (*process_of(name), f"diffusion/schedule={name}", *NEEDED.get(name, ())) for name in SCHEDULES},
+    **{f"{name} weighting": (*CHAIN, f"diffusion/weighting={name}") for name in WEIGHTINGS},
+    "learned_uncertainty without steps": (*CONTINUUM, "diffusion/weighting=learned_uncertainty"),
+    **{f"{name} law": (*CHAIN, f"train/schedule_sampler={name}") for name in LAWS},
+    **{f"{name} law without steps": (*CONTINUUM, f"train/schedule_sampler={name}") for name in LAWS},
     "a law at zero SNR": (*CHAIN, "diffusion/schedule=zero_terminal", "train/schedule_sampler=normal"),
     "schedules in schedules": (
         *CHAIN, "diffusion/schedule=zero_terminal", "diffusion/schedule@diffusion.schedule.of=shifted",

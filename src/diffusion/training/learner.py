@@ -144,6 +144,7 @@ class Learner:
             group["lr"] = rate * rate_factor
         scaler = self.scaler
         for weight in self.beside.parameters():
+            assert weight.grad is not None, "every loss that takes a weighting uses it"
             weight.grad = distributed.all_mean(weight.grad)
         scaler.unscale_(self.optimizer)
         weights = list(self.model.parameters())

@@ -34,9 +34,9 @@ class LogSNRLaw(ScheduleSampler):
 class Normal(LogSNRLaw):
     """log-SNR ~ N(mean, std^2).
 
-    The defaults are EDM's for images in [-1, 1], log sigma ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1), as log-SNR is
-    -2 log sigma. On any path it is that of the images as they are: of images divided by their standard deviation, 0.5,
-    the same law has mean = 2.4 + 2 log 0.5 = 1.014.
+    The defaults are EDM's for images in [-1, 1], log sigma ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1), as log-SNR
+    is -2 log sigma. On any path it is that of the images as they are: of images divided by their standard deviation,
+    0.5, the same law has mean = 2.4 + 2 log 0.5 = 1.014.
     """
 
     def __init__(self, *, mean: float = 2.4, std: float = 2.4, stratified: bool = True) -> None:

@@ -60,7 +60,7 @@ def test_the_laws_of_edm_and_of_stable_diffusion_3_by_their_own_words():
 
 
 def test_with_log_sigma_the_bound_is_the_plain_error_of_v():
-    # The bound is half the integral of |d eps|^2 = alpha^2 |dv|^2 over log-SNR, whatever the error (Kingma et al. 2021).
+    # The bound is half the integral of |d eps|^2 = alpha^2 |dv|^2 over log-SNR (Kingma et al. 2021), whatever |dv| is.
     law, error = LogSigma(top=10.0, bottom=-4.0), lambda log_snr: 2 + (log_snr / 3).sin()
     log_snr = torch.linspace(-4, 10, 200_001, dtype=torch.float64)
     bound = torch.trapezoid(log_snr.sigmoid() * error(log_snr), log_snr) / 2

@@ -18,6 +18,10 @@ def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Gene
     return torch.Generator(device).manual_seed(seed_of(*key))
 
 
+HALF_CELL = 2.0**-25
+"""Half the distance of the numbers that `uniform` gives: k / 2^24 stands for [k, k + 1) / 2^24."""
+
+
 def uniform(generators: Iterable[torch.Generator]) -> Tensor:
     """One number in [0, 1) from each of N generators, (N,)."""
     return torch.stack([torch.rand((), generator=g, device=g.device) for g in generators])

@@ -27,10 +27,11 @@ class LearnedUncertainty(nn.Module):
         self.weight = nn.Parameter(torch.zeros(FREQUENCIES))
 
     def penalty(self, log_snr: Tensor) -> Tensor:
-        """u at log_snr (N,), in float32: what is added to the loss."""
+        """u at log_snr (N,), in float32 whatever the network computes in: what is added to the loss."""
         place = log_snr.float().clamp(-REACH, REACH)[:, None]
         features = math.sqrt(2) * (place * self.frequencies + self.phases).cos()
-        return features @ self.weight / math.sqrt(FREQUENCIES)
+        # Not a matrix product, which autocast would round to half precision.
+        return (features * self.weight).sum(1) / math.sqrt(FREQUENCIES)
 
     def forward(self, log_snr: Tensor) -> Tensor:
         return (-self.penalty(log_snr)).exp()

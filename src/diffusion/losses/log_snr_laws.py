@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from diffusion.compute.randomness import HALF_CELL
 from diffusion.losses.schedule_samplers import Drawn, ScheduleSampler
 from diffusion.process.process import Process
-
-LEAST = 2.0**-25  # no random number in float32 lies nearer to 0 without being it
 
 
 class LogSNRLaw(ScheduleSampler):
@@ -27,16 +26,22 @@ class LogSNRLaw(ScheduleSampler):
         """The log-SNR above which a share u in (0, 1) of the levels lies, float64 (N,) -> (N,)."""
 
     def draw(self, u: Tensor, process: Process) -> Drawn:
-        log_snr = self.log_snr(u.double().clamp(LEAST, 1 - LEAST))
-        return Drawn(process.nearest(log_snr), torch.ones_like(u, dtype=torch.float32))
+        # A random number in float32 may be 0; the middle of its cell is not, and no tail is cut off.
+        inside = u.double() + HALF_CELL if u.dtype == torch.float32 else u
+        return Drawn(process.nearest(self.log_snr(inside)), torch.ones_like(u, dtype=torch.float32))
 
 
 class Normal(LogSNRLaw):
-    """log-SNR ~ N(mean, std^2). The defaults are EDM's: log sigma ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1)."""
+    """log-SNR ~ N(mean, std^2).
+
+    The defaults are EDM's for images in [-1, 1], log sigma ~ N(-1.2, 1.2^2) (Karras et al. 2022, table 1), as log-SNR
+    is -2 log sigma. On any path it is that of the images as they are: of images divided by their standard deviation,
+    0.5, the same law has mean = 2.4 + 2 log 0.5 = 1.014.
+    """
 
     def __init__(self, *, mean: float = 2.4, std: float = 2.4, stratified: bool = True) -> None:
         super().__init__(stratified=stratified)
-        self.mean, self.std = mean, positive_spread("std", std)
+        self.mean, self.std = finite_mean(mean), positive_spread("std", std)
 
     def log_snr(self, u: Tensor) -> Tensor:
         return self.mean - self.std * torch.special.ndtri(u)
@@ -57,7 +62,7 @@ class Laplace(LogSNRLaw):
 
     def __init__(self, *, mean: float = 0.0, scale: float = 0.5, stratified: bool = True) -> None:
         super().__init__(stratified=stratified)
-        self.mean, self.scale = mean, positive_spread("scale", scale)
+        self.mean, self.scale = finite_mean(mean), positive_spread("scale", scale)
 
     def log_snr(self, u: Tensor) -> Tensor:
         return self.mean - self.scale * (u - 0.5).sign() * -(-2 * (u - 0.5).abs()).log1p()
@@ -71,7 +76,7 @@ class LogSigma(LogSNRLaw):
 
     def __init__(self, *, top: float = 13.3, bottom: float = -5.0, stratified: bool = True) -> None:
         super().__init__(stratified=stratified)
-        if not top > bottom:
+        if not math.inf > top > bottom > -math.inf:
             raise ValueError(f"top={top} must lie above bottom={bottom}; set train.schedule_sampler.top and bottom")
         self.top, self.bottom = top, bottom
 
@@ -79,6 +84,13 @@ class LogSigma(LogSNRLaw):
         ends = torch.tensor([self.top, self.bottom], dtype=torch.float64, device=u.device)
         log_sigma = torch.lerp(*(logsigmoid(-ends) / 2), u)
         return (-(2 * log_sigma).expm1()).log() - 2 * log_sigma
+
+
+def finite_mean(value: float) -> float:
+    """`value` where it is a number; ValueError otherwise."""
+    if not math.isfinite(value):
+        raise ValueError(f"mean={value} must be a number; set train.schedule_sampler.mean=0")
+    return value
 
 
 def positive_spread(name: str, value: float) -> float:

@@ -38,7 +38,10 @@ class SigmoidWeighting:
 
 
 class SoftMinSNRWeighting(SigmoidWeighting):
-    """SNR gamma / (SNR + gamma) for the error of x_0, a smooth min(SNR, gamma): the sigmoid's of bias log gamma."""
+    """SNR gamma / (SNR + gamma) for the error of x_0, a smooth min(SNR, gamma) (Crowson et al. 2024, section 4.2).
+
+    It is the sigmoid weighting of bias log gamma.
+    """
 
     def __init__(self, *, gamma: float = 5.0) -> None:
         super().__init__(bias=math.log(positive_number("gamma", gamma)))

@@ -21,6 +21,11 @@ class LogSNRSchedule(ABC):
         self.top, self.bottom, self.shift = top, bottom, shift
         ends = (torch.tensor(end, dtype=torch.float64) for end in (top, bottom))
         self.first, self.last = (float(self.coordinate(end)) for end in ends)
+        if not all(map(math.isfinite, (self.first, self.last, shift))):
+            raise ValueError(
+                f"{type(self).__name__} has no levels between top={top} and bottom={bottom}, shift={shift}; "
+                "set diffusion.schedule.top=14 and diffusion.schedule.bottom=-14"
+            )
 
     @abstractmethod
     def coordinate(self, log_snr: Tensor) -> Tensor:
@@ -116,11 +121,9 @@ class SigmoidLogSNR(LogSNRSchedule):
 
 
 class KarrasLogSNR(LogSNRSchedule):
-    """(sigma / alpha)^(1 / rho) even (Karras et al. 2022, eq. 5)."""
+    """Even in (sigma / alpha)^(1 / rho) (Karras et al. 2022, eq. 5)."""
 
-    def __init__(
-        self, *, rho: float = 7.0, top: float = 14.0, bottom: float = -14.0, shift: float = 0.0
-    ) -> None:
+    def __init__(self, *, rho: float = 7.0, top: float = 14.0, bottom: float = -14.0, shift: float = 0.0) -> None:
         if not rho > 0:
             raise ValueError(f"rho={rho} must be above 0; set diffusion.schedule.rho=7")
         self.rho = rho

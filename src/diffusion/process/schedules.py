@@ -1,7 +1,7 @@
 """Noise schedules: a shape. How many steps it is cut into belongs to the process."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -49,6 +49,8 @@ class ScaledLinear:
     """sqrt(beta_t) rises in equal steps; what latent diffusion trains with (Rombach et al. 2022)."""
 
     def __init__(self, *, start: float = 0.00085, end: float = 0.012) -> None:
+        if not min(start, end) > 0:
+            raise ValueError(f"start={start} and end={end} must be above 0; set diffusion.schedule.start and end")
         self.start, self.end = start, end
 
     def betas(self, steps: int) -> Tensor:
@@ -75,8 +77,8 @@ class Sigmoid:
         return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(min=0, max=self.max_beta)
 
 
-class Changed:
-    """Another schedule, its alpha_bar changed step by step."""
+class ScheduleTransform(ABC):
+    """The schedule `of` with another alpha_bar at each step."""
 
     def __init__(self, *, of: Schedule) -> None:
         self.of = of
@@ -90,7 +92,7 @@ class Changed:
         return 1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
 
 
-class ZeroTerminal(Changed):
+class ZeroTerminal(ScheduleTransform):
     """sqrt(alpha_bar) shifted and scaled, so that the last step leaves pure noise and the first one is as it was.
 
     Lin et al. 2024, algorithm 1. Predict the velocity, the flow or the start with it, and draw with
@@ -102,7 +104,7 @@ class ZeroTerminal(Changed):
         return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
 
 
-class Shifted(Changed):
+class Shifted(ScheduleTransform):
     """log-SNR lower by 2 log(image_size / base_size), as larger images need more noise (Hoogeboom et al. 2023)."""
 
     def __init__(self, *, of: Schedule, image_size: int, base_size: int = 64) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
-from diffusion.compute.randomness import generator, normal, seed_of, uniform
+from diffusion.compute.randomness import HALF_CELL, generator, normal, seed_of, uniform
 from diffusion.data.conditions import Conditions
 from diffusion.data.loader import Batch
 from diffusion.denoiser.denoiser import conditions_of
@@ -81,7 +81,7 @@ class Learner:
         u = uniform(generators)
         if self.schedule_sampler.stratified:
             count = len(u) * distributed.world_size()
-            u = ((batch.positions % count).to(u.device) + u.double()) / count
+            u = ((batch.positions % count).to(u.device) + u.double() + HALF_CELL) / count
         t, weights = self.schedule_sampler.draw(u, self.diffusion.process)
         return Draws(t, weights, normal(generators, tuple(batch.x_0.shape[1:])))
 
@@ -144,6 +144,7 @@ class Learner:
             group["lr"] = rate * rate_factor
         scaler = self.scaler
         for weight in self.beside.parameters():
+            assert weight.grad is not None, "every loss that takes a weighting uses it"
             weight.grad = distributed.all_mean(weight.grad)
         scaler.unscale_(self.optimizer)
         weights = list(self.model.parameters())

@@ -1,5 +1,6 @@
 """What a training run consists of, and the settings by which it is trained: the optimizer, its rate, and the rest."""
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -182,19 +183,20 @@ class Trainer:
         # What looks into the layers cannot look into what they were compiled to.
         wanted = False if self.detect_anomaly else self.compile
         spread.network = compile_network(spread.network, run.device, wanted)
-        beside = weighting_parts(run.diffusion, run.device, self.parallel)
+        diffusion, beside = with_own_weighting(run.diffusion, run.device, self.parallel)
+        optimizer = self.optimizer(spread.model.parameters())
+        if weights := list(beside.parameters()):
+            optimizer.add_param_group({"params": weights, "weight_decay": 0.0})
         return Learner(
             spread,
-            run.diffusion,
-            optimizer=self.optimizer([*spread.model.parameters(), *beside.parameters()]),
+            diffusion,
+            optimizer=optimizer,
             beside=beside,
             conditions=run.conditions,
             blank=blanks(run.conditions, run.config["classes"]) if self.label_dropout else {},
             label_dropout=self.label_dropout,
             schedule_sampler=self.schedule_sampler,
-            ema=EMA(
-                spread.model, self.ema_rates, ramp=self.ema_ramp, power=self.ema_power, widths=self.ema_widths
-            ),
+            ema=EMA(spread.model, self.ema_rates, ramp=self.ema_ramp, power=self.ema_power, widths=self.ema_widths),
             precision=self.precision,
             seed=run.seed,
             microbatch=self.microbatch,
@@ -202,12 +204,17 @@ class Trainer:
         )
 
 
-def weighting_parts(diffusion: Diffusion, device: torch.device, parallel: str) -> nn.Module:
-    """What is trained beside the network: a weighting that learns; an empty module for others."""
+def with_own_weighting(diffusion: Diffusion, device: torch.device, parallel: str) -> tuple[Diffusion, nn.Module]:
+    """The diffusion with a copy of a weighting that learns, so that another run begins with none of it; and that copy.
+
+    An empty module stands for other weightings. ValueError where it cannot be trained.
+    """
     if not isinstance(diffusion.weighting, nn.Module):
-        return nn.Module()
+        return diffusion, nn.Module()
     if parallel == "fsdp":
         raise ValueError(
             f"train.parallel=fsdp does not train {type(diffusion.weighting).__name__}; set train.parallel=ddp"
         )
-    return diffusion.weighting.to(device)
+    own = copy.copy(diffusion)
+    own.weighting = beside = copy.deepcopy(diffusion.weighting).to(device)
+    return own, beside

@@ -23,6 +23,7 @@ from diffusion import (
     P2Weighting,
     SigmoidWeighting,
     Simple,
+    SoftMinSNRWeighting,
     Start,
     VariancePreserving,
     Velocity,
@@ -92,11 +93,22 @@ def test_edm_as_a_law_and_a_weight(case, inputs, expected):
     assert_modern(case, "x0_weight", got, expected["x0_weight"])
 
 
+class GivenUncertainty(LearnedUncertainty):
+    """One that has learned these numbers u (N,)."""
+
+    def __init__(self, u):
+        super().__init__()
+        self.u = u
+
+    def penalty(self, log_snr):
+        return self.u
+
+
 @pytest.mark.parametrize("case, inputs, expected", modern(21, "loss_EDMLoss", "loss_EDM2Loss"))
 def test_edm_losses(case, inputs, expected):
     """Normal log-SNR, and the plain error of the velocity: nothing but a law and a constant weight."""
     args, inputs = case["args"], tensors(inputs)
-    path, sd = Exploding(data_std=args["sigma_data"]), args["sigma_data"]
+    path = Exploding(data_std=args["sigma_data"])
     law = Normal(mean=-2 * args["P_mean"], std=2 * args["P_std"])
     log_snr = law.log_snr(torch.special.ndtr(inputs["rnd_normal"].flatten()))
     diffusion = ContinuousDiffusion(schedule=EvenLogSNR(), path=path, prediction=Velocity(), loss=Simple())
@@ -106,15 +118,13 @@ def test_edm_losses(case, inputs, expected):
     x_0 = exact_x_0(model_of(inputs))(example.x_t, example.level)
     velocity = Velocity().target(example.level, x_0, example.level.eps(example.x_t, x_0))
     squared = (velocity - Velocity().target(example.level, inputs["images"], inputs["noise"])) ** 2
-    # Their error is of x_0 in images of standard deviation sd, ours of the velocity, whose own is 1.
-    if "logvar" not in inputs:
-        assert_modern(case, "loss", squared, expected["loss"])
-        terms = diffusion.loss(diffusion, Denoiser(lambda x, time: velocity, Velocity(), diffusion.variance), example)
-        assert_modern(case, "mean", terms["loss"].mean(), expected["mean"])
-        assert sd == path.data_std
-    else:
-        u = inputs["logvar"]
-        assert_modern(case, "loss", squared * (-u).exp() + u, expected["loss"])
+    # Their error is of x_0, weighted; ours of the velocity, whose own standard deviation is 1.
+    u = inputs.get("logvar", torch.zeros(1, 1, 1, 1))
+    assert_modern(case, "loss", squared * (-u).exp() + u, expected["loss"])
+    if "logvar" in inputs:
+        diffusion.weighting = GivenUncertainty(u.flatten())
+    terms = diffusion.loss(diffusion, Denoiser(lambda x, time: velocity, Velocity(), diffusion.variance), example)
+    assert_modern(case, "mean", terms["loss"].mean(), expected["mean"])
 
 
 def test_learned_uncertainty_is_least_where_it_is_the_logarithm_of_the_error():
@@ -151,6 +161,23 @@ def test_a_weight_that_is_none(weighting, gamma):
         weighting(gamma=gamma)
 
 
-def test_p2_is_finite_at_both_ends():
+@pytest.mark.parametrize("weighting", [P2Weighting(), SoftMinSNRWeighting(), SigmoidWeighting(), MinSNRWeighting()])
+def test_a_weight_is_finite_at_both_ends(weighting):
     ends = torch.tensor([-math.inf, math.inf], dtype=torch.float64)
-    assert P2Weighting()(ends).tolist() == [0.0, 0.0]
+    assert weighting(ends).tolist() == [0.0, 0.0]
+
+
+def test_soft_min_snr_is_as_published_in_each_space():
+    level = Chain(Cosine().betas(50)).level(torch.arange(49))
+    snr = level.log_snr.exp()
+    for prediction, divisor in ((Start(), 1), (Epsilon(), snr), (Velocity(), snr + 1)):
+        got = weights(SoftMinSNRWeighting(gamma=4.0), prediction, level)
+        assert torch.allclose(got, 4 * snr / (snr + 4) / divisor, rtol=1e-9, atol=0)
+
+
+def test_uncertainty_is_computed_in_float32_whatever_the_network_is():
+    weighting, log_snr = LearnedUncertainty(), torch.linspace(-8, 8, 9, dtype=torch.float64)
+    torch.nn.init.normal_(weighting.weight, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        u = weighting.penalty(log_snr)
+    assert u.dtype == torch.float32 and torch.equal(u, weighting.penalty(log_snr))

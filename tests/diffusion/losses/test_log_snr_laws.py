@@ -31,11 +31,47 @@ PROCESSES = [
     Continuum(StraightTime(), Straight()),
 ]
 CELLS = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+CHANCE = torch.rand(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+STRATA = (torch.arange(20_000) + CHANCE) / 20_000
+
+
+def normal_share(log_snr, law):
+    return torch.special.ndtr((law.mean - log_snr) / law.std)
+
+
+def laplace_share(log_snr, law):
+    mean, scale = torch.tensor([law.mean, law.scale], dtype=torch.float64)
+    return 1 - torch.distributions.Laplace(mean, scale).cdf(log_snr)
+
+
+@pytest.mark.parametrize("name, share", {**dict.fromkeys(LAWS, normal_share), "laplace": laplace_share}.items())
+def test_a_law_is_the_inverse_of_its_distribution_function(name, share):
+    # Of which the share counts from the cleanest: what lies above.
+    log_snr = LAWS[name].log_snr(CELLS)
+    assert torch.allclose(share(log_snr, LAWS[name]), CELLS, rtol=0, atol=1e-9)
+
+
+def test_the_laws_of_edm_and_of_stable_diffusion_3_by_their_own_words():
+    z = torch.special.ndtri(CELLS)
+    sigma = (-Normal().log_snr(CELLS) / 2).exp()  # of alpha = 1
+    assert torch.allclose(sigma.log(), -1.2 + 1.2 * z, rtol=0, atol=1e-9)
+    _, time = Straight().alpha_sigma(LogitNormal(mean=0.3, std=0.8).log_snr(CELLS))
+    assert torch.allclose(time, (0.3 + 0.8 * z).sigmoid(), rtol=0, atol=1e-9)
+
+
+def test_with_log_sigma_the_bound_is_the_plain_error_of_v():
+    # The bound is half the integral of |d eps|^2 = alpha^2 |dv|^2 over log-SNR (Kingma et al. 2021), whatever |dv| is.
+    law, error = LogSigma(top=10.0, bottom=-4.0), lambda log_snr: 2 + (log_snr / 3).sin()
+    log_snr = torch.linspace(-4, 10, 200_001, dtype=torch.float64)
+    bound = torch.trapezoid(log_snr.sigmoid() * error(log_snr), log_snr) / 2
+    _, ends = VariancePreserving().alpha_sigma(torch.tensor([10.0, -4.0], dtype=torch.float64))
+    constant = (ends[1] / ends[0]).log()
+    assert constant * error(law.log_snr(CELLS)).mean() == pytest.approx(bound.item(), rel=1e-7)
 
 
 @pytest.mark.parametrize("name", LAWS)
 def test_mean_and_spread(name):
-    log_snr = LAWS[name].log_snr(CELLS)
+    log_snr = LAWS[name].log_snr(STRATA)  # of independent draws the mean alone would be off by std / 141
     assert log_snr.mean().item() == pytest.approx(MOMENTS[name][0], abs=1e-3)
     assert log_snr.std().item() == pytest.approx(MOMENTS[name][1], rel=2e-3)
     assert (log_snr.diff() < 0).all()  # from the cleanest to the noisiest, as a process's own shares
@@ -60,6 +96,20 @@ def test_every_law_runs_on_every_process_and_its_tails_are_finite(process, law):
     assert (level.log_snr.diff() <= 0).all() and level.log_snr.isfinite().all()
 
 
+def test_a_random_number_in_float32_is_the_middle_of_its_cell():
+    u = torch.tensor([0.0, 1 - 2.0**-24])
+    t, _ = Normal(mean=0.0, std=1.0).draw(u, PROCESSES[1])
+    assert t[0] == -t[1] == pytest.approx(-torch.special.ndtri(torch.tensor(2.0**-25, dtype=torch.float64)).item())
+
+
+def test_every_quarter_of_the_way_is_told_apart_in_the_log():
+    law, process = Normal(mean=0.0, std=3.0), Continuum(EvenLogSNR(top=6.0, bottom=-6.0), VariancePreserving())
+    quarter = process.bin(law.draw(CELLS, process).t, 4)
+    inner = torch.special.ndtr(torch.tensor(1.0)) - 0.5  # of log-SNR 0 to 3, which is one standard deviation
+    shares = torch.bincount(quarter) / len(CELLS)
+    assert torch.allclose(shares, torch.stack([0.5 - inner, inner, inner, 0.5 - inner]), rtol=0, atol=1e-4)
+
+
 def test_no_tail_is_cut_off_at_the_ends_of_the_process():
     process = Continuum(CosineLogSNR(top=5.0, bottom=-5.0), VariancePreserving())
     level = process.level(Normal(mean=0.0, std=8.0).draw(torch.tensor([0.01, 0.99]), process).t)
@@ -79,5 +129,8 @@ def test_stratified_is_a_setting_of_every_law(law):
 def test_no_spread_is_refused(law, settings, key):
     with pytest.raises(ValueError, match=rf"^{key}=[^\n]*set train\.schedule_sampler\.{key}=1$"):
         law(**settings)
-    with pytest.raises(ValueError, match=r"train\.schedule_sampler\.top and bottom"):
-        LogSigma(top=1.0, bottom=2.0)
+    for ends in ((1.0, 2.0), (math.inf, 0.0)):
+        with pytest.raises(ValueError, match=r"^top=[^\n]*set train\.schedule_sampler\.top and bottom$"):
+            LogSigma(top=ends[0], bottom=ends[1])
+    with pytest.raises(ValueError, match=r"^mean=nan [^\n]*set train\.schedule_sampler\.mean=0$"):
+        Laplace(mean=math.nan)

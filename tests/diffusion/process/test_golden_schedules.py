@@ -89,8 +89,8 @@ def test_cosine_log_snr(case, inputs, expected):
 @pytest.mark.parametrize(
     "schedule",
     [
-        EvenLogSNR(), CosineLogSNR(shift=-1.4), StraightTime(), LinearBeta(top=9.0), SigmoidLogSNR(tau=0.5),
-        KarrasLogSNR(),
+        EvenLogSNR(), CosineLogSNR(shift=-1.4), StraightTime(), LinearBeta(top=9.0), SigmoidLogSNR(),
+        SigmoidLogSNR(tau=0.5, shift=2.0), KarrasLogSNR(), KarrasLogSNR(rho=1.0),
     ],
 )  # fmt: skip
 def test_a_share_is_the_inverse_of_a_log_snr_and_noise_rises_with_it(schedule):
@@ -99,7 +99,9 @@ def test_a_share_is_the_inverse_of_a_log_snr_and_noise_rises_with_it(schedule):
     assert torch.allclose(schedule.share(log_snr), u, rtol=0, atol=1e-9)
     assert (log_snr.diff() < 0).all()
     ends = torch.tensor([schedule.top, schedule.bottom], dtype=torch.float64) + schedule.shift
-    assert torch.allclose(log_snr[[0, -1]], ends, rtol=0, atol=1e-6)
+    assert torch.allclose(log_snr[[0, -1]], ends, rtol=0, atol=1e-9)
+    between = torch.linspace(*ends.tolist(), 201, dtype=torch.float64)
+    assert torch.allclose(schedule.log_snr(schedule.share(between)), between, rtol=0, atol=1e-9)
 
 
 def test_the_linear_schedule_of_a_chain_is_the_continuous_one_in_many_steps():
@@ -163,6 +165,7 @@ def test_what_says_nothing_of_the_image_in_pure_noise_is_refused():
     [
         lambda: Sigmoid(tau=0.0), lambda: SigmoidLogSNR(start=2.0, end=1.0), lambda: LinearBeta(start=0.0),
         lambda: KarrasLogSNR(rho=-1.0), lambda: Shifted(of=Cosine(), image_size=0), lambda: EvenLogSNR(top=-20.0),
+        lambda: EvenLogSNR(top=math.inf), lambda: CosineLogSNR(shift=math.nan), lambda: ScaledLinear(start=-1.0),
     ],
 )  # fmt: skip
 def test_a_schedule_that_is_none_is_refused_in_one_line(make):

@@ -29,7 +29,6 @@ WALLS = {
     "inference": METHOD | BASE | {"data"},
     "tracking": {"runs", "compute"},
     "report": {"runs", "pictures"},
-    "tasks": METHOD | BASE | {"data", "inference"},
     "training": METHOD | BASE | {"data", "inference", "tracking"},
     "evaluation": METHOD | BASE | {"data", "inference"},
     "config": METHOD | BASE | {"data", "inference", "training", "evaluation", "tracking", "unet"},

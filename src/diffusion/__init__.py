@@ -12,7 +12,6 @@ from typing import Any
 
 ROOMS = (
     "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
-    "tasks",
 )  # fmt: skip
 FUNCTIONS = {
     "as_factor": "diffusion.process.level",

@@ -66,8 +66,6 @@ class SampleConfig(ModelUse):
     labels: Any = None
     low_res: str | None = None
     guidance: Any = MISSING
-    task: Any = MISSING
-    film: str | None = None
     out: str | None = None
 
 

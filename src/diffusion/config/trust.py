@@ -26,7 +26,6 @@ ROOTS = {
     "logger": "diffusion.WandbLogger",
     "evaluation": "diffusion.Evaluation",
     "conditions.*": "diffusion.Condition",
-    "task": "diffusion.Task",
 }
 PUBLIC = re.compile(r"(unet|torch\.optim)\.[A-Z]\w*")
 TELLS_HOW = {"_target_", "_partial_"}  # of the keys by which Hydra is told how to build, what a checkpoint may say

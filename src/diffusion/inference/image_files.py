@@ -15,10 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.compute import distributed
-from diffusion.inference.film import Film
+from diffusion.inference.draw import draw_steps
 from diffusion.inference.labels import Labels
 from diffusion.inference.prompts import Prompts
-from diffusion.inference.task import Task
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
@@ -31,17 +30,12 @@ LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class Request(NamedTuple):
-    """Images 0 .. num_images - 1 of a seed, as `prompts` asks for them, `batch_size` at a time, made by the `task`.
-
-    A `film` watches the steps of the first batch.
-    """
+    """Images 0 .. num_images - 1 of a seed, as `prompts` asks for them, `batch_size` at a time."""
 
     num_images: int
     batch_size: int
     seed: int
     prompts: Prompts
-    task: Task = Task()
-    film: Film | None = None
 
 
 def draw_batches(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
@@ -53,10 +47,7 @@ def draw_batches(request: Request, model: Trained, sampler: Sampler) -> Iterator
     for first in range(0, len(mine), request.batch_size):
         numbers = mine[first : first + request.batch_size]
         condition = request.prompts.condition(numbers, model.device)
-        steps = request.task.steps(model, sampler, numbers, seed=request.seed, condition=condition)
-        if request.film is not None and numbers[0] == 0:
-            steps = request.film.watch(steps, request.prompts, len(sampler.levels(model.diffusion.process)) - 1)
-        yield draw(steps)
+        yield draw(draw_steps(model, sampler, numbers, seed=request.seed, condition=condition))
 
 
 def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
@@ -76,9 +67,7 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
     with shared_folder(partial):
         shares = distributed.all_gather(write_shard(request, model, sampler, partial))
         if distributed.is_leader():
-            write_grid_and_npz(np.concatenate(shares), request, folder)
-            if request.film is not None:
-                request.film.write()
+            write_grid_and_npz(np.concatenate(shares), request.prompts, folder)
             move_images(partial, images)
         distributed.all_gather(None)  # Nobody goes before all is in its place.
 
@@ -121,15 +110,13 @@ def write_shard(request: Request, model: Trained, sampler: Sampler, folder: Path
     return pixels
 
 
-def write_grid_and_npz(pixels: np.ndarray, request: Request, folder: Path) -> None:
+def write_grid_and_npz(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
     """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
-    prompts = request.prompts
     labels = [labels.numpy()] if (labels := prompts.condition(range(len(pixels))).get("y")) is not None else []
     with atomic_write(folder / "samples.npz") as path:
         np.savez(path, pixels, *labels)
     with atomic_write(folder / "grid.png") as path:
-        x = from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))
-        save_picture(path, prompts.picture(x, request.task.beside(range(len(x)))))
+        save_picture(path, prompts.picture(from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))))
 
 
 def check_finite(x: Tensor, sampler: Sampler) -> None:
@@ -174,7 +161,7 @@ def samples_folder_name(
     request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None
 ) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
-    parts = [*([request.task.name] if request.task.name else []), sampler_name(sampler), model.origin]
+    parts = [sampler_name(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
     parts += [model.guidance.name] if model.guidance.name else []

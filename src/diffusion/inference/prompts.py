@@ -39,20 +39,19 @@ class Prompts(NamedTuple):
         where = torch.tensor(list(numbers), dtype=torch.long)
         return {name: rows[where % len(rows)].to(device) for name, rows in self.arguments.items()}
 
-    def picture(self, x: Tensor, beside: Sequence[Tensor] = ()) -> np.ndarray:
+    def picture(self, x: Tensor) -> np.ndarray:
         """The drawn images x (N, C, H, W), number 0 first, as one picture: uint8 (height, width, C).
 
-        Those told an image, or made of what lies `beside`, stand between it and the true one; others in a column a
-        class, or in a square.
+        Those told an image stand between it and the true one; others in a column a class, or in a square.
         """
         x = x.cpu()
-        if not self.shown and not beside:
+        if not self.shown:
             classes = len(self.arguments.get("y", ()))
             square = math.ceil(math.sqrt(len(x)))
             return grid(x, columns=classes * max(1, 10 // classes) if 0 < classes <= 16 else square)
         told = self.condition(range(len(x)))
         true = [] if self.true is None else [self.true[torch.arange(len(x)) % len(self.true)]]
-        row = [*(told[name] for name in self.shown), *beside, x, *true]
+        row = [*(told[name] for name in self.shown), x, *true]
         tiles = torch.stack([interpolate(images, x.shape[2:], mode="nearest") for images in row], dim=1)
         return grid(tiles.flatten(0, 1), columns=TILES - TILES % len(row))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOMS = (
-    "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
+    "process", "denoiser", "losses", "samplers", "tasks", "data", "evaluation", "training", "tracking", "inference",
 )  # fmt: skip
 FUNCTIONS = {
     "as_factor": "diffusion.process.level",

@@ -17,6 +17,7 @@ from diffusion.samplers.sampler import Step
 IMAGES = 16  # that it shows
 FRAMES = 60  # at most
 PER_SECOND = 15
+WIDTH = 200  # pixels at least: noise takes many bytes in a .gif
 HOLD = 1.5  # seconds that the last frame stays
 
 
@@ -61,7 +62,7 @@ def side_by_side(x: Tensor, x_0: Tensor) -> np.ndarray:
     columns = math.ceil(math.sqrt(len(x)))
     blank = x.new_ones(-len(x) % columns, *x.shape[1:])
     left, right = (torch.cat([images, blank]).unflatten(0, (-1, columns)) for images in (x / x.std().clamp(min=1), x_0))
-    return grid(torch.cat([left, right], dim=1).flatten(0, 1), columns=2 * columns)
+    return grid(torch.cat([left, right], dim=1).flatten(0, 1), columns=2 * columns, width=WIDTH)
 
 
 def write_gif(path: Path, frames: list[np.ndarray]) -> None:

@@ -79,7 +79,9 @@ class FromImages(Task, ABC):
             tiles = torch.cat([*(images[number : number + 1] for images in beside), x[number::originals].cpu()])
             width = len(beside) + -(-len(x) // originals)
             rows.append(torch.cat([tiles, tiles.new_ones(width - len(tiles), *tiles.shape[1:])]))
-        return grid(torch.cat(rows), columns=max(TILES - TILES % len(rows[0]), len(rows[0])))
+        width = len(rows[0])
+        several = len(rows) < len(x)  # versions: a row for each given image
+        return grid(torch.cat(rows), columns=width if several else max(TILES - TILES % width, width))
 
 
 def read_images(images: Images, shape: tuple[int, int, int], setting: str) -> GivenImages:

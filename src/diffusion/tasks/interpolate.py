@@ -58,7 +58,7 @@ class Interpolate(Task):
         found = dict(zip(ends, self.ends(drawing, ends), strict=True))
         a, b = (torch.stack([found[begin + more] for begin in begins]) for more in (0, 1))
         rows = [self.row(number) for number in drawing.numbers]
-        x, noise = slerp(a, b, torch.tensor(shares)), drawing.noise_of(drawing.numbers)
+        x, noise = slerp(a, b, torch.tensor(shares, dtype=torch.float64)), drawing.noise_of(drawing.numbers)
         return descent(drawing.sampler, drawing.denoise_of(rows), drawing.levels, x, noise)
 
     def ends(self, drawing: Drawing, numbers: list[int]) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from diffusion.denoiser.denoiser import Denoise
 from diffusion.process.level import Level, as_factor
@@ -28,8 +29,7 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     Where a and b have one length all points have it, so that what lies between two noises is as long as noise; along a
     straight line it would be too short.
     """
-    ends = torch.stack([a.flatten(1), b.flatten(1)]).double()
-    cosine = torch.nn.functional.cosine_similarity(*ends, dim=1).clamp(-1, 1)
+    cosine = cosine_similarity(a.flatten(1).double(), b.flatten(1).double(), dim=1).clamp(-1, 1)
     angle, share = cosine.arccos(), share.to(cosine)
     straight = angle.sin() < 1e-6  # no circle, or no one circle, leads from one to the other
     parts = [torch.where(straight, u, (u * angle).sin() / angle.sin()) for u in (1 - share, share)]

@@ -15,12 +15,14 @@ ROOMS = (
 )  # fmt: skip
 FUNCTIONS = {
     "as_factor": "diffusion.process.level",
+    "descent": "diffusion.samplers.sampler",
     "draw": "diffusion.samplers.sampler",
     "load": "diffusion.config.python",
     "train": "diffusion.config.python",
     "kept_steps": "diffusion.process.respacing",
     "moves": "diffusion.process.level",
     "trajectory": "diffusion.samplers.sampler",
+    "transformed": "diffusion.denoiser.denoiser",
     "write_result": "diffusion.evaluation.subject",
 }
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
-from diffusion.denoiser.denoiser import transformed
+import torch
+from torch import Tensor
+
+from diffusion.denoiser.denoiser import Denoise, Denoised, ReverseGaussian
+from diffusion.process.level import Level, Move
 from diffusion.samplers.sampler import Step, trajectory
-from diffusion.tasks.known_pixels import FromMasked
+from diffusion.tasks.known_pixels import FromMasked, KnownPixels
 from diffusion.tasks.task import Drawing
 
 
@@ -16,5 +20,21 @@ class Replacement(FromMasked):
     """
 
     def steps(self, drawing: Drawing) -> Iterator[Step]:
-        denoise = transformed(drawing.denoise_of(drawing.numbers), self.known(drawing).put_back)
+        denoise = replacing(drawing.denoise_of(drawing.numbers), self.known(drawing))
         return trajectory(drawing.sampler, drawing.process, denoise, drawing.noise_of(drawing.numbers))
+
+
+def replacing(denoise: Denoise, known: KnownPixels) -> Denoise:
+    """What is known put back into every expected image, and into the mean of p(x_s | x_t), which a guide may have moved
+    whatever the expected image is."""
+
+    def put_back(x: Tensor, level: Level) -> Denoised:
+        said = denoise(x, level)
+
+        def gaussian(move: Move, x_0: Tensor) -> ReverseGaussian:
+            reverse = said.gaussian(move, x_0)
+            return reverse._replace(mean=torch.where(known.mask, move.mean(x, x_0), reverse.mean))
+
+        return said._replace(x_0=known.put_back(said.x_0), gaussian=gaussian)
+
+    return put_back

@@ -6,7 +6,25 @@ import torch
 from PIL import Image
 from toy_gaussian import Called, ToyGaussian
 
-from diffusion import DDIM, Ancestral, Draw, ImageToImage, Inpaint, Interpolate, Vary
+from diffusion import (
+    DDIM,
+    Ancestral,
+    Classification,
+    Cosine,
+    DPMSolver,
+    Draw,
+    Epsilon,
+    EvenSpacing,
+    FixedLarge,
+    GaussianDiffusion,
+    Guidance,
+    Heun,
+    ImageToImage,
+    Inpaint,
+    Interpolate,
+    Replacement,
+    Vary,
+)
 from diffusion.data.conditions import Label, SmallImage
 from diffusion.inference.film import Film
 from diffusion.inference.image_files import Request, draw_to_files, samples_folder_name
@@ -16,6 +34,9 @@ from diffusion.inference.task_input import task_prompts
 from diffusion.inference.trained import Trained
 
 TOY = ToyGaussian(mean=0.0, std=0.1, steps=10)
+TOY_JUDGE = GaussianDiffusion(
+    steps=10, schedule=Cosine(), prediction=Epsilon(), variance=FixedLarge(), loss=Classification(), rescale_times=False
+)
 GIVEN = torch.linspace(-1, 1, 32).view(2, 1, 4, 4)
 
 
@@ -88,6 +109,21 @@ def test_an_inpainted_image_is_of_the_class_asked_for_where_it_was_unknown():
     unknown = torch.eye(4) == 0
     assert torch.equal(dark.diagonal(), torch.zeros(4)) and torch.equal(light.diagonal(), torch.zeros(4))
     assert light[unknown].mean() > dark[unknown].mean() + 0.2
+
+
+@pytest.mark.parametrize("kind", [Inpaint, Replacement])
+@pytest.mark.parametrize("sampler", [Ancestral(), DDIM(), Heun(), DPMSolver(spacing=EvenSpacing())], ids=lambda each: type(each).__name__)
+def test_known_pixels_are_kept_and_the_others_led_by_a_guide(kind, sampler):
+    # log p(y | x) rises with x for class 1 and falls for class 0, as a logistic function.
+    logistic = Called(lambda x, time: torch.stack([-x.sum((1, 2, 3)), x.sum((1, 2, 3))], dim=1))
+    classifier = model(Trained)._replace(network=logistic, classes=["a", "b"], diffusion=TOY_JUDGE, name="judge")
+    unconditional = model(classes=None)
+    options = {"jump_n_sample": 1} if kind is Inpaint else {}
+    task = kind(images=torch.zeros(1, 1, 4, 4), mask=torch.eye(4), **options)
+    guidance = Guidance(classifier=classifier, scale=20.0)
+    dark, light = unconditional.draw(2, task=task, labels=["a", "b"], sampler=sampler, guidance=guidance)[:, 0]
+    assert torch.equal(dark.diagonal(), torch.zeros(4)) and torch.equal(light.diagonal(), torch.zeros(4))
+    assert light[torch.eye(4) == 0].mean() > dark[torch.eye(4) == 0].mean() + 0.02
 
 
 def test_another_task_is_another_folder():

@@ -154,7 +154,7 @@ def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files,
     assert from_checkpoint(cifar) == {**cifar, "download": False}
 
 
-@pytest.mark.parametrize("root, group", [("sample", "sampler"), ("evaluate", "evaluation")])
+@pytest.mark.parametrize("root, group", [("sample", "sampler"), ("sample", "task"), ("evaluate", "evaluation")])
 def test_the_other_roots_compose_with_every_option_of_theirs(root, group):
     for option in GlobalHydra.instance().config_loader().get_group_options(group):
         config = composed("checkpoint=x", f"{group}={option}", root=root)

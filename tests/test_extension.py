@@ -1,4 +1,4 @@
-"""The open house: a researcher's own package, nine ideas, each one file and one YAML; nothing of this program changes.
+"""The open house: a researcher's own package, ten ideas, each one file and one YAML; nothing of this program changes.
 
 tests/extension is that package and its conf/, copied outside of the repository and used as its author would: trained,
 resumed, drawn from, measured. CONTRIBUTING.md shows these very files.
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pytest
 
 from diffusion.cli.user_errors import check_schemas, one_line
@@ -54,12 +55,15 @@ def trained(place):
     return place
 
 
-@pytest.mark.parametrize("sampler", ["heun", "multistep"])
-def test_what_was_trained_draws_by_own_samplers_for_who_trusts_it(trained, sampler):
+@pytest.mark.parametrize("sampler, task", [("heun", "draw"), ("multistep", "symmetric")])
+def test_what_was_trained_draws_by_own_samplers_and_tasks_for_who_trusts_it(trained, sampler, task):
     words = ("sample.py", "--config-dir", "conf", "checkpoint=runs/own", "device=cpu", "num_images=2")
-    done = run(trained, *words, f"sampler={sampler}", "sampler/spacing=log_snr", "trust=[mine]")
+    done = run(trained, *words, f"sampler={sampler}", "sampler/spacing=log_snr", f"task={task}", "trust=[mine]")
     assert done.returncode == 0, done.stderr
-    assert list((trained / "runs" / "own" / "samples").glob(f"{sampler}_10_*/grid.png"))
+    place = "" if task == "draw" else f"{task}_"
+    (grid,) = (trained / "runs" / "own" / "samples").glob(f"{place}{sampler}_10_*/grid.png")
+    x = np.load(grid.parent / "samples.npz")["arr_0"].astype(int)
+    assert (np.abs(x - x[:, :, ::-1]).max() <= 1) == (task == "symmetric")
 
 
 def test_a_checkpoint_that_names_the_package_is_refused_until_it_is_trusted(trained):

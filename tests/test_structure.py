@@ -26,12 +26,13 @@ WALLS = {
     "denoiser": {"process", "compute"},
     "losses": {"denoiser", "process", "compute"},
     "samplers": {"denoiser", "process", "compute"},
-    "inference": METHOD | BASE | {"data"},
+    "tasks": METHOD | BASE | {"data"},
+    "inference": METHOD | BASE | {"data", "tasks"},
     "tracking": {"runs", "compute"},
     "report": {"runs", "pictures"},
     "training": METHOD | BASE | {"data", "inference", "tracking"},
     "evaluation": METHOD | BASE | {"data", "inference"},
-    "config": METHOD | BASE | {"data", "inference", "training", "evaluation", "tracking", "unet"},
+    "config": METHOD | BASE | {"data", "tasks", "inference", "training", "evaluation", "tracking", "unet"},
     "cli": BASE | {"config", "report", "tracking"},
 }
 ONLY = {

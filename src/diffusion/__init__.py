@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 ROOMS = (
-    "process", "denoiser", "losses", "samplers", "data", "evaluation", "training", "tracking", "inference",
+    "process", "denoiser", "losses", "samplers", "tasks", "data", "evaluation", "training", "tracking", "inference",
 )  # fmt: skip
 FUNCTIONS = {
     "as_factor": "diffusion.process.level",
+    "descent": "diffusion.samplers.sampler",
     "draw": "diffusion.samplers.sampler",
     "load": "diffusion.config.python",
     "train": "diffusion.config.python",
     "kept_steps": "diffusion.process.respacing",
     "moves": "diffusion.process.level",
     "trajectory": "diffusion.samplers.sampler",
+    "transformed": "diffusion.denoiser.denoiser",
     "write_result": "diffusion.evaluation.subject",
 }
 

@@ -59,6 +59,7 @@ class ModelUse(ModelChoice):
 class SampleConfig(ModelUse):
     """`python sample.py checkpoint=runs/NAME`: which images to draw from a trained model."""
 
+    task: Any = MISSING
     sampler: Any = MISSING
     num_images: int = 64
     batch_size: int = 64
@@ -67,6 +68,7 @@ class SampleConfig(ModelUse):
     low_res: str | None = None
     guidance: Any = MISSING
     out: str | None = None
+    film: str | None = None
 
 
 @dataclasses.dataclass

@@ -22,6 +22,7 @@ ROOTS = {
     "train": "diffusion.Trainer",
     "train.evaluations.*": "diffusion.Evaluation",
     "sampler": "diffusion.Sampler",
+    "task": "diffusion.Task",
     "guidance": "diffusion.Guidance",
     "logger": "diffusion.WandbLogger",
     "evaluation": "diffusion.Evaluation",

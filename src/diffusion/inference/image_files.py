@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.compute import distributed
-from diffusion.inference.draw import draw_steps
+from diffusion.inference.draw import task_steps
+from diffusion.inference.film import Film
 from diffusion.inference.labels import Labels
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
@@ -24,33 +26,42 @@ from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.runs.files import atomic_write, make_folder
 from diffusion.runs.naming import shorten, slugify
 from diffusion.samplers.sampler import Sampler, draw
+from diffusion.tasks.draw import Draw
+from diffusion.tasks.task import Task
 
 GRID = 400  # images at most in grid.png
 LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class Request(NamedTuple):
-    """Images 0 .. num_images - 1 of a seed, as `prompts` asks for them, `batch_size` at a time."""
+    """Images 0 .. num_images - 1 of a seed, as `prompts` asks for them, `batch_size` at a time, by a task."""
 
     num_images: int
     batch_size: int
     seed: int
     prompts: Prompts
+    task: Task = Draw()
+
+    @property
+    def rows(self) -> list[int]:
+        """Which row of the prompts each image is told."""
+        return [self.task.row(number) for number in range(self.num_images)]
 
 
-def draw_batches(request: Request, model: Trained, sampler: Sampler) -> Iterator[Tensor]:
+def draw_batches(request: Request, model: Trained, sampler: Sampler, film: Film | None = None) -> Iterator[Tensor]:
     """Batches of this process's share of the images asked for, (N, C, H, W) near [-1, 1].
 
-    An image is the same whatever the batch size and the number of processes.
+    An image is the same whatever the batch size and the number of processes. `film` watches the first batch.
     """
+    told = partial(request.prompts.condition, device=model.device)
     mine = distributed.shard(range(request.num_images))
     for first in range(0, len(mine), request.batch_size):
         numbers = mine[first : first + request.batch_size]
-        condition = request.prompts.condition(numbers, model.device)
-        yield draw(draw_steps(model, sampler, numbers, seed=request.seed, condition=condition))
+        steps = task_steps(model, sampler, request.task, numbers, seed=request.seed, told=told)
+        yield draw(steps if film is None or first else film.watch(steps))
 
 
-def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Path) -> None:
+def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Path, film: Film | None = None) -> None:
     """Draw the images into `folder`: grid.png, images/00000.png and so on, and samples.npz.
 
     The npz holds arr_0, uint8 (N, H, W, C), and where classes were asked for arr_1, the labels (N,). Until the last
@@ -61,14 +72,16 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
         if getattr(request, name) < 1:
             raise ValueError(f"{name}={getattr(request, name)} must be at least 1")
     sampler.levels(model.diffusion.process)  # Steps that it cannot take are refused before there is a folder.
-    images, partial = folder / "images", folder / "images.partial"
+    images, partial_folder = folder / "images", folder / "images.partial"
     if numbered_images(images) and not (folder / "samples.npz").is_file():
         raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
-    with shared_folder(partial):
-        shares = distributed.all_gather(write_shard(request, model, sampler, partial))
+    with shared_folder(partial_folder):
+        shares = distributed.all_gather(write_shard(request, model, sampler, partial_folder, film))
         if distributed.is_leader():
-            write_grid_and_npz(np.concatenate(shares), request.prompts, folder)
-            move_images(partial, images)
+            write_grid_and_npz(np.concatenate(shares), request, folder)
+            move_images(partial_folder, images)
+            if film is not None:
+                film.save()
         distributed.all_gather(None)  # Nobody goes before all is in its place.
 
 
@@ -85,7 +98,9 @@ def shared_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_shard(request: Request, model: Trained, sampler: Sampler, folder: Path) -> np.ndarray:
+def write_shard(
+    request: Request, model: Trained, sampler: Sampler, folder: Path, film: Film | None = None
+) -> np.ndarray:
     """This process's share of the images, uint8 (N, H, W, C), each written to `folder` while others are drawn."""
     mine = distributed.shard(range(request.num_images))
     channels, height, width = model.shape
@@ -95,7 +110,7 @@ def write_shard(request: Request, model: Trained, sampler: Sampler, folder: Path
         tqdm(total=len(mine), unit="image", disable=None if distributed.is_leader() else True) as bar,
     ):
         writing: list[Future[None]] = []
-        for batch in draw_batches(request, model, sampler):
+        for batch in draw_batches(request, model, sampler, film):
             check_finite(batch, sampler)
             new = pixels[done : done + len(batch)]
             new[:] = to_uint8(batch).permute(0, 2, 3, 1).cpu().numpy()
@@ -110,13 +125,15 @@ def write_shard(request: Request, model: Trained, sampler: Sampler, folder: Path
     return pixels
 
 
-def write_grid_and_npz(pixels: np.ndarray, prompts: Prompts, folder: Path) -> None:
+def write_grid_and_npz(pixels: np.ndarray, request: Request, folder: Path) -> None:
     """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
-    labels = [labels.numpy()] if (labels := prompts.condition(range(len(pixels))).get("y")) is not None else []
+    y = request.prompts.condition(request.rows).get("y")
     with atomic_write(folder / "samples.npz") as path:
-        np.savez(path, pixels, *labels)
+        np.savez(path, pixels, *([] if y is None else [y.numpy()]))
+    shown = from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))
+    picture = request.task.picture(shown)
     with atomic_write(folder / "grid.png") as path:
-        save_picture(path, prompts.picture(from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))))
+        save_picture(path, request.prompts.picture(shown) if picture is None else picture)
 
 
 def check_finite(x: Tensor, sampler: Sampler) -> None:
@@ -161,10 +178,10 @@ def samples_folder_name(
     request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None
 ) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
-    parts = [sampler_name(sampler), model.origin]
+    parts = [shorten(request.task.name), sampler_name(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
     parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
     parts += [model.guidance.name] if model.guidance.name else []
     parts += [f"from_{shorten(slugify(low_res))}"] if low_res is not None else []
-    name = "_".join(parts).replace("/", "-")
+    name = "_".join(filter(None, parts)).replace("/", "-")
     return name if len(name) <= LONGEST_NAME else shorten(name)

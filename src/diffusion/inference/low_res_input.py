@@ -1,16 +1,10 @@
 """The small images that a super-resolution model is asked to enlarge."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
 import torch
-from torch import Tensor
 
 from diffusion.data.conditions import arguments
-from diffusion.data.folder import image_files
 from diffusion.data.images import UNLABELLED
-from diffusion.data.preparation import fitted, open_image
+from diffusion.data.stored_images import from_folder, from_npz, sizes
 from diffusion.inference.labels import Labels, chosen_labels
 from diffusion.inference.prompts import Prompts, by_label, image_names, needing_images, rows_in_turn
 from diffusion.inference.trained import Trained
@@ -51,11 +45,6 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
     )
 
 
-def sizes(shapes: Sequence[tuple[int, ...]]) -> str:
-    """Heights and widths in words: "8x8"."""
-    return ", ".join("x".join(map(str, shape)) for shape in shapes)
-
-
 def labels_of(given: list[int] | None, asked: Labels, classes: list[str] | None, place: str) -> list[int] | None:
     """The class of each image: those asked for, else those that came along; None for a model without classes."""
     if asked is not None or classes is None:
@@ -66,43 +55,3 @@ def labels_of(given: list[int] | None, asked: Labels, classes: list[str] | None,
             "name the class of each image: labels=[...] (an npz brings them as arr_1)"
         )
     return chosen_labels(given, [str(number) for number in range(len(classes))])
-
-
-def from_npz(path: str, channels: int) -> tuple[Tensor, list[int] | None]:
-    """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them: uint8 (N, C, H, W), (N,)."""
-    if not Path(path).is_file():
-        raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
-    try:
-        with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except Exception:  # An empty, damaged or other file can make numpy raise anything.
-        raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
-    images, labels = arrays.get("arr_0"), arrays.get("arr_1")
-    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
-        found = "nothing" if images is None else f"{images.dtype} {images.shape}"
-        raise ValueError(f"{path} must hold arr_0, uint8 (N, height, width, {channels}), and holds {found}")
-    if not len(images):
-        raise ValueError(f"{path} holds no images; give another file")
-    if labels is not None and labels.shape != images.shape[:1]:
-        raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
-    return torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist()
-
-
-def from_folder(root: str, channels: int) -> tuple[Tensor, None]:
-    """Every image below `root` in the size it has, in the order of its path."""
-    try:
-        files = image_files(root)
-    except ValueError as error:
-        raise ValueError(str(error).replace("data.root", "low_res")) from None
-    images: list[Tensor] = []
-    for file in files:
-        path = Path(root) / file
-        try:
-            with open_image(path) as image:
-                images.append(fitted(image, channels=channels, height=image.height, width=image.width))
-        except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
-            raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); take it out of the folder") from None
-        if images[-1].shape != images[0].shape:
-            one, other = sizes([images[0].shape[1:]]), sizes([images[-1].shape[1:]])
-            raise ValueError(f"{root} mixes sizes: {files[0]} is {one}, {file} is {other}; give one size")
-    return torch.stack(images), None

@@ -1,6 +1,7 @@
 """A trained model in Python: what `diffusion.load` and `diffusion.train` return."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,9 +11,10 @@ from diffusion.compute.randomness import generator, normal, uniform
 from diffusion.data.conditions import arguments, available
 from diffusion.denoiser.denoiser import clip, transformed
 from diffusion.denoiser.guidance import Guidance
-from diffusion.inference.draw import draw_steps
+from diffusion.inference.draw import task_steps
 from diffusion.inference.labels import Labels, chosen_labels
 from diffusion.inference.prompts import Prompts, by_label, rows_in_turn
+from diffusion.inference.task_input import check_task, task_labels
 from diffusion.inference.trained import Trained
 from diffusion.losses.bound import bound
 from diffusion.losses.continuous_bound import continuous_bound
@@ -20,6 +22,8 @@ from diffusion.pictures.pixels import from_uint8
 from diffusion.process.respacing import kept_steps
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler, Step, draw
+from diffusion.tasks.draw import Draw
+from diffusion.tasks.task import Task
 
 
 class Model(Trained):
@@ -35,25 +39,26 @@ class Model(Trained):
 
     def watch(
         self, numbers: Iterable[int], *, labels: Labels = None, sampler: Sampler | None = None,
-        guidance: Guidance | None = None, seed: int = 0, **told: Tensor,
+        guidance: Guidance | None = None, seed: int = 0, task: Task | None = None, **told: Tensor,
     ) -> Iterator[Step]:  # fmt: skip
         """Every step of drawing the images of these numbers, from noise on: x and the x_0 that was expected in it.
 
         `labels` are classes by name or number, in turn, and all of them by default; `told` gives the network's other
-        arguments, (M, ...) in turn, such as low_res (M, C, h, w). The sampler is ancestral in 50 steps by default.
+        arguments, (M, ...) in turn, such as low_res (M, C, h, w). The sampler is ancestral in 50 steps by default. A
+        `task` such as `Inpaint` draws from images, whose classes are then to be named.
         """
         if guidance is not None and not isinstance(guidance, Guidance):
             raise ValueError(f"guidance={guidance!r} is none; give one such as diffusion.Guidance(classifier=...)")
         model = self._replace(guidance=guidance or self.guidance)
-        classes = by_label(chosen_labels(labels, model.classes_to_ask))
+        task, sampler = task or Draw(), sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
+        check_task(model, task, sampler)
+        classes = by_label(task_labels(model, task, labels))
         rows = {**rows_in_turn(self.conditions, self.classes), **classes, **told}
         if missing := [name for name in self.denoiser.takes if name not in rows and name != "y"]:
             raise ValueError(f"the network needs {missing[0]}; give it as another argument: {missing[0]}=tensor")
         model.guidance.check(model)  # type: ignore[arg-type]
-        sampler = sampler or Ancestral(steps=min(50, self.diffusion.process.bins))
-        numbers = list(numbers)
-        condition = Prompts(rows).condition(numbers, self.device)
-        return draw_steps(model, sampler, numbers, seed=seed, condition=condition)
+        condition = partial(Prompts(rows).condition, device=self.device)
+        return task_steps(model, sampler, task, list(numbers), seed=seed, told=condition)
 
     def bits_per_dim(
         self, images: Tensor, *, labels: Labels = None, steps: int | str | None = None, seed: int = 0

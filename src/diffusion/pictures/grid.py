@@ -17,14 +17,14 @@ PAPER = 255
 MIN_WIDTH = 400
 
 
-def grid(x: Tensor, *, columns: int = 8) -> np.ndarray:
+def grid(x: Tensor, *, columns: int = 8, width: int = MIN_WIDTH) -> np.ndarray:
     """The images x (N, C, H, W) in [-1, 1] row by row as one picture: uint8 (height, width, C).
 
-    Each pixel is enlarged by the least whole factor that makes the picture at least 400 wide.
+    Each pixel is enlarged by the least whole factor that makes the picture at least `width` wide.
     """
     tiles = to_uint8(x.detach()).cpu()
     columns = min(columns, len(tiles))
-    factor = math.ceil(MIN_WIDTH / (columns * tiles.shape[-1]))
+    factor = math.ceil(width / (columns * tiles.shape[-1]))
     tiles = repeat(tiles, "n c h w -> n c (h a) (w b)", a=factor, b=factor)
     tiles = pad(tiles, (0, GAP, 0, GAP), value=PAPER)
     blanks = tiles.new_full((-len(tiles) % columns, *tiles.shape[1:]), PAPER)

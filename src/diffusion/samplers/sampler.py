@@ -59,15 +59,20 @@ class Sampler(ABC):
 
         ValueError for a sampler with noise.
         """
-        if self.draws_noise:
-            eta = f", eta is {self.eta}; set sampler.eta=0" if hasattr(self, "eta") else "; set sampler=ddim"
-            raise ValueError(f"only the path without noise can be walked back{eta}")
+        require_no_noise(self)
         up = [*reversed(self.levels(process)[:-1]), process.pure_noise()]
         yield from self.walk(denoise, up, x_0, lambda: x_0)
 
     @abstractmethod
     def walk(self, denoise: Denoise, levels: Sequence[Level], x: Tensor, noise: Noise) -> Iterator[Step]:
         """Every step from x at levels[0] down to levels[-1]; `noise()` gives the next standard normal (N, C, ...)."""
+
+
+def require_no_noise(sampler: Sampler) -> None:
+    """Raise ValueError for a sampler with noise, whose way cannot be walked back."""
+    if sampler.draws_noise:
+        eta = f", eta is {sampler.eta}; set sampler.eta=0" if hasattr(sampler, "eta") else "; set sampler=ddim"
+        raise ValueError(f"only the path without noise can be walked back{eta}")
 
 
 def require_eta(eta: float) -> float:
@@ -103,7 +108,13 @@ def trajectory(sampler: Sampler, process: Process, denoise: Denoise, noise: Nois
     """Every step of a sampler from x_T, the first of `noise`, down to an image."""
     levels = sampler.levels(process)
     x = noise()
-    for step in sampler.walk(denoise, levels, as_factor(levels[0].std, x) * x, noise) or ():
+    yield from descent(sampler, denoise, levels, as_factor(levels[0].std, x) * x, noise)
+
+
+@torch.no_grad()
+def descent(sampler: Sampler, denoise: Denoise, levels: Sequence[Level], x: Tensor, noise: Noise) -> Iterator[Step]:
+    """Every step of a sampler from x at levels[0] down to levels[-1]."""
+    for step in sampler.walk(denoise, levels, x, noise) or ():
         if not isinstance(step, Step):
             raise ValueError(
                 f"{type(sampler).__name__} yields a {type(step).__name__}; its walk must yield Step(x, x_0)"

@@ -31,7 +31,7 @@ def test_the_help_lists_every_option_of_its_groups_and_their_inner_groups(comman
 
 
 def test_the_groups_of_a_command_are_all_that_it_composes():
-    elsewhere = {"hydra", "help", "evaluation"}
+    elsewhere = {"hydra", "help", "evaluation", "task"}
     assert {path.name for path in CONF.iterdir() if path.is_dir()} - elsewhere == set(groups_of("train"))
 
 

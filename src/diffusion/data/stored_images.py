@@ -1,0 +1,61 @@
+"""Images of the user's own as they lie in a folder, in single files, or in an npz."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion.data.folder import image_files
+from diffusion.data.preparation import fitted, open_image
+
+
+def sizes(shapes: Sequence[tuple[int, ...]]) -> str:
+    """Heights and widths in words: "8x8"."""
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)
+
+
+def from_npz(path: str, channels: int) -> tuple[Tensor, list[int] | None]:
+    """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them: uint8 (N, C, H, W), (N,)."""
+    if not Path(path).is_file():
+        raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
+    try:
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except Exception:  # An empty, damaged or other file can make numpy raise anything.
+        raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
+    images, labels = arrays.get("arr_0"), arrays.get("arr_1")
+    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
+        found = "nothing" if images is None else f"{images.dtype} {images.shape}"
+        raise ValueError(f"{path} must hold arr_0, uint8 (N, height, width, {channels}), and holds {found}")
+    if not len(images):
+        raise ValueError(f"{path} holds no images; give another file")
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
+    return torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist()
+
+
+def from_folder(root: str, channels: int, setting: str = "low_res") -> tuple[Tensor, None]:
+    """Every image below `root` in the size it has, in the order of its path: uint8 (N, C, H, W)."""
+    try:
+        files = image_files(root)
+    except ValueError as error:
+        raise ValueError(str(error).replace("data.root", setting)) from None
+    return from_files(files, channels, root), None
+
+
+def from_files(files: Sequence[str], channels: int, root: str = "") -> Tensor:
+    """The images in these files below `root`, which must be of one size: uint8 (N, C, H, W)."""
+    images: list[Tensor] = []
+    for file in files:
+        path = Path(root) / file
+        try:
+            with open_image(path) as image:
+                images.append(fitted(image, channels=channels, height=image.height, width=image.width))
+        except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
+            raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); leave it out") from None
+        if images[-1].shape != images[0].shape:
+            one, other = sizes([images[0].shape[1:]]), sizes([images[-1].shape[1:]])
+            raise ValueError(f"{root or 'the list'} mixes sizes: {files[0]} is {one}, {file} is {other}; give one size")
+    return torch.stack(images)

@@ -1,0 +1,1 @@
+"""What is drawn: images out of noise, or out of given images."""

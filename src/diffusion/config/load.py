@@ -21,7 +21,6 @@ from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
 from diffusion.runs import checkpoints, naming, snapshots
 from diffusion.runs.checkpoints import Foreign
-from diffusion.training.ema import WIDTH
 
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
@@ -152,22 +151,31 @@ def check_facts(config: dict[str, Any]) -> None:
 def chosen_weights(state: dict[str, Any], ema: float | str | None) -> tuple[dict[str, torch.Tensor], str]:
     """The weights that `ema` asks for, and their name: those of a rate, or an average made of those of other widths."""
     rates = list(state["ema"])
-    if isinstance(ema, int | float) and not isinstance(ema, bool) and str(ema) not in rates and ema < 0.5:
-        average = snapshots.reconstructed(Path(state["folder"]) / "snapshots", state["step"], ema, state["model"])
-        return average, f"width_{ema:g}"
+    width = None if ema is None or str(ema) in rates else as_width(ema)
+    if width is not None:
+        return snapshots.reconstructed(Path(state["folder"]) / "snapshots", state, width), f"width_{width:g}"
     rate = average_rate(ema, rates)
-    return weights_of(state, rate), "raw" if rate is None else f"ema_{rate}"
+    name = "raw" if rate is None else rate if rate.startswith(snapshots.WIDTH) else f"ema_{rate}"
+    return weights_of(state, rate), name
 
 
-def average_rate(ema: float | str | None, rates: list[str]) -> str | None:
-    """Which average to use; None for the weights themselves."""
-    rates = [rate for rate in rates if not rate.startswith(WIDTH)]
+def as_width(ema: float | str) -> float | None:
+    """A relative width, where `ema` is a number that can be none but that; rates lie above one half."""
+    try:
+        return None if isinstance(ema, bool) or float(ema) >= 0.5 else float(ema)
+    except ValueError:
+        return None
+
+
+def average_rate(ema: float | str | None, names: list[str]) -> str | None:
+    """Which average to use; None for the weights themselves. The highest rate, or the widest, if none is asked for."""
+    rates = [name for name in names if not name.startswith(snapshots.WIDTH)]
     if ema is None:
-        return max(rates, key=float, default=None)
+        return max(rates, key=float, default=max(names, default=None))
     if ema in ("off", False):
         return None
-    if str(ema) not in rates:
-        kept = ", ".join(f"ema={rate}" for rate in rates)
+    if str(ema) not in names:
+        kept = ", ".join(f"ema={rate}" for rate in names)
         raise ValueError(f"no average of rate {ema} was kept; give {kept + ' or ' if kept else ''}ema=off")
     return str(ema)
 

@@ -11,7 +11,10 @@ SAME_EXPERIMENT = (
     "hydra", "trust", "guidance",
 )  # fmt: skip
 # Settings that make another experiment, but that a run of an explicit name may also change half-way.
-HALF_WAY = ("train.optimizer.lr", "train.anneal_steps", "train.clip_grad_norm")
+HALF_WAY = (
+    "train.optimizer.lr", "train.anneal_steps", "train.decay_steps", "train.clip_grad_norm", "train.ema_ramp",
+    "train.ema_power",
+)  # fmt: skip
 
 
 def same_experiment(key: str, also: Collection[str] = ()) -> bool:

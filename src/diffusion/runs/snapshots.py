@@ -5,17 +5,21 @@ deviation of t under it over t_end. Averages of a few widths, kept every so ofte
 (Karras et al. 2024, section 3.2 and appendix C).
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diffusion.runs.files import atomic_write
 
+log = logging.getLogger(__name__)
+
+WIDTH = "width_"  # before the width, as a name of an average
 WIDEST = 0.289  # the width of gamma = 0, where all steps count alike, is 1 / sqrt(12)
 
 
@@ -35,15 +39,20 @@ def inner_products(t_a: Tensor, gamma_a: Tensor, t_b: Tensor, gamma_b: Tensor) -
     return (gamma_a + 1) * (gamma_b + 1) / (gamma_a + gamma_b + 1) * (t_low / t_high) ** gamma_high / t_high
 
 
-def coefficients(steps: Tensor, widths: Tensor, *, step: float, width: float) -> Tensor:
-    """How much of each average, kept at `steps` with `widths` (K,), makes that of `width` at `step`; they sum to 1."""
+def coefficients(steps: Tensor, widths: Tensor, *, step: float, width: float) -> tuple[Tensor, float]:
+    """How much of each average, kept at `steps` with `widths` (K,), makes that of `width` at `step`; they sum to 1.
+
+    Beside them the relative error of the profile that they make.
+    """
     gamma = torch.tensor([exponent(each) for each in widths.tolist()], dtype=torch.float64)
-    wanted = torch.tensor(exponent(width), dtype=torch.float64).expand(len(steps))
+    wanted, end = torch.tensor([exponent(width)], dtype=torch.float64), torch.tensor([step], dtype=torch.float64)
     t = steps.double()
     products = inner_products(t[:, None], gamma[:, None], t[None], gamma[None])
-    right = inner_products(t, gamma, torch.full_like(t, step), wanted)
-    found = torch.linalg.lstsq(products, right[:, None], driver="gelsd").solution[:, 0]
-    return found / found.sum()
+    aims = inner_products(t, gamma, end, wanted)
+    found = torch.linalg.lstsq(products, aims[:, None], driver="gelsd").solution[:, 0]
+    found = found / found.sum()
+    left = 1 - (2 * found @ aims - found @ products @ found) / inner_products(end, wanted, end, wanted)[0]
+    return found, left.clamp(min=0).sqrt().item()
 
 
 def save_snapshot(folder: Path, step: int, averages: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -55,9 +64,9 @@ def save_snapshot(folder: Path, step: int, averages: Mapping[str, Mapping[str, T
 
 
 def remove_after(folder: Path, step: int) -> None:
-    """Remove the snapshots of later steps, which are trained anew."""
+    """Remove the snapshots of later steps, which are trained anew, and what a killed process left half-written."""
     for path in folder.glob("step_*.safetensors"):
-        if step_of(path) > step:
+        if path.name.endswith(".partial.safetensors") or step_of(path) > step:
             path.unlink()
 
 
@@ -66,34 +75,52 @@ def step_of(path: Path) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def reconstructed(folder: Path, step: int, width: float, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The average of a relative width at a step, of the snapshots in `folder` until then, for the weights `like`.
+class Kept(NamedTuple):
+    """The average of one width after a step."""
 
-    What is no parameter, such as running means, is as it is in `like`. ValueError if there are none, or they are of
-    another network.
+    step: int
+    width: float
+    weights: Mapping[str, Tensor]
+
+
+def read_snapshots(folder: Path, step: int) -> Iterator[Kept]:
+    """The averages in the snapshots until a step; a warning names each file that cannot be read, which is left out."""
+    for path in sorted(folder.glob("step_*.safetensors")):
+        if not 0 < step_of(path) <= step:
+            continue
+        try:
+            flat = load_file(path)
+            widths = {name.partition("/")[0] for name in flat}
+            for width in sorted(widths):
+                own = {name.partition("/")[2]: weight for name, weight in flat.items() if name.startswith(f"{width}/")}
+                yield Kept(step_of(path), float(width), own)
+        except Exception as error:  # safetensors raises its own, of which it says nothing
+            log.warning("%s cannot be read (%s), and is left out", path, " ".join(str(error).split())[:100])
+
+
+def reconstructed(folder: Path, state: Mapping[str, Any], width: float) -> dict[str, Tensor]:
+    """The weights of a checkpoint's state, averaged with a relative width: made of the averages that it holds itself and
+    those in `folder` of the steps before.
+
+    What is no parameter, such as running means, is as it is in the state. ValueError if there are no averages, or they
+    are of another network. A warning says so where they do not span that of the width.
     """
     exponent(width)
-    files = [path for path in sorted(folder.glob("step_*.safetensors")) if 0 < step_of(path) <= step]
-    if not files:
+    own = {float(name.removeprefix(WIDTH)): each for name, each in state["ema"].items() if name.startswith(WIDTH)}
+    kept = [each for each in read_snapshots(folder, state["step"] - 1) if each.width in own]
+    kept += [Kept(state["step"], own_width, weights) for own_width, weights in own.items()]
+    if not kept:
         raise ValueError(f"{folder} has no averages to make ema={width} of; train with 'train.ema_widths=[0.05,0.1]'")
-    kept: list[tuple[Path, str]] = []
-    try:
-        for path in files:
-            with safe_open(path, framework="pt") as opened:
-                names = list(opened.keys())
-            kept += [(path, each) for each in sorted({name.partition("/")[0] for name in names})]
-        steps = torch.tensor([step_of(path) for path, _ in kept])
-        shares = coefficients(steps, torch.tensor([float(each) for _, each in kept]), step=step, width=width)
-        averaged = {name.partition("/")[2] for name in names}
-        made = {name: torch.zeros_like(like[name], dtype=torch.float64) for name in averaged}
-        for share, (path, each) in zip(shares.tolist(), kept, strict=True):
-            with safe_open(path, framework="pt") as opened:
-                for name, total in made.items():
-                    part = opened.get_tensor(f"{each}/{name}")
-                    if part.shape != total.shape:
-                        raise ValueError(f"{name} is {(*part.shape,)}, needed {(*total.shape,)}")
-                    total += share * part.double()
-    except Exception as error:  # safetensors raises its own, of which it says nothing
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"the averages in {folder} cannot be read ({reason}); give ema=off, or a rate") from error
-    return {**like, **{name: total.to(like[name].dtype) for name, total in made.items()}}
+    steps, widths = torch.tensor([each.step for each in kept]), torch.tensor([each.width for each in kept]).double()
+    shares, error = coefficients(steps, widths, step=state["step"], width=width)
+    if error > 0.05:
+        log.warning("The %d averages kept make ema=%g with an error of %.0f %%", len(kept), width, 100 * error)
+    made = {}
+    for name, weight in state["model"].items():
+        parts = [each.weights[name] for each in kept if name in each.weights]
+        if any(part.shape != weight.shape for part in parts):
+            raise ValueError(f"{folder} holds averages of another network; give ema=off, or a rate")
+        whole = len(parts) == len(kept)
+        total = sum(share * part.double() for share, part in zip(shares.tolist(), parts, strict=True)) if whole else weight
+        made[name] = total.to(weight.dtype)
+    return made

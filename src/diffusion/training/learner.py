@@ -16,7 +16,8 @@ from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.training.ema import EMA, WIDTH
+from diffusion.runs.snapshots import WIDTH
+from diffusion.training.ema import EMA
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite
 from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
 from diffusion.training.running_means import RunningMeans
@@ -183,8 +184,14 @@ class Learner:
         averages = map_tensors(full, self.ema.state_dict())
         raw = map_tensors(full, self.model.state_dict())
         # An average is one of parameters; buffers are those of the weights.
-        names = sorted((name for name in averages if not name.startswith(WIDTH)), key=float)
-        return {"raw": raw, **{f"ema_{rate}": {**raw, **averages[rate]} for rate in names}}
+        names = {rate: f"ema_{rate}" for rate in sorted(averages.keys() - self.ema.exponents.keys(), key=float)}
+        names = names or {width: width for width in self.ema.exponents}
+        return {"raw": raw, **{called: {**raw, **averages[name]} for name, called in names.items()}}
+
+    def widths(self) -> dict[str, dict[str, Tensor]]:
+        """The averages of power functions by their width, whole in the process that leads; all must call it."""
+        own = {name.removeprefix(WIDTH): self.ema.averages[name] for name in self.ema.exponents}
+        return map_tensors(full_on_leader, own)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, whole in the process that leads, however it is spread over all, which must all call it."""

@@ -103,6 +103,10 @@ class Loop:
             self.log()
         if self.leads:
             self.progress.tick(learner.steps_done)
+        if learner.ema.exponents and self.due(trainer.snapshot_every or trainer.save_every):
+            averages = learner.widths()
+            if self.leads:
+                self.saver.save_averages(learner.steps_done, averages)
         draws = trainer.preview.due(learner.steps_done, self.ends)
         # What takes long comes after a save: who wants the process to stop meanwhile may not wait for its end.
         if self.due(trainer.save_every) or draws or self.measures:

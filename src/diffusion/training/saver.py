@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from diffusion.runs import checkpoints, snapshots
-from diffusion.training.ema import WIDTH
 from diffusion.training.parallel import map_tensors
 
 log = logging.getLogger(__name__)
@@ -48,14 +47,16 @@ class Saver:
             self._queue = [*waiting, copy]
         self._thread.submit(self._write)
 
-    def _write_averages(self, state: State) -> None:
-        """The averages of which others are made, beside the checkpoints."""
-        widths = {name.removeprefix(WIDTH): each for name, each in state["ema"].items() if name.startswith(WIDTH)}
-        if widths:
-            try:
-                snapshots.save_snapshot(self.folder.parent / "snapshots", state["step"], widths)
-            except OSError as error:
-                log.warning("The averages of step %d are not kept: %s", state["step"], error.strerror or error)
+    def save_averages(self, step: int, averages: dict[str, dict[str, Tensor]]) -> None:
+        """Queue a copy of the averages of each width, of which others are made: every one is written."""
+        copy = map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True), averages)
+        self._thread.submit(self._write_averages, step, copy)
+
+    def _write_averages(self, step: int, averages: dict[str, dict[str, Tensor]]) -> None:
+        try:
+            snapshots.save_snapshot(self.folder.parent / "snapshots", step, averages)
+        except Exception as error:  # safetensors raises its own
+            log.warning("The averages of step %d are not kept: %s", step, getattr(error, "strerror", None) or error)
 
     def close(self) -> None:
         """Wait until all queued states are written."""
@@ -76,7 +77,6 @@ class Saver:
             log.warning("Training goes on without a checkpoint of step %d: %s", state["step"], reason)
         else:
             self._failure = None
-            self._write_averages(state)
             if self.on_write is not None:
                 self.on_write(path, state["step"])
 

@@ -89,12 +89,12 @@ def rate_factor(step: int, *, warmup_steps: int, anneal_steps: int | None, decay
     """
     rise = min(1.0, (step + 1) / (warmup_steps + 1))
     fall = 1.0 if anneal_steps is None else max(0.0, 1 - step / anneal_steps)
-    return rise * fall * (1.0 if decay_steps is None else max(step / decay_steps, 1.0) ** -0.5)
+    return rise * fall * (1.0 if decay_steps is None else max((step + 1) / decay_steps, 1.0) ** -0.5)
 
 
 POSITIVE = (
     "batch_size", "microbatch", "log_every", "save_every", "keep", "max_steps", "anneal_steps", "keep_every",
-    "preview.images", "decay_steps",
+    "preview.images", "decay_steps", "snapshot_every",
 )  # fmt: skip
 LEAST = dict.fromkeys(("warmup_steps", "evaluate_every", "preview.every"), 0) | dict.fromkeys(POSITIVE, 1)
 
@@ -111,7 +111,8 @@ class Trainer:
 
     Young averages of the weights forget where they began: with `ema_ramp` their half-life is at most that share of the
     steps done, with `ema_power` at most 1 - k^-power of them stays in update k. Averages of each relative width in
-    `ema_widths` are kept at every save, so that `ema=0.08` can make that of any other width of them.
+    `ema_widths` are kept every `snapshot_every` steps (None: `save_every`), so that `ema=0.08` can make that of any
+    other width of them.
 
     A share `label_dropout` of the images comes without its label. `detect_anomaly` looks at the output of every layer
     and names the first that is not finite.
@@ -133,6 +134,7 @@ class Trainer:
     ema_ramp: float | None = None
     ema_power: float | None = None
     ema_widths: tuple[float, ...] = ()
+    snapshot_every: int | None = None
     label_dropout: float = 0.0
     precision: str = "float32"
     compile: bool | None = None

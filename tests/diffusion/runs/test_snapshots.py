@@ -48,7 +48,7 @@ def test_averages_of_three_widths(case, inputs, expected):
 def test_reconstruction(case, inputs, expected):
     args, inputs = case["args"], tensors(inputs)
     steps, widths = inputs["t_in"].flatten(), inputs["sigma_rel_in"].flatten()
-    got = coefficients(steps, widths, step=args["t_out"], width=args["sigma_rel_out"])
+    got, _ = coefficients(steps, widths, step=args["t_out"], width=args["sigma_rel_out"])
     # The equations are nearly singular, so that their solution has lost digits which the average has not.
     assert torch.allclose(got, torch.from_numpy(expected["coefficients"]).flatten(), rtol=0, atol=1e-6)
     snapshots = inputs["snapshots"].reshape(len(got), -1)
@@ -62,28 +62,62 @@ def test_the_learning_rate_of_edm2(case, inputs, expected):
     # Its ramp is from 0, ours from one step's share; past it they are one.
     for count, wanted in zip(images, expected["lr"].flatten().tolist(), strict=True):
         got = args["ref_lr"] * rate_factor(
-            count / args["batch_size"], warmup_steps=0, anneal_steps=None, decay_steps=args["ref_batches"]
+            count / args["batch_size"] - 1, warmup_steps=0, anneal_steps=None, decay_steps=args["ref_batches"]
         )
         assert got * min(count / ramp, 1) == pytest.approx(wanted, rel=1e-6, abs=1e-12)
 
 
-def test_any_width_is_made_of_two_kept_ones(tmp_path):
-    steps, chance = 200, torch.Generator().manual_seed(0)
-    weights = torch.cat([torch.zeros(1, 4), torch.randn(steps, 4, generator=chance).cumsum(0)]).double()
-    kept, _ = tracked(weights, (0.05, 0.1))
-    for step in range(20, steps + 1, 20):
-        averages = {str(w): {"weight": kept[step - 1, i]} for i, w in enumerate((0.05, 0.1))}
-        save_snapshot(tmp_path, step, averages)
-    like = {"weight": weights[-1], "running": torch.tensor(7.0)}
+@pytest.fixture
+def kept(tmp_path):
+    """A walk of weights, whose averages of two widths are kept every 20 of 200 steps, and the state at each of them."""
+    chance = torch.Generator().manual_seed(0)
+    weights = torch.cat([torch.zeros(1, 4), torch.randn(200, 4, generator=chance).cumsum(0)]).double()
+    averages, _ = tracked(weights, (0.05, 0.1))
+
+    def state(step):
+        own = {f"width_{w}": {"weight": averages[step - 1, i]} for i, w in enumerate((0.05, 0.1))}
+        return {"step": step, "model": {"weight": weights[step], "running": torch.tensor(7.0)}, "ema": own}
+
+    for step in range(20, 201, 20):
+        own = {name.removeprefix("width_"): each for name, each in state(step)["ema"].items()}
+        save_snapshot(tmp_path, step, own)
+    return tmp_path, weights, state
+
+
+def test_any_width_is_made_of_two_kept_ones(kept, caplog):
+    folder, weights, state = kept
     for width in (0.05, 0.075, 0.1, 0.12):
         true = tracked(weights, (width,))[0][-1, 0]
-        made = reconstructed(tmp_path, steps, width, like)
+        made = reconstructed(folder, state(200), width)
         assert torch.allclose(made["weight"], true, rtol=0, atol=1e-3 if width in (0.05, 0.1) else 0.2)
         assert made["running"] == 7
-    earlier = reconstructed(tmp_path, 120, 0.05, like)["weight"]
-    assert torch.allclose(earlier, kept[119, 0], rtol=0, atol=1e-3)
-    remove_after(tmp_path, 100)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert not caplog.records
+    earlier = reconstructed(folder, state(130), 0.05)["weight"]  # between two snapshots, by the state's own averages
+    assert torch.allclose(earlier, state(130)["ema"]["width_0.05"]["weight"], rtol=0, atol=1e-6)
+
+
+def test_few_averages_make_a_width_badly_and_say_so(kept, tmp_path_factory, caplog):
+    _, _, state = kept
+    reconstructed(tmp_path_factory.mktemp("none"), state(200), 0.2)
+    assert "The 2 averages kept make ema=0.2 with an error of" in caplog.text
+
+
+def test_a_damaged_snapshot_is_left_out_and_torn_ones_go(kept, caplog):
+    folder, _, state = kept
+    (folder / "step_00000040.safetensors").write_bytes(b"nonsense")
+    (folder / "step_00000060.partial.safetensors").write_bytes(b"nonsense")
+    made = reconstructed(folder, state(200), 0.05)["weight"]
+    assert torch.allclose(made, state(200)["ema"]["width_0.05"]["weight"], rtol=0, atol=1e-3)
+    assert "step_00000040.safetensors cannot be read" in caplog.text
+    remove_after(folder, 100)
+    assert sorted(path.name for path in folder.iterdir()) == [f"step_{n:08d}.safetensors" for n in range(20, 101, 20)]
+
+
+def test_averages_of_another_network_are_refused(kept):
+    folder, _, state = kept
+    other = {**state(200), "model": {"weight": torch.zeros(5)}}
+    with pytest.raises(ValueError, match="of another network"):
+        reconstructed(folder, other, 0.08)
 
 
 @pytest.mark.parametrize("width", [0.0, 0.289, 0.5, -1.0])
@@ -94,7 +128,4 @@ def test_a_width_that_is_none(width):
 
 def test_a_folder_that_holds_no_averages(tmp_path):
     with pytest.raises(ValueError, match=r"^[^\n]*no averages to make ema=0\.08 of; train with [^\n]*$"):
-        reconstructed(tmp_path, 10, 0.08, {})
-    (tmp_path / "step_00000005.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match=r"^the averages in [^\n]* cannot be read [^\n]*; give ema=off, or a rate$"):
-        reconstructed(tmp_path, 10, 0.08, {})
+        reconstructed(tmp_path, {"step": 10, "ema": {"0.99": {}}, "model": {}}, 0.08)

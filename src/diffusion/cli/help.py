@@ -39,7 +39,7 @@ def help_text(command: str, folders: list[Path]) -> str:
 
 def group_options(group: str, folders: list[Path]) -> list[str]:
     """The options of a group in all folders, in alphabetical order."""
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("[!_]*.yaml")})
 
 
 def inner_groups(group: str, folders: list[Path]) -> list[str]:

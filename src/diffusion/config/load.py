@@ -30,7 +30,7 @@ def load_choice(config: DictConfig, *, reads_data: bool = False) -> Trained:
     state = read_own_state(config.checkpoint, trust=config.trust)
     if state is None:
         return load_recipe(config.checkpoint, config, device=config.device)
-    useless = [name for name in RECIPE if config[name] is not None and not (name == "data" and reads_data)]
+    useless = [name for name in RECIPE if config[name] and not (name == "data" and reads_data)]
     useless += ["conditions"] if config.conditions else []
     if useless:
         raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")

@@ -15,6 +15,7 @@ from diffusion.denoiser.diffusion import Loss
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
+from diffusion.losses.schedule_samplers import LossSecondMoment
 from diffusion.runs import naming
 from diffusion.training.saver import require_plain
 from diffusion.training.trainer import Run, Trainer
@@ -37,6 +38,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
     check_purpose(trainer, run)
     check_conditions(run)
+    check_weighting(trainer, run)
     check_changes(run)
     check_label_dropout(trainer, run)
     check_shape(run)
@@ -73,6 +75,18 @@ def check_conditions(run: Run) -> None:
                 f"the images come with {key} (conditions.{key}), which {name} is not shown; "
                 "set 'conditions=[label]', or another model"
             )
+
+
+def check_weighting(trainer: Trainer, run: Run) -> None:
+    """A weighting that learns is trained by who can, and is no loss to learn levels from."""
+    weighting = run.diffusion.weighting
+    if isinstance(weighting, nn.Module) and trainer.parallel == "fsdp":
+        raise ValueError(f"train.parallel=fsdp does not train {type(weighting).__name__}; set train.parallel=ddp")
+    if hasattr(weighting, "penalty") and isinstance(trainer.schedule_sampler, LossSecondMoment):
+        raise ValueError(
+            f"{type(weighting).__name__} makes the losses of all levels alike, so LossSecondMoment learns nothing; "
+            "set train/schedule_sampler=normal"
+        )
 
 
 def check_changes(run: Run) -> None:

@@ -42,6 +42,7 @@ class ModelChoice(Root):
     data: Any = None
     conditions: Any = dataclasses.field(default_factory=dict)
     train: Any = None
+    sampler: Any = None
     ema: float | str | None = None
     device: str = "auto"
     trust: list[str] = dataclasses.field(default_factory=list)
@@ -76,7 +77,6 @@ class EvaluateConfig(ModelUse):
     """`python evaluate.py checkpoint=runs/NAME`: how good a trained model is."""
 
     evaluation: Any = MISSING
-    sampler: Any = None
     guidance: Any = MISSING
     batch_size: int = 64
     seed: int = 0

@@ -97,7 +97,10 @@ class Chain(Process):
         return count * t // len(self)
 
     def nearest(self, log_snr: Tensor) -> Tensor:
-        return (log_snr.cpu()[:, None] - self._log_snr).abs().argmin(1).to(log_snr.device)
+        own = self._log_snr.clone()
+        if len(own) > 2 and bool(own[-1].isneginf()):
+            own[-1] = 2 * own[-2] - own[-3]  # pure noise is nearest from half a step below the last that is not
+        return (log_snr.cpu()[:, None] - own).abs().argmin(1).to(log_snr.device)
 
     def evenly(self, steps: Steps) -> Tensor:
         kept = kept_steps(len(self), steps)
@@ -118,6 +121,8 @@ def require_betas(betas: Tensor) -> None:
     """Raise ValueError unless `betas` is a chain of noising steps."""
     if betas.ndim != 1 or len(betas) < 2:
         raise ValueError(f"a process needs at least 2 steps, got {betas.numel()}; ask for more (diffusion.steps)")
+    if bool((betas[:-1] == 1).any()):
+        raise ValueError("a beta is 1 before the last step, which alone may leave pure noise; set diffusion/schedule=...")
     worst = betas.max().item() if betas.max() > 1 else betas.min().item()
     if not 0 < worst <= 1 or math.isnan(worst):
         raise ValueError(

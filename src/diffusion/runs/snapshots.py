@@ -99,10 +99,9 @@ def read_snapshots(folder: Path, step: int) -> Iterator[Kept]:
 
 
 def reconstructed(folder: Path, state: Mapping[str, Any], width: float) -> dict[str, Tensor]:
-    """The weights of a checkpoint's state, averaged with a relative width: made of the averages that it holds itself and
-    those in `folder` of the steps before.
+    """The weights of a checkpoint's state, averaged with a relative width.
 
-    What is no parameter, such as running means, is as it is in the state. ValueError if there are no averages, or they
+    It is made of the averages that the state holds itself and those in `folder` of the steps before. What is no parameter, such as running means, is as it is in the state. ValueError if there are no averages, or they
     are of another network. A warning says so where they do not span that of the width.
     """
     exponent(width)
@@ -120,7 +119,7 @@ def reconstructed(folder: Path, state: Mapping[str, Any], width: float) -> dict[
         parts = [each.weights[name] for each in kept if name in each.weights]
         if any(part.shape != weight.shape for part in parts):
             raise ValueError(f"{folder} holds averages of another network; give ema=off, or a rate")
-        whole = len(parts) == len(kept)
-        total = sum(share * part.double() for share, part in zip(shares.tolist(), parts, strict=True)) if whole else weight
-        made[name] = total.to(weight.dtype)
+        if len(parts) == len(kept):
+            weight = sum(shares[i] * part.double() for i, part in enumerate(parts)).to(weight.dtype)  # type: ignore
+        made[name] = weight
     return made

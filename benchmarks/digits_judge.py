@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusion.data.digits import Digits
 from diffusion.evaluation.measures import frechet_distance, gaussian
@@ -19,6 +19,7 @@ class Judge:
         training, test = (Digits(image_size=image_size, split=split) for split in ("train", "test"))
         x, self.test = from_uint8(training.pixels), from_uint8(test.pixels)
         self.recogniser = train_recogniser(x, training.labels, num_classes=10, seed=0)
+        self.maps = nn.Sequential(*list(self.recogniser.children())[:HEAD])
         self.real = gaussian(self.features(x))
         accuracy = (predict_classes(self.recogniser, self.test) == test.labels).float().mean()
         self.test_labels, self.accuracy = test.labels, accuracy.item()
@@ -26,7 +27,7 @@ class Judge:
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """(N, 64) of images (N, 1, H, W) in [-1, 1], of which only their 256 levels count."""
-        return self.recogniser[:HEAD](from_uint8(to_uint8(x))).mean((2, 3)).double()
+        return self.maps(from_uint8(to_uint8(x))).mean((2, 3)).double()
 
     def distance(self, x: Tensor) -> float:
         """The Frechet distance to the training images."""

@@ -1,68 +1,83 @@
-"""What the scale of classifier guidance buys: python benchmarks/guidance.py runs/MODEL runs/CLASSIFIER
+"""What guidance buys: python benchmarks/guidance.py runs/A [runs/B ...] [--classifier runs/C | --weaker runs/W]
 
-Draws the same images at each scale, the classes in turn, and prints what share shows the class asked for: by the
-guiding classifier itself, and by a judge that it does not know, trained here on real images; beside it the variety, the
-mean distance between two images of a class. Writes a picture of one class, a row a scale.
+Draws the same images of digits at each scale, the classes in turn, with each of the runs (seeds of one recipe): without a
+classifier, or by one, or away from a weaker model. Prints what share shows the class asked for, by a judge trained here
+on real images, the variety, which is the mean distance between two images of a class, and the Frechet distance to the
+training images: means and spreads over the runs. Writes a plot, and a picture of one class, a row a scale.
 """
 
-from __future__ import annotations
-
 import argparse
+from pathlib import Path
 
 import torch
+from digits_judge import Judge, mean_and_spread
 
-from diffusion import DDIM, Ancestral
+from diffusion import DPMSolver, Guidance, Trained
 from diffusion.config import load
-from diffusion.data.digits import Digits
-from diffusion.denoiser.guidance import Guidance
-from diffusion.evaluation.recogniser import predict_classes, train_recogniser
-from diffusion.evaluation.recognition import variety
 from diffusion.inference.draw import draw_steps
 from diffusion.pictures.grid import grid, save_picture
-from diffusion.pictures.pixels import from_uint8
+from diffusion.pictures.plots import figure
 from diffusion.samplers.sampler import draw
-
-SAMPLERS = {"ancestral": Ancestral, "ddim": DDIM}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="checkpoint or run folder of a model of digits")
-    parser.add_argument("classifier", help="checkpoint or run folder of a classifier of digits")
-    parser.add_argument("--scales", type=float, nargs="+", default=[0, 0.25, 0.5, 1, 2, 4, 8])
-    parser.add_argument("--sampler", choices=SAMPLERS, default="ancestral")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("runs", nargs="+", help="run folders of models of digits, one a seed")
+    parser.add_argument("--classifier", help="checkpoint or run folder of a classifier of digits")
+    parser.add_argument("--weaker", help="checkpoint or run folder of a weaker model of digits")
+    parser.add_argument("--scales", type=float, nargs="+", default=[1, 1.5, 2, 3, 4])
+    parser.add_argument("--interval", type=float, nargs=2, default=None, help="the log-SNR between which it guides")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--shown", type=int, default=3, help="the class in the picture")
-    parser.add_argument("--out", default="guidance.png")
+    parser.add_argument("--out", default="guidance")
     return parser.parse_args()
+
+
+def guidance_of(chosen: argparse.Namespace, scale: float) -> Guidance:
+    guides = {"classifier": chosen.classifier, "model": chosen.weaker}
+    loaded = {name: load.load_model(path, device="cpu") for name, path in guides.items() if path is not None}
+    interval = None if chosen.interval is None or scale == 1 else tuple(chosen.interval)
+    guided = scale != 1 or chosen.classifier is not None
+    return Guidance(scale=scale, interval=interval, **loaded) if guided else Guidance()  # type: ignore[arg-type]
+
+
+def images(model: Trained, y: torch.Tensor, steps: int) -> torch.Tensor:
+    parts = torch.arange(len(y)).split(100)
+    sampler = DPMSolver(steps=steps)
+    drawn = [draw(draw_steps(model, sampler, p.tolist(), seed=0, condition={"y": y[p]})) for p in parts]
+    return torch.cat(drawn).clamp(-1, 1)
 
 
 def main() -> None:
     chosen = arguments()
-    model, classifier = (load.load_model(path, device="auto") for path in (chosen.model, chosen.classifier))
-    Guidance(classifier=classifier).check(model)  # type: ignore[arg-type]
-    sampler = SAMPLERS[chosen.sampler](steps=chosen.steps)
-    y = torch.arange(chosen.images, device=model.device) % 10
-    real = Digits(image_size=model.shape[-1])
-    judge = train_recogniser(
-        from_uint8(real.pixels).to(model.device), real.labels.to(model.device), num_classes=10, seed=0
-    )
-    first = classifier.diffusion.process.level(torch.zeros_like(y))
-
-    print(f"{chosen.sampler}, {chosen.steps} steps, {chosen.images} images")
-    print("scale  classifier  judge  variety")
-    rows = []
+    models, judge = [load.load_model(run, device="cpu") for run in chosen.runs], Judge()
+    y = torch.arange(chosen.images) % 10
+    print(f"{chosen.images} images, {chosen.steps} steps, {len(models)} runs; real {judge.of_real(chosen.images):.3f}")
+    print("scale  recognised      variety        Frechet distance")
+    rows, table = [], []
     for scale in chosen.scales:
-        guided = model._replace(guidance=Guidance(classifier=classifier, scale=scale))  # type: ignore[arg-type]
-        x = draw(draw_steps(guided, sampler, range(chosen.images), seed=0, condition={"y": y})).clamp(-1, 1)
-        with torch.no_grad():
-            named = classifier.denoiser.output(x, first).argmax(1)
-        shares = [(labels == y).float().mean().item() for labels in (named, predict_classes(judge, x).to(y))]
-        print(f"{scale:5g}  {shares[0]:10.1%}  {shares[1]:5.1%}  {variety(x, y):7.2f}", flush=True)
-        rows.append(x[y == chosen.shown][:10])
-    save_picture(chosen.out, grid(torch.cat(rows), columns=len(rows[0])))
-    print(f"Look at {chosen.out}: class {chosen.shown}, a row a scale")
+        guidance = guidance_of(chosen, scale)
+        for model in models:
+            guidance.check(model)  # type: ignore[arg-type]
+        drawn = [images(model._replace(guidance=guidance), y, chosen.steps) for model in models]
+        measures = (judge.recognised, judge.variety, lambda x, y: judge.distance(x))
+        found = [mean_and_spread([measure(x, y) for x in drawn]) for measure in measures]
+        rest = (f"{mean:.3f} +- {spread:.3f}" for mean, spread in found[1:])
+        cells = (f"{found[0][0]:6.1%} +- {found[0][1]:.1%}", *rest)
+        print(f"{scale:5g}  {'   '.join(cells)}", flush=True)
+        table.append((scale, *(mean for mean, _ in found)))
+        rows.append(drawn[0][y == chosen.shown][:10])
+    save_picture(f"{chosen.out}.png", grid(torch.cat(rows), columns=len(rows[0])))
+    picture, axes = figure()
+    scales, shown, _, distance = zip(*table, strict=True)
+    axes.plot(scales, distance, marker="o", label="Frechet distance")
+    axes.set(xlabel="guidance.scale", ylabel="Frechet distance")
+    beside = axes.twinx()
+    beside.plot(scales, [100 * share for share in shown], marker="s", color="tab:orange", label="recognised (%)")
+    beside.set(ylabel="recognised (%)")
+    picture.savefig(Path(f"{chosen.out}_plot.png"))
+    print(f"Look at {chosen.out}.png, class {chosen.shown}, a row a scale, and {chosen.out}_plot.png")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = "src/diffusion"
@@ -106,11 +107,11 @@ def mutations(file: str, most: int) -> Iterator[Mutation]:
     places = finder.found
     lines = source.splitlines(keepends=True)
     for number in range(min(most, len(places))):
-        node: ast.expr = places[number * len(places) // min(most, len(places))]  # type: ignore[assignment]
+        node: Any = places[number * len(places) // min(most, len(places))]
         wrong = changed(node)
-        assert wrong is not None and node.end_lineno is not None and node.end_col_offset is not None
-        begin = sum(len(line.encode()) for line in lines[: node.lineno - 1]) + node.col_offset
-        end = sum(len(line.encode()) for line in lines[: node.end_lineno - 1]) + node.end_col_offset
+        assert wrong is not None
+        before = [0, *accumulate(len(line.encode()) for line in lines)]
+        begin, end = before[node.lineno - 1] + node.col_offset, before[node.end_lineno - 1] + node.end_col_offset
         code = source.encode()
         after = f"({ast.unparse(wrong)})"
         text = (code[:begin] + after.encode() + code[end:]).decode()

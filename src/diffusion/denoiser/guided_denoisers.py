@@ -84,8 +84,11 @@ def away(pair: Pair, scale: float, prediction: Prediction, rescale: float = 0.0)
             own, other = good.gaussian(move, x_0), bad.gaussian(move, x_0)
             return own._replace(mean=torch.lerp(other.mean, own.mean, scale))
 
-        knows = good.eps is not None and bad.eps is not None
-        return Denoised(x_0, gaussian, (lambda: torch.lerp(bad.eps(), good.eps(), scale)) if knows else None)
+        def eps() -> Tensor:
+            assert good.eps is not None and bad.eps is not None
+            return torch.lerp(bad.eps(), good.eps(), scale)
+
+        return Denoised(x_0, gaussian, None if good.eps is None or bad.eps is None else eps)
 
     return guiding
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class Density(Evaluation):
         mean, error = estimate(bits)
         np.savez(folder / "bits.npz", bits_per_dim=bits.numpy(), images=np.array(numbers))
         kind = f"{self.dequantisation.replace('_', ' ')} dequantisation, {self.draws} draw{'s' * (self.draws > 1)}"
-        choices = {"num_images": len(numbers), "draws": self.draws, "probes": self.probes, "steps": self.steps}
+        choices: dict[str, Any] = {"num_images": len(numbers), "draws": self.draws, "probes": self.probes, "steps": self.steps}
         choices |= {"bound": f"density of the flow, {kind}", "tolerance": self.tolerance}
         write_result(folder, {"bits_per_dim": mean, "standard_error": error, **choices, **subject.facts()})
         text = (

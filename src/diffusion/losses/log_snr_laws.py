@@ -82,7 +82,8 @@ class LogSigma(LogSNRLaw):
 
     def log_snr(self, u: Tensor) -> Tensor:
         ends = torch.tensor([self.top, self.bottom], dtype=torch.float64, device=u.device)
-        log_sigma = torch.lerp(*(logsigmoid(-ends) / 2), u)
+        clean, noisy = logsigmoid(-ends) / 2
+        log_sigma = torch.lerp(clean, noisy, u)
         return (-(2 * log_sigma).expm1()).log() - 2 * log_sigma
 
 

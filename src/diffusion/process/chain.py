@@ -122,7 +122,7 @@ def require_betas(betas: Tensor) -> None:
     if betas.ndim != 1 or len(betas) < 2:
         raise ValueError(f"a process needs at least 2 steps, got {betas.numel()}; ask for more (diffusion.steps)")
     if bool((betas[:-1] == 1).any()):
-        raise ValueError("a beta is 1 before the last step, which alone may leave pure noise; set diffusion/schedule=...")
+        raise ValueError("a beta is 1 before the last step, which alone may leave pure noise; set diffusion/schedule")
     worst = betas.max().item() if betas.max() > 1 else betas.min().item()
     if not 0 < worst <= 1 or math.isnan(worst):
         raise ValueError(

@@ -101,8 +101,9 @@ def read_snapshots(folder: Path, step: int) -> Iterator[Kept]:
 def reconstructed(folder: Path, state: Mapping[str, Any], width: float) -> dict[str, Tensor]:
     """The weights of a checkpoint's state, averaged with a relative width.
 
-    It is made of the averages that the state holds itself and those in `folder` of the steps before. What is no parameter, such as running means, is as it is in the state. ValueError if there are no averages, or they
-    are of another network. A warning says so where they do not span that of the width.
+    It is made of the averages that the state holds itself and those in `folder` of the steps before. What is no
+    parameter, such as running means, is as it is in the state. A warning says so where the averages do not span that of
+    the width. ValueError if there are none, or they are of another network.
     """
     exponent(width)
     own = {float(name.removeprefix(WIDTH)): each for name, each in state["ema"].items() if name.startswith(WIDTH)}

@@ -192,9 +192,10 @@ def given_or(end: Tensor, value: float | None) -> Tensor:
 
 def falling_steps(process: Process, t: Tensor, setting: str) -> Tensor:
     """t where they are steps of the chain that lead towards the image; ValueError otherwise."""
-    if bool((t < 0).any() | (t > process.length - 1).any() | (t.diff() >= 0).any()):
+    last = (process.length or 1) - 1
+    if bool((t < 0).any() | (t > last).any() | (t.diff() >= 0).any()):
         raise ValueError(
-            f"the levels {t.tolist()} do not fall within {process.length - 1} to 0, as the steps of the "
+            f"the levels {t.tolist()} do not fall within {last} to 0, as the steps of the "
             f"process do; set {setting}"
         )
     return t

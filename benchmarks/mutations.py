@@ -89,7 +89,7 @@ def changed(node: ast.AST) -> ast.AST | None:
         return wrong.operand
     elif isinstance(wrong, ast.Compare) and type(wrong.ops[0]) in BOUNDS:
         wrong.ops[0] = BOUNDS[type(wrong.ops[0])]()
-    elif isinstance(wrong, ast.Constant) and type(wrong.value) in (int, float) and abs(wrong.value) > 1:
+    elif isinstance(wrong, ast.Constant) and isinstance(wrong.value, int | float) and abs(wrong.value) > 1:
         wrong.value = wrong.value * 1.1 if isinstance(wrong.value, float) else wrong.value + 1
     elif isinstance(wrong, ast.Call) and isinstance(wrong.func, ast.Attribute) and wrong.func.attr in FUNCTIONS:
         inner = wrong.func.value

@@ -83,8 +83,8 @@ class Density(Evaluation):
         mean, error = estimate(bits)
         np.savez(folder / "bits.npz", bits_per_dim=bits.numpy(), images=np.array(numbers))
         kind = f"{self.dequantisation.replace('_', ' ')} dequantisation, {self.draws} draw{'s' * (self.draws > 1)}"
-        choices: dict[str, Any] = {"num_images": len(numbers), "draws": self.draws, "probes": self.probes, "steps": self.steps}
-        choices |= {"bound": f"density of the flow, {kind}", "tolerance": self.tolerance}
+        choices: dict[str, Any] = {"num_images": len(numbers), "draws": self.draws, "probes": self.probes}
+        choices |= {"bound": f"density of the flow, {kind}", "tolerance": self.tolerance, "steps": self.steps}
         write_result(folder, {"bits_per_dim": mean, "standard_error": error, **choices, **subject.facts()})
         text = (
             f"{mean:.3f} +- {error:.3f} bits/dim, by the density of the flow ({kind}; {len(numbers)} images of "

@@ -1,7 +1,7 @@
 """What guidance buys: python benchmarks/guidance.py runs/A [runs/B ...] [--classifier runs/C | --weaker runs/W]
 
 Draws the same images of digits at each scale, the classes in turn, with each of the runs (seeds of one recipe): without
-a classifier, or by one, or away from a weaker model. Prints what share shows the class asked for, by a judge trained here
+a classifier, by one, or away from a weaker model. Prints what share shows the class asked for, by a judge trained here
 on real images, the variety, which is the mean distance between two images of a class, and the Frechet distance to the
 training images: means and spreads over the runs. Writes a plot, and a picture of one class, a row a scale.
 """

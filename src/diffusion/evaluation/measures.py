@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -72,19 +73,22 @@ def kernel_distance_of_subsets(x: Tensor, y: Tensor) -> Value:
     chance = generator("kernel distance")
     chosen = [[torch.randperm(len(z), generator=chance)[:size].to(z.device) for z in (x, y)] for _ in range(SUBSETS)]
     values = torch.tensor([kernel_distance(x[i], y[j]) for i, j in chosen], dtype=torch.float64)
-    return Value(values.mean().item(), values.std().item())
+    return Value(values.mean().item(), values.std(correction=0).item())
 
 
-def class_score(logits: Tensor) -> Value:
+def class_score(logits: Tensor, parts: int | None = None) -> Value:
     """exp of the mean KL(p(y|x) || p(y)) over the images of logits (N, classes), in each of ten parts: from 1, all look
     alike, to the number of classes, all are plainly of one and each as often (Salimans et al. 2016).
 
-    A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50.
+    A part of n images cannot reach beyond n, so there are fewer parts where they would have less than 50, unless so
+    many `parts` are asked for.
     """
-    parts = logits.double().log_softmax(1).tensor_split(max(1, min(SCORE_PARTS, len(logits) // FEWEST_IN_PART)))
-    means = [log_p.logsumexp(0) - math.log(len(log_p)) for log_p in parts]
-    scores = torch.stack([(p.exp() * (p - mean)).sum(1).mean().exp() for p, mean in zip(parts, means, strict=True)])
-    return Value(scores.mean().item(), scores.std(correction=0).item() if len(parts) > 1 else None)
+    count = max(1, min(SCORE_PARTS, len(logits) // FEWEST_IN_PART)) if parts is None else parts
+    ends, log_p = [i * len(logits) // count for i in range(count + 1)], logits.double().log_softmax(1)
+    shares = [log_p[begin:end] for begin, end in pairwise(ends)]
+    means = [share.logsumexp(0) - math.log(len(share)) for share in shares]
+    scores = torch.stack([(p.exp() * (p - mean)).sum(1).mean().exp() for p, mean in zip(shares, means, strict=True)])
+    return Value(scores.mean().item(), scores.std(correction=0).item() if count > 1 else None)
 
 
 def coverage(x: Tensor, y: Tensor, *, neighbours: int) -> float:

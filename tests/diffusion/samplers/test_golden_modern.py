@@ -50,6 +50,9 @@ LEFT_OUT = {
     "solvers that are not here": (
         "k_dpm2_exponential", "k_dpmpp_sde", "k_dpmpp2s_ancestral", "unipc2_bh1_linear_v",
     ),
+    "limits of a network, and grids and clocks, of one package": (
+        "edm_heun_net_limits", "edm_ablation_vp", "edm_ablation_iddpm", "flow_midpoint", "flow_rk4",
+    ),
     "times that are rounded while the state is not": (
         "dpmpp2m_linear_affine_karras", "k_dpmpp2m_affine_time_quantized",
     ),
@@ -195,12 +198,8 @@ def edm_denoise(model):
     return lambda x, level: Denoised(exact(x, level), None)
 
 
-EDM_LEFT_OUT = ("edm_heun_net_limits", "edm_ablation_vp", "edm_ablation_iddpm")
-"""Limits of a network, and grids and clocks, of one package alone"""
-
-
 @pytest.mark.parametrize(
-    "case, inputs, expected", modern(21, "edm_sampler", "edm_ablation", "ablation_sampler", without=EDM_LEFT_OUT)
+    "case, inputs, expected", modern(21, "edm_sampler", "edm_ablation", "ablation_sampler", without=SKIPPED)
 )
 def test_edm(case, inputs, expected):
     args, inputs = case["args"], tensors(inputs)
@@ -262,7 +261,7 @@ def flow_denoiser(m, s):
     return lambda x, level: exact(x, replace(level, time=1000 * level.sigma))
 
 
-@pytest.mark.parametrize("case, inputs, expected", modern(22, "flow_ode", without=("flow_midpoint", "flow_rk4")))
+@pytest.mark.parametrize("case, inputs, expected", modern(22, "flow_ode", without=SKIPPED))
 def test_flow_matching(case, inputs, expected):
     """Left out: integrators of one package; and the second call of heun2 at the image itself, where no sampler asks."""
     inputs = tensors(inputs)

@@ -68,7 +68,7 @@ def averages_of(weights, rate, ramp=None, power=None):
 
 
 LEFT_OUT = {"the ramp of the first EDM code, which counts the images before the step": ["ema_halflife_ramp_edm"]}
-LATER = modern(25, "ema_halflife", without=sum(LEFT_OUT.values(), []))
+LATER = modern(25, "ema_halflife", without=[case for cases in LEFT_OUT.values() for case in cases])
 
 
 @pytest.mark.parametrize("case, inputs, expected", LATER)

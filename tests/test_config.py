@@ -29,7 +29,7 @@ TINY = (
     "name=test", "device=cpu", "logger.mode=disabled", "logger.group=null", "sampler.steps=2", "train.max_steps=1",
     "train.batch_size=2", "train.microbatch=1", "train.warmup_steps=0", "train.preview.images=2",
 )  # fmt: skip
-SHORT = "diffusion.steps=20"  # for what has steps
+SHORT = "diffusion.steps=21"  # for what has steps
 SYNTHETIC = ("data=synthetic", "data.image_size=16", "data.num_images=4")
 NARROW = (
     "data=synthetic", "data.image_size=32", "data.num_images=4", "model.base_channels=16", "model.norm_groups=8",
@@ -237,7 +237,7 @@ REFUSED = [
     (["train.precision=fp8"], "train.precision=fp8 is none of float32, tf32, bf16, fp16"),
     (["train.ema_rates=[2]"], r"an EMA rate lies in \[0, 1\), got 2.0; set train.ema_rates="),
     (["data=synthetic", "data.num_images=5", "data.image_size=16"], "5 images do not fill a batch of 32; set train"),
-    (["diffusion=linear", "diffusion.steps=19"], r"a linear schedule needs at least 20 steps \(diffusion.steps=20\)"),
+    (["diffusion=linear", "diffusion.steps=19"], r"a linear schedule needs at least 21 steps \(diffusion.steps=21\)"),
     (["diffusion.steps=1"], "at least 2 steps"),
     (["diffusion/loss=simple"], "simple loss never trains LearnedRange; use diffusion/loss=hybrid"),
     (["sampler.steps=1001"], "cannot take 1001 of 1000 steps; sampler.steps must be at most 1000"),

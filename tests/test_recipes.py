@@ -33,7 +33,7 @@ MODEL_DEFAULTS = {
     "in_channels": "???",
     "out_channels": "???",
     "num_classes": None,
-    "augmentation_numbers": "???",
+    "augmentation_numbers": 0,
     "base_channels": 128,
     "blocks_per_level": 3,
     "attention_resolutions": [16, 8],

@@ -81,7 +81,7 @@ def test_an_experiment_says_what_a_released_file_is(compose, network, tmp_path, 
 def test_a_released_file_needs_an_experiment(compose, network, tmp_path):
     path = tmp_path / "model.pt"
     unet.save_released(network(*BASELINE), path)
-    with pytest.raises(ValueError, match=r"weights alone.*experiment=\.\.\. \(one of cifar10_hybrid, "):
+    with pytest.raises(ValueError, match=r"weights alone.*experiment=\.\.\. \(one of cifar10_edm, "):
         load.load_choice(compose("sample", f"checkpoint={path}"))
     with pytest.raises(ValueError, match=r"one set of weights; leave ema=0\.9 out"):
         load.load_choice(compose("sample", f"checkpoint={path}", "ema=0.9", *BASELINE))

@@ -20,7 +20,7 @@ class UNet(Planned):
     """
 
     stacked_images: ClassVar[int] = 1
-    given_by_data: ClassVar[tuple[str, ...]] = ("num_classes", "augmentation_numbers")
+    given_by_data: ClassVar[tuple[str, ...]] = ("num_classes",)
     """The arguments with a default here that a configuration leaves open until the data are known."""
 
     out_channels: int

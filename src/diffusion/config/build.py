@@ -34,8 +34,9 @@ def model(
         "in_channels": (channels, f"the data have channels {channels}"),
         "out_channels": (outputs, f"{type(diffusion.variance).__name__} needs {outputs} output channels"),
         "num_classes": (num_classes, labels),
-        "augmentation_numbers": (augmentation_numbers, f"{augmentation_numbers} numbers tell of augmentation"),
     }
+    if node.get("augmentation_numbers") == 0:
+        node.augmentation_numbers = augmentation_numbers
     for key, (fact, reason) in facts.items():
         if key not in node.keys():  # noqa: SIM118 (a missing value is not `in` the node)
             continue

@@ -99,7 +99,7 @@ class Previous(Prediction):
     def move(self, level: Level) -> Move:
         if level.below is None:
             raise ValueError(
-                "the previous image is a step of a chain, and this level is none; set sampler/spacing=even there, or "
+                "the previous image is a step of a chain, and this level is none; set sampler/spacing=even, or "
                 "diffusion/prediction=velocity"
             )
         return Move(level, level.below())

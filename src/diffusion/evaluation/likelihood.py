@@ -71,10 +71,10 @@ class Likelihood(Evaluation):
         means = whole.vb.double().mean(0).tolist()
         plot_terms(folder / "terms.png", kept[::-1], means, title=f"{subject.title}: {figure}")
         figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "prior_standard_error": prior_error}
-        choices = {"num_images": len(numbers), "steps": len(kept), "clip": self.clip}
+        choices = {"bound": "chain", "num_images": len(numbers), "steps": len(kept), "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})
         text = (
-            f"{figure} (prior {prior:.3f}, {len(numbers)} images of {subject.title}"
+            f"{figure}, the bound of {len(kept)} steps (prior {prior:.3f}, {len(numbers)} images of {subject.title}"
             f"{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
         )
         return Findings(text, {"bits_per_dim": mean, "bits_per_dim_standard_error": error})

@@ -127,5 +127,5 @@ def require_betas(betas: Tensor) -> None:
     if not 0 < worst <= 1 or math.isnan(worst):
         raise ValueError(
             f"{len(betas)} steps give a beta of {worst:.4g}, which must lie in (0, 1]; "
-            "a linear schedule needs at least 20 steps (diffusion.steps=20)"
+            "a linear schedule needs at least 21 steps (diffusion.steps=21)"
         )

@@ -19,7 +19,7 @@ class Schedule(Protocol):
 class Linear:
     """beta_t rises in equal steps, scaled by 1000 / T so that every T ends at the same noise (Ho et al. 2020).
 
-    The last beta is `end` * 1000 / T, so with the defaults T must be at least 20.
+    The last beta is `end` * 1000 / T, so with the defaults T must be above 20.
     """
 
     def __init__(self, *, start: float = 1e-4, end: float = 0.02) -> None:

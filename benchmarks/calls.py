@@ -16,10 +16,8 @@ from diffusion import (
     DDIM,
     Ancestral,
     DPMSolver,
-    EvenSpacing,
     Heun,
     KarrasSpacing,
-    LogSNRSpacing,
     Sampler,
     Trained,
     UniPC,
@@ -40,9 +38,8 @@ def samplers(calls: int) -> dict[str, Sampler]:
         "DPM-Solver++ 3": DPMSolver(steps=calls, order=3),
         "DPM-Solver++ 2, eta 1": DPMSolver(steps=calls, order=2, eta=1.0),
         "UniPC 2": UniPC(steps=calls),
-        "Heun, rho 7": Heun(steps=steps, spacing=KarrasSpacing()),
-        "Heun, even": Heun(steps=steps, spacing=EvenSpacing()),
-        "DDIM, log-SNR": DDIM(steps=calls, spacing=LogSNRSpacing()),
+        "Heun": Heun(steps=steps, spacing=KarrasSpacing(limit=80.0), coordinate="path"),
+        "Heun, sigma / alpha": Heun(steps=steps, spacing=KarrasSpacing(limit=80.0)),
     }
 
 

@@ -202,16 +202,26 @@ def min_snr_differs() -> float:
 
 @equality("sigmoid(ln 5 - log-SNR) for eps (Kingma & Gao 2023) = 5 / (SNR + 5), a soft min-SNR = 5 times P2 with k = 5", 1e-9)
 def sigmoid_differs() -> float:
-    snr, worst = LOG_SNR.exp(), 0.0
-    p2 = 1 / (5 + snr)  # Choi et al. 2022, eq. 8, gamma = 1
-    soft_min = 1 / (1 / snr + 1 / 5)
-    for path in (VariancePreserving(), Straight(), Exploding()):
+    worst = 0.0
+    for path in (VariancePreserving(), Straight(), VariancePreserving(data_std=0.5), Exploding(data_std=0.5)):
+        snr = LOG_SNR.exp() * path.data_std**2
+        p2 = 1 / (5 + snr)  # Choi et al. 2022, eq. 8, gamma = 1
+        soft_min = 1 / (1 / snr + 1 / 5)
         level = Continuum(EvenLogSNR(), path).level(LOG_SNR)
-        for space, wanted in ((Epsilon(), 5 * p2), (Start(), soft_min)):
-            # An error of x_0 is one of eps, alpha / sigma times as large, on every path.
-            got = weights(SigmoidWeighting(), space, level)
-            worst = max(worst, (got / wanted - 1).abs().max().item())
+        for space, wanted in ((Epsilon(), 5 * p2), (Start(), soft_min / path.data_std**2)):
+            worst = max(worst, (weights(SigmoidWeighting(), space, level) / wanted - 1).abs().max().item())
     return worst
+
+
+@equality(
+    "sigmoid(-log-SNR) on data of std 0.5 = soft min-SNR of k-diffusion, (sigma s)^2 / (sigma^2 + s^2)^2 for EDM's F",
+    1e-9,
+)
+def soft_min_snr_differs() -> float:
+    sigma, s = (-LOG_SNR / 2).exp(), 0.5
+    level = Continuum(EvenLogSNR(), Exploding(data_std=s)).level(LOG_SNR)
+    published = (sigma * s) ** 2 / (sigma**2 + s**2) ** 2
+    return (weights(SigmoidWeighting(bias=0.0), Velocity(), level) / published - 1).abs().max().item()
 
 
 @equality("flow loss = velocity loss / (alpha^2 + sigma^2), on the straight path", 1e-9)
@@ -251,14 +261,14 @@ def chain_differs() -> float:
 @equality("a term of the chain's bound = expm1(difference of log-SNR) / 2 times the error of eps (Kingma et al. 2021, eq. 14)", 1e-9)
 def bound_differs() -> float:
     chain, worst = Chain(Cosine().betas(50)), 0.0
-    x_0, eps, wrong = randn(3, 1, 7)
+    x_0, eps, wrong = randn(3, 7, 1)
     for t in (1, 10, 48):
         move = chain.move(torch.tensor([t]))
         x = move.here.x(x_0, eps)
         said = Denoised(wrong, TWO.denoise(x, move.here).gaussian)
-        error = ((move.here.eps(x, wrong) - eps) ** 2).mean() / math.log(2)
+        error = ((move.here.eps(x, wrong) - eps) ** 2).mean(1) / math.log(2)
         wanted = torch.expm1(move.there.log_snr - move.here.log_snr) / 2 * error
-        worst = max(worst, (bound_term(said, move, x_0, x) / wanted - 1).abs().item())
+        worst = max(worst, (bound_term(said, move, x_0, x) / wanted - 1).abs().max().item())
     return worst
 
 

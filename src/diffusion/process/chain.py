@@ -109,7 +109,9 @@ class Chain(Process):
         if t.is_floating_point():
             return [*(self.level(one) for one in t.split(1)), self.image()]
         respaced = self.respace(t.flip(0).tolist())
-        return [*(respaced.level(t) for t in torch.arange(len(respaced)).flip(0).split(1)), self.image()]
+        levels = [respaced.level(t) for t in torch.arange(len(respaced)).flip(0).split(1)]
+        # What lies between two of them lies between steps of the whole chain.
+        return [*(replace(level, at=self._at_log_snr) for level in levels), self.image()]
 
 
 def require_betas(betas: Tensor) -> None:

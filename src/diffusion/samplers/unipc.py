@@ -43,7 +43,8 @@ class UniPC(Sampler):
         for number, move in enumerate(steps):
             said = denoise(x, move.here)
             now = Known((move.here.log_snr / 2).item(), said.x_0)
-            if step is not None and math.isfinite(step.h):
+            known = [earlier for earlier in known if earlier.place != now.place]  # a level may be listed twice
+            if step is not None and math.isfinite(step.h) and step.h:
                 x = step.corrected(now)
             base, _ = moved(move, x, said, said.x_0)
             order = min(self.order, len(steps) - number, len(known) + 1)

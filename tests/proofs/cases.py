@@ -83,7 +83,7 @@ class Law(NamedTuple):
 # steps do not show yet where log-SNR leaps at first.
 DETERMINISTIC: dict[str, Law] = {
     "DDIM": Law(DDIM, 1, 0.03),
-    "DPM-Solver 2": Law(DPMSolver, 2, 0.1),
+    "DPM-Solver 2": Law(DPMSolver, 2, 0.15),
     "DPM-Solver 3": Law(lambda **kept: DPMSolver(order=3, **kept), 2, 0.35, 512),
     "Heun, ratio": Law(Heun, 2, 0.1),
     "Heun, path": Law(lambda **kept: Heun(coordinate="path", **kept), 2, 0.1),

@@ -115,7 +115,9 @@ ANY_PATH = {
 }  # fmt: skip
 
 
-@equality("the same pictures on the preserving, straight and exploding path where log-SNRs are equal, all samplers", 1e-9)
+@equality(
+    "the same pictures on the preserving, straight and exploding path where log-SNRs are equal, all samplers", 1e-9
+)
 def paths_differ() -> float:
     worst = 0.0
     for sampler in ANY_PATH.values():
@@ -174,7 +176,9 @@ def coordinates_differ() -> float:
     return apart(*(drawn(Heun(coordinate=each), None, levels) for each in ("path", "ratio")))
 
 
-@equality("Heun's step along the path = the trapezoid rule of dx/du = x_0 dalpha/du + eps dsigma/du (straight path)", 1e-9)
+@equality(
+    "Heun's step along the path = the trapezoid rule of dx/du = x_0 dalpha/du + eps dsigma/du (straight path)", 1e-9
+)
 def trapezoid_differs() -> float:
     levels = Continuum(EvenLogSNR(), Straight()).walk(LOG_SNR)[:-1]
 
@@ -182,7 +186,9 @@ def trapezoid_differs() -> float:
         return level.eps(x, TWO.x_0(x, level)) - TWO.x_0(x, level)
 
     x, worst = LINE, 0.0
-    for here, there, step in zip(levels, levels[1:], Heun(coordinate="path").walk(TWO.denoise, levels, x, None), strict=False):
+    for here, there, step in zip(
+        levels, levels[1:], Heun(coordinate="path").walk(TWO.denoise, levels, x, None), strict=False
+    ):
         du = there.sigma - here.sigma
         ahead = x + du * velocity(x, here)
         x = x + du * (velocity(x, here) + velocity(ahead, there)) / 2
@@ -195,12 +201,12 @@ def min_snr_differs() -> float:
     level = Continuum(EvenLogSNR(), VariancePreserving()).level(LOG_SNR)
     snr, law = LOG_SNR.exp(), MinSNRWeighting(gamma=5.0)
     published = {Start(): snr.clamp(max=5), Epsilon(): snr.clamp(max=5) / snr, Velocity(): snr.clamp(max=5) / (snr + 1)}
-    return max(
-        (weights(law, space, level) / wanted - 1).abs().max().item() for space, wanted in published.items()
-    )
+    return max((weights(law, space, level) / wanted - 1).abs().max().item() for space, wanted in published.items())
 
 
-@equality("sigmoid(ln 5 - log-SNR) for eps (Kingma & Gao 2023) = 5 / (SNR + 5), a soft min-SNR = 5 times P2 with k = 5", 1e-9)
+@equality(
+    "sigmoid(ln 5 - log-SNR) for eps (Kingma & Gao 2023) = a soft min-SNR, 5 / (SNR + 5) = 5 times P2 with k = 5", 1e-9
+)
 def sigmoid_differs() -> float:
     worst = 0.0
     for path in (VariancePreserving(), Straight(), VariancePreserving(data_std=0.5), Exploding(data_std=0.5)):
@@ -230,12 +236,16 @@ def flow_differs() -> float:
     x_0, eps, wrong = randn(3, len(LOG_SNR), 5)
     other = level.eps(level.x(x_0, eps), wrong)
     flow, v = (
-        ((space.target(level, x_0, eps) - space.target(level, wrong, other)) ** 2).mean(1) for space in (Flow(), Velocity())
+        ((space.target(level, x_0, eps) - space.target(level, wrong, other)) ** 2).mean(1)
+        for space in (Flow(), Velocity())
     )
     return (flow / v * (level.alpha**2 + level.sigma**2) - 1).abs().max().item()
 
 
-@equality("d x_t / d log-SNR along the exact transport = -alpha sigma / 2 times v (preserving), eps - x_0 (straight), eps (exploding)", 1e-7)
+@equality(
+    "d x_t / d log-SNR of the exact transport = -alpha sigma / 2 times v (preserving), flow (straight), eps (exploding)",
+    1e-7,
+)
 def flow_of_probability_differs() -> float:
     worst = 0.0
     for path, space in ((VariancePreserving(), Velocity()), (Straight(), Flow()), (Exploding(), Epsilon())):
@@ -258,7 +268,10 @@ def chain_differs() -> float:
     return max(apart(level.alpha, alpha), apart(level.sigma, sigma))
 
 
-@equality("a term of the chain's bound = expm1(difference of log-SNR) / 2 times the error of eps (Kingma et al. 2021, eq. 14)", 1e-9)
+@equality(
+    "a term of the bound = expm1(change of log-SNR) / 2 times the error of eps (Kingma et al. 2021, eq. 14)",
+    1e-9,
+)
 def bound_differs() -> float:
     chain, worst = Chain(Cosine().betas(50)), 0.0
     x_0, eps, wrong = randn(3, 7, 1)

@@ -42,10 +42,10 @@ def there_and_back(process: str, sampler: str, steps: int) -> float:
 
 
 def figures(process: str, sampler: str, **way: bool) -> tuple[float, float]:
-    """(order, distance) where the law of the sampler is tested."""
+    """(order at as many steps as the sampler's law names, distance at 256)."""
     steps = DETERMINISTIC[sampler].steps
-    errors = [distance(process, sampler, count, **way) for count in (steps // 2, steps)]
-    return slope(*errors), errors[1]
+    errors = {count: distance(process, sampler, count, **way) for count in (steps // 2, steps)}
+    return slope(*errors.values()), errors[256]
 
 
 # One step whose history is exact: the order of a formula, whatever the first steps are.
@@ -67,7 +67,9 @@ def by_dpm_solver(order: int) -> OneStep:
 def by_unipc(order: int, *, corrected: bool) -> OneStep:
     def step(levels: list[Level], x_0: list[Tensor], x: Tensor) -> Tensor:
         move = Move(*levels[2:])
-        first, last, now, end = (Known(level.log_snr.item() / 2, image) for level, image in zip(levels, x_0, strict=True))
+        first, last, now, end = (
+            Known(level.log_snr.item() / 2, image) for level, image in zip(levels, x_0, strict=True)
+        )
         taken = UniStep(move, moved(move, x, TWO.denoise(x, move.here), x_0[2])[0], now, [last, first][: order - 1])
         return taken.corrected(end) if corrected else taken.predicted()
 
@@ -112,4 +114,6 @@ def order_of_difference(process: str) -> float:
             ends.append(end.x)
         return (ends[0] - ends[1]).abs().max().item()
 
-    return slope(difference(64), difference(128)) if difference(8) > 1e-9 else math.inf  # where alpha is 1, they are one
+    return (
+        slope(difference(64), difference(128)) if difference(8) > 1e-9 else math.inf
+    )  # where alpha is 1, they are one

@@ -243,7 +243,7 @@ def flow_differs() -> float:
 
 
 @equality(
-    "d x_t / d log-SNR of the exact transport = -alpha sigma / 2 times v (preserving), flow (straight), eps (exploding)",
+    "d x_t / d log-SNR of exact transport = -alpha sigma / 2 times v (preserving), flow (straight), eps (exploding)",
     1e-7,
 )
 def flow_of_probability_differs() -> float:

@@ -1,6 +1,6 @@
 """Which faults of one place the tests do not see: python benchmarks/mutations.py [--only FILE] [--limit 100]
 
-Every sign, operator, constant, comparison, order of arguments and term of the files in TESTS is changed, one at a time,
+Every sign, operator, constant, comparison, order of arguments and term in ROOMS is changed, one at a time,
 in a copy of the repository, and the tests beside it are run until one fails. What no test sees survives, and is printed:
 either a test is missing, or the change says the same in other words. A fixed shuffle decides which come first, so that
 --limit is a fair sample. Results are kept in --results: the same command goes on where it stopped; --again tries
@@ -29,30 +29,17 @@ COPIED = ("src", "tests", "conf", "docs", "benchmarks", "pyproject.toml", "READM
 EQUAL = "tests/proofs/test_page.py::test_equal_formulas_are_equal"
 PROOFS = [EQUAL, "tests/proofs/test_edges.py", "tests/proofs/test_refusals.py", "tests/proofs/test_page.py"]
 SAMPLING = ["tests/diffusion/samplers", *PROOFS]
-# Of each file, the quickest tests that know it, in the order in which they are run.
-TESTS: dict[str, list[str]] = {
-    "process/chain.py": ["tests/diffusion/process", *SAMPLING],
-    "process/continuum.py": ["tests/diffusion/process", *SAMPLING],
-    "process/level.py": ["tests/diffusion/process", *SAMPLING],
-    "process/log_snr.py": ["tests/diffusion/process", *SAMPLING],
-    "process/process.py": ["tests/diffusion/process", "tests/diffusion/losses", *SAMPLING],
-    "process/respacing.py": ["tests/diffusion/process", "tests/diffusion/samplers"],
-    "process/schedules.py": ["tests/diffusion/process"],
-    "denoiser/denoiser.py": ["tests/diffusion/denoiser", *SAMPLING],
-    "denoiser/guidance.py": ["tests/diffusion/denoiser", "tests/diffusion/samplers/test_sampler.py"],
-    "denoiser/predictions.py": ["tests/diffusion/denoiser", *SAMPLING],
-    "denoiser/variances.py": ["tests/diffusion/denoiser", *SAMPLING],
-    "losses/bound.py": ["tests/diffusion/losses", "tests/proofs/test_page.py"],
-    "losses/losses.py": ["tests/diffusion/losses", "tests/proofs/test_page.py"],
-    "losses/schedule_samplers.py": ["tests/diffusion/losses"],
-    "losses/weightings.py": ["tests/diffusion/losses", "tests/proofs/test_page.py"],
-    "samplers/ancestral.py": SAMPLING,
-    "samplers/ddim.py": SAMPLING,
-    "samplers/dpm_solver.py": SAMPLING,
-    "samplers/heun.py": SAMPLING,
-    "samplers/sampler.py": SAMPLING,
-    "samplers/spacing.py": SAMPLING,
-    "samplers/unipc.py": SAMPLING,
+# Of each room, the quickest tests that know it, in the order in which they are run.
+ROOMS = {
+    "process": ["tests/diffusion/process", *SAMPLING],
+    "denoiser": ["tests/diffusion/denoiser", *SAMPLING],
+    "losses": ["tests/diffusion/losses", "tests/diffusion/test_golden.py", "tests/proofs/test_page.py"],
+    "samplers": SAMPLING,
+}
+TESTS = {
+    f"{room}/{path.name}": tests
+    for room, tests in ROOMS.items()
+    for path in sorted((ROOT / "src/diffusion" / room).glob("[!_]*.py"))
 }
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 COMPARISONS = {
@@ -161,7 +148,7 @@ def tested(copy: Path, file: str) -> int:
 
 
 def waited(pid: int, limit: float) -> str:
-    """"killed", "survived", or "timeout", which kills a mutation too."""
+    """ "killed", "survived", or "timeout", which kills a mutation too."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -196,7 +183,7 @@ def copied(to: Path) -> Path:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=list(TESTS), metavar="FILE", help="as in TESTS: samplers/heun.py")
+    parser.add_argument("--only", nargs="*", default=list(TESTS), metavar="FILE", help="such as samplers/heun.py")
     parser.add_argument("--limit", type=int, help="of so many of the changes, the same ones each time")
     parser.add_argument("--again", action="store_true", help="those that survived")
     parser.add_argument("--timeout", type=float, default=120, help="seconds for the tests of one")

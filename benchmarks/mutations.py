@@ -1,7 +1,7 @@
 """Which faults of one place the tests do not see: python benchmarks/mutations.py [--only FILE] [--limit 100]
 
 Every sign, operator, constant, comparison, order of arguments and term in ROOMS is changed, one at a time,
-in a copy of the repository, and the tests beside it are run until one fails. What no test sees survives, and is printed:
+in a copy of the repository, and the tests beside it are run until one fails. What none sees survives, and is printed:
 either a test is missing, or the change says the same in other words. A fixed shuffle decides which come first, so that
 --limit is a fair sample. Results are kept in --results: the same command goes on where it stopped; --again tries
 what survived, after a test was added.

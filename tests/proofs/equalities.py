@@ -100,7 +100,8 @@ def edm_differs(path) -> float:
     )
 
 
-for kind in (Exploding, VariancePreserving):
+SPREAD = (Exploding, VariancePreserving)
+for kind in SPREAD:
     equality(
         f"EDM's c_in, D = c_skip x + c_out F and weighted loss (Karras et al. 2022, table 1) = plain velocity, "
         f"F = -v, on {kind.__name__}(data_std=0.5)",
@@ -209,7 +210,7 @@ def min_snr_differs() -> float:
 )
 def sigmoid_differs() -> float:
     worst = 0.0
-    for path in (VariancePreserving(), Straight(), VariancePreserving(data_std=0.5), Exploding(data_std=0.5)):
+    for path in (VariancePreserving(), Straight(), *(kind(data_std=s) for kind in SPREAD for s in (0.5, 2.0))):
         snr = LOG_SNR.exp() * path.data_std**2
         p2 = 1 / (5 + snr)  # Choi et al. 2022, eq. 8, gamma = 1
         soft_min = 1 / (1 / snr + 1 / 5)

@@ -32,7 +32,7 @@ from diffusion import (
     Velocity,
 )
 from diffusion.denoiser.denoiser import Denoised, Denoiser, clip, transformed
-from diffusion.process.level import Level, Move
+from diffusion.process.level import Level, Move, moves
 from diffusion.samplers.sampler import draw, trajectory
 
 CHAIN = Chain(Linear().betas(1000))
@@ -243,6 +243,36 @@ def test_a_process_without_levels_between_says_that_it_cannot_be_churned():
     ]
     with pytest.raises(ValueError, match=r"^this process has no levels between[^\n]*sampler\.churn=0$"):
         next(Heun(churn=1.0).walk(TWO.denoise, bare, LINE, noises()))
+
+
+# Levels between and beyond the steps of a chain, and the moves that lists of levels make
+
+
+def test_beyond_the_ends_of_a_chain_lies_its_end():
+    for chain in (CHAIN, PURE):
+        noisiest = chain.level(torch.tensor([998])).log_snr
+        assert chain.at(float64(-50, 50, math.inf)).tolist() == [999 if chain is CHAIN else 998, 0, 0]
+        assert chain.at(noisiest).item() == 998
+        assert chain.at(float64(-math.inf)).item() == 999
+        t = torch.tensor([0.0, 0.25, 500.5, 997.75], dtype=torch.float64)
+        assert torch.allclose(chain.at(chain.level(t).log_snr), t, rtol=0, atol=1e-9)
+
+
+def test_between_two_steps_log_snr_and_time_run_along_straight_lines():
+    times = torch.tensor([0.0, 10.0, 40.0])
+    chain = Chain(float64(0.1, 0.3, 0.6), times)
+    whole, level = chain.level(torch.arange(3)), chain.level(float64(0.0, 0.25, 1.0, 1.5, 2.0))
+    wanted = [whole.log_snr[0], 0.75 * whole.log_snr[0] + 0.25 * whole.log_snr[1], whole.log_snr[1],
+              (whole.log_snr[1] + whole.log_snr[2]) / 2, whole.log_snr[2]]  # fmt: skip
+    assert level.log_snr.tolist() == pytest.approx([each.item() for each in wanted], rel=1e-12)
+    assert level.time.tolist() == [0.0, 2.5, 10.0, 25.0, 40.0]
+    assert torch.allclose(level.alpha**2 + level.sigma**2, torch.ones(5, dtype=torch.float64))
+
+
+def test_a_single_level_makes_no_move():
+    assert moves([CHAIN.image()]) == moves([CHAIN.pure_noise()]) == moves([]) == []
+    (only,) = moves([CHAIN.pure_noise(), CHAIN.level(torch.tensor([3]))])
+    assert only.floor is None
 
 
 # Where and in what precision

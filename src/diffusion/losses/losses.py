@@ -1,5 +1,6 @@
 """Training objectives: each turns an example and a denoiser into terms, one number an image."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -34,8 +35,12 @@ def noised(process: Process, x_0: Tensor, t: Tensor, eps: Tensor, y: Tensor | No
 
 
 def weights(weighting: Weighting, prediction: Prediction, level: Level) -> Tensor:
-    """What the squared error of `prediction` is multiplied by, float64 (N,), to count as `weighting` says of v."""
-    return weighting(level.log_snr) * (level.std / (level.data_std * prediction.det(level))) ** 2
+    """What the squared error of `prediction` is multiplied by, float64 (N,), to count as `weighting` says of v.
+
+    The weighting sees the log-SNR of data of standard deviation 1, as the papers state theirs.
+    """
+    per_v = level.std / (level.data_std * prediction.det(level))
+    return weighting(level.log_snr + 2 * math.log(level.data_std)) * per_v**2
 
 
 def squared_error(diffusion: Diffusion, predicted: Tensor, example: Example) -> Terms:

@@ -275,7 +275,16 @@ def test_a_single_level_makes_no_move():
     assert only.floor is None
 
 
-# Where and in what precision
+# Defaults, and where and in what precision images are
+
+
+@pytest.mark.parametrize("kind", [Ancestral, DDIM, DPMSolver, Heun, UniPC])
+def test_without_a_word_a_sampler_clips_takes_every_step_and_is_of_order_2_without_noise(kind):
+    usual = kind().settings
+    assert usual["clip"] is True and usual["steps"] is None and usual.get("order", 2) == 2
+    assert usual["spacing"] == ("logsnr" if kind in (DPMSolver, UniPC) else "")
+    assert usual.get("eta", 0) == usual.get("churn", 0) == usual.get("churn_low", 0) == 0
+    assert kind().draws_noise == (kind is Ancestral)
 
 
 @whichever

@@ -76,7 +76,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
                 yield right
         case ast.UnaryOp(ast.USub() | ast.Not(), operand):
             yield operand
-        case ast.Constant(value) if type(value) in (int, float):
+        case ast.Constant(int() | float() as value) if type(value) is not bool:
             yield ast.Constant(value + 1)
         case ast.Constant(value) if type(value) is bool:
             yield ast.Constant(not value)

@@ -81,7 +81,7 @@ def options():
         option = path.relative_to(CONF).with_suffix("").as_posix()
         published = option.startswith("experiment/") and not option.startswith("experiment/digits_")
         elsewhere = option.startswith(("hydra/", "evaluation/", "train/evaluations/", "task/", "train/_none"))
-        if not elsewhere and not published and option != "guidance/weaker_model":  # which needs another run
+        if not elsewhere and not published and option != "guidance/weaker_model":  # it needs another run
             yield option
 
 

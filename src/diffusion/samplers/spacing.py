@@ -22,7 +22,11 @@ class Spacing(ABC):
         """A part of the name of what was drawn with it: its kind, and each argument that is not as usual."""
         usual = inspect.signature(type(self)).parameters
         given = {name: vars(self)[name] for name in usual if name in vars(self)}
-        unusual = [f"{name}_{value}" for name, value in given.items() if value != usual[name].default]
+        unusual = [
+            f"{name}_{value:g}" if isinstance(value, float) else f"{name}_{value}"
+            for name, value in given.items()
+            if value != usual[name].default
+        ]
         return "_".join([type(self).__name__.removesuffix("Spacing").lower(), *unusual]).replace(" ", "")
 
     @abstractmethod

@@ -275,6 +275,18 @@ def test_a_single_level_makes_no_move():
     assert only.floor is None
 
 
+@pytest.mark.parametrize("s", [0.5, 1.0, 2.0])
+def test_whatever_the_spread_of_the_data_variance_is_preserved_and_an_error_of_v_is_one_of_unit_data(s):
+    for path in (VariancePreserving(data_std=s), Exploding(data_std=s)):
+        level = Continuum(EvenLogSNR(), path).level(float64(-9, -1, 0, 3, 9))
+        std = (level.alpha**2 * s**2 + level.sigma**2).sqrt()
+        assert torch.allclose(std, torch.ones_like(std)) == isinstance(path, VariancePreserving)
+        assert torch.allclose(level.std, std, rtol=1e-12) and torch.allclose(Velocity().det(level), std / s, rtol=1e-12)
+        # v of the data over their spread, as data of spread 1 would have it, over the same noise.
+        p, q = Velocity().pair(level)
+        assert torch.allclose(torch.stack([p * s, q]), torch.stack([-level.sigma, level.alpha * s]) / std, rtol=1e-12)
+
+
 # Defaults, and where and in what precision images are
 
 

@@ -99,7 +99,7 @@ class Continuum(Process):
         return log_snr
 
     def at(self, log_snr: Tensor) -> Tensor:
-        return log_snr
+        return log_snr.clamp(self.schedule.bottom, self.schedule.top)
 
     def evenly(self, steps: Steps) -> Tensor:
         count = STEPS if steps is None else steps

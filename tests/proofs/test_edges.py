@@ -26,6 +26,7 @@ from diffusion import (
     Linear,
     ListSpacing,
     LogSNRSpacing,
+    MinSNRWeighting,
     Start,
     Straight,
     StraightTime,
@@ -378,3 +379,10 @@ def test_the_mixture_is_what_it_says():
     one, there = Mixture([1.0], [0.2], [0.5]), CONTINUUM.level(float64(2.0))
     moved = one.spread(there) / one.spread(level) * (LINE - level.alpha * 0.2) + there.alpha * 0.2
     assert torch.allclose(one.transport(LINE, level, there), moved, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_min_snr_is_cut_off_at_any_positive_number(gamma):
+    weight = MinSNRWeighting(gamma=gamma)(float64(-20, 0, 20))
+    snr = float64(-20, 0, 20).exp()
+    assert torch.allclose(weight, snr.clamp(max=gamma) / (1 + snr), rtol=1e-12)

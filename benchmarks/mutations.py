@@ -76,10 +76,10 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
                 yield right
         case ast.UnaryOp(ast.USub() | ast.Not(), operand):
             yield operand
-        case ast.Constant(int() | float() as value) if type(value) is not bool:
-            yield ast.Constant(value + 1)
-        case ast.Constant(value) if type(value) is bool:
+        case ast.Constant(bool() as value):
             yield ast.Constant(not value)
+        case ast.Constant(int() | float() as value):
+            yield ast.Constant(value + 1)
         case ast.Compare(left, [operator, *more], right):
             yield ast.Compare(left, [COMPARISONS[type(operator)](), *more], right)
         case ast.BoolOp(operator, values):

@@ -21,9 +21,12 @@ from diffusion import (
     FixedSmall,
     Flow,
     Heun,
+    KarrasSpacing,
     LearnedRange,
     Linear,
     ListSpacing,
+    LogSNRSpacing,
+    MinSNRWeighting,
     Start,
     Straight,
     StraightTime,
@@ -217,9 +220,15 @@ def test_churn_on_a_chain_asks_between_its_steps():
         assert time != round(time)
     assert heard[0] == 999  # noisier than any of its steps, told the time of the last
 
-    network_of_whole_times = torch.nn.Identity()
-    network_of_whole_times.whole_times = True
-    told = Denoiser(network_of_whole_times, Velocity(), FixedSmall())
+
+def test_a_network_of_whole_times_is_asked_at_those_alone():
+    def network(x, time):
+        return x
+
+    network.whole_times = True
+    told, sampler = Denoiser(network, Velocity(), FixedSmall()), Heun(steps=8, order=1, churn=2.0)
+    assert draw(trajectory(DDIM(steps=8), CHAIN, told, noises())).isfinite().all()
+    levels = sampler.levels(CHAIN)
     with pytest.raises(
         ValueError, match=r"^the network knows whole times only and is asked at [\d.]+, between [^\n]*$"
     ):
@@ -273,6 +282,28 @@ def test_a_single_level_makes_no_move():
     assert moves([CHAIN.image()]) == moves([CHAIN.pure_noise()]) == moves([]) == []
     (only,) = moves([CHAIN.pure_noise(), CHAIN.level(torch.tensor([3]))])
     assert only.floor is None
+
+
+@pytest.mark.parametrize("s", [0.5, 1.0, 2.0])
+def test_whatever_the_spread_of_the_data_variance_is_preserved_and_an_error_of_v_is_one_of_unit_data(s):
+    for path in (VariancePreserving(data_std=s), Exploding(data_std=s)):
+        level = Continuum(EvenLogSNR(), path).level(float64(-9, -1, 0, 3, 9))
+        std = (level.alpha**2 * s**2 + level.sigma**2).sqrt()
+        assert torch.allclose(std, torch.ones_like(std)) == isinstance(path, VariancePreserving)
+        assert torch.allclose(level.std, std, rtol=1e-12) and torch.allclose(Velocity().det(level), std / s, rtol=1e-12)
+        # v of the data over their spread, as data of spread 1 would have it, over the same noise.
+        p, q = Velocity().pair(level)
+        assert torch.allclose(torch.stack([p * s, q]), torch.stack([-level.sigma, level.alpha * s]) / std, rtol=1e-12)
+
+
+def test_a_grid_of_ratios_has_as_many_levels_as_asked_for_and_begins_at_pure_noise_unless_told_where():
+    for spacing in (LogSNRSpacing(), KarrasSpacing()):
+        levels = DDIM(steps=7, spacing=spacing).levels(PURE)
+        assert len(levels) == 8 and levels[0].alpha == 0 and levels[1].alpha > 0
+    levels = DDIM(steps=7, spacing=KarrasSpacing(high=20.0, low=0.05)).levels(PURE)
+    ratios = [(level.sigma / level.alpha).item() for level in levels[:-1]]
+    rho = [20 ** (1 / 7) + k / 6 * (0.05 ** (1 / 7) - 20 ** (1 / 7)) for k in range(7)]  # Karras et al. 2022, eq. 5
+    assert ratios == pytest.approx([each**7 for each in rho], rel=1e-9)
 
 
 # Defaults, and where and in what precision images are
@@ -348,3 +379,10 @@ def test_the_mixture_is_what_it_says():
     one, there = Mixture([1.0], [0.2], [0.5]), CONTINUUM.level(float64(2.0))
     moved = one.spread(there) / one.spread(level) * (LINE - level.alpha * 0.2) + there.alpha * 0.2
     assert torch.allclose(one.transport(LINE, level, there), moved, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_min_snr_is_cut_off_at_any_positive_number(gamma):
+    weight = MinSNRWeighting(gamma=gamma)(float64(-20, 0, 20))
+    snr = float64(-20, 0, 20).exp()
+    assert torch.allclose(weight, snr.clamp(max=gamma) / (1 + snr), rtol=1e-12)

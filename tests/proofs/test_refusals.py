@@ -57,6 +57,10 @@ REFUSED = {
     ),
     "a ratio beyond the ends": (on(CHAIN, ListSpacing(ratio=[1e9, 1])), "lie outside .*set sampler.spacing.ratio"),
     "a grid beyond the ends": (on(CHAIN, KarrasSpacing(high=1e9), 5), "lie outside .*set sampler.spacing.low and high"),
+    "a grid beyond the ends, which are named": (
+        on(CONTINUUM, ListSpacing(log_snr=[-7, 0])),
+        "from 33.1155 to 1 lie outside of the process, which reaches from 20.0855 to 0.0497871; set",
+    ),
     "t of no step": (on(CHAIN, ListSpacing(t=[1000, 0])), "do not fall within 999 to 0.*set sampler.spacing.t"),
     "t below 0": (on(CHAIN, ListSpacing(t=[10, -0.5])), "do not fall within 999 to 0.*set sampler.spacing.t"),
     "t that rises": (on(CHAIN, ListSpacing(t=[0, 500])), "do not fall within 999 to 0.*set sampler.spacing.t"),

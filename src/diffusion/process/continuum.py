@@ -99,7 +99,8 @@ class Continuum(Process):
         return log_snr
 
     def at(self, log_snr: Tensor) -> Tensor:
-        return log_snr
+        shift = self.schedule.shift
+        return log_snr.clamp(self.schedule.bottom + shift, self.schedule.top + shift)
 
     def evenly(self, steps: Steps) -> Tensor:
         count = STEPS if steps is None else steps

@@ -122,7 +122,7 @@ def test_dequantised_densities(case, inputs, expected):
 def test_the_density_of_a_flow(case, inputs, expected):
     inputs = tensors(inputs)
     x, m, s = (inputs[name] for name in ("x1", "m", "s"))
-    process = Continuum(StraightTime(), Straight())
+    process = Continuum(StraightTime(top=60.0, bottom=-60.0), Straight())
     exact = exact_x_0({"m": m, "s": s})
     clean, noisy = (process.level(torch.tensor([log_snr], dtype=torch.float64)) for log_snr in (60.0, -60.0))
     denoise = lambda x, level: Denoised(exact(x, level), None)  # noqa: E731

@@ -60,7 +60,7 @@ def test_tables_of_schedules(case, inputs, expected):
 @pytest.mark.parametrize("case, inputs, expected", cases(1, "process_error"))
 def test_what_is_no_process_is_refused(case, inputs, expected):
     # The original fails by an assertion; ours says what is needed.
-    with pytest.raises(ValueError, match="at least 20 steps"):
+    with pytest.raises(ValueError, match="at least 21 steps"):
         diffusion_of(case["args"])
 
 

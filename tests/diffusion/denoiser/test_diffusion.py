@@ -47,7 +47,7 @@ def test_a_respaced_diffusion_leaves_the_whole_one_alone():
 def test_impossible_choices_are_refused_at_once():
     with pytest.raises(ValueError, match="simple loss never trains LearnedRange"):
         diffusion_of(variance=LearnedRange(), loss=Simple())
-    with pytest.raises(ValueError, match="at least 20 steps"):
+    with pytest.raises(ValueError, match="at least 21 steps"):
         diffusion_of(schedule=Linear(), steps=10)
     with pytest.raises(ValueError, match="at least 2 steps"):
         diffusion_of(steps=1)

@@ -27,13 +27,14 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "conf", "docs", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 EQUAL = "tests/proofs/test_page.py::test_equal_formulas_are_equal"
+LIKELIHOODS = ["tests/diffusion/evaluation/test_likelihoods.py"]
 PROOFS = [EQUAL, "tests/proofs/test_edges.py", "tests/proofs/test_refusals.py", "tests/proofs/test_page.py"]
 SAMPLING = ["tests/diffusion/samplers", *PROOFS]
 # Of each room, the quickest tests that know it, in the order in which they are run.
 ROOMS = {
     "process": ["tests/diffusion/process", *SAMPLING],
     "denoiser": ["tests/diffusion/denoiser", *SAMPLING],
-    "losses": ["tests/diffusion/losses", "tests/diffusion/test_golden.py", "tests/proofs/test_page.py"],
+    "losses": ["tests/diffusion/losses", *LIKELIHOODS, "tests/diffusion/test_golden.py", "tests/proofs/test_page.py"],
     "samplers": SAMPLING,
 }
 TESTS = {

@@ -15,7 +15,7 @@ from diffusion.process.respacing import Steps, kept_steps
 class Chain(Process):
     """q(x_t | x_0) of T Gaussian steps, t = 0 .. T-1 (Nichol & Dhariwal 2021, eq. 9).
 
-    Between two of its steps, at t in float64, log-SNR and time run along straight lines.
+    Between two of its steps, at t in float64, log-SNR and time run along straight lines; to pure noise alpha does.
     `betas` is float64 (T,) in (0, 1]; `times` (T,) is what the network is told at each t, the step's own number if not
     given. Everything is computed from alpha_bar in float64 and rounded once, where it meets an image.
     """
@@ -67,8 +67,12 @@ class Chain(Process):
         low = t.floor().long().clamp(0, len(self) - 1)
         high, share = (low + 1).clamp(max=len(self) - 1), t - low
         own = self._row(low + 1)
-        log_snr = torch.where(share > 0, torch.lerp(own.log_snr, self._row(high + 1).log_snr, share), own.log_snr)
-        return self._at_log_snr(log_snr, torch.lerp(own.time.double(), self._row(high + 1).time.double(), share))
+        above = self._row(high + 1)
+        # To pure noise no line leads in the log-SNR, but one in alpha.
+        alpha = own.alpha * (1 - share)
+        falling = torch.where(above.alpha > 0, torch.lerp(own.log_snr, above.log_snr, share), (alpha**2).logit())
+        log_snr = torch.where(share > 0, falling, own.log_snr)
+        return self._at_log_snr(log_snr, torch.lerp(own.time.double(), above.time.double(), share))
 
     def _at_log_snr(self, log_snr: Tensor, time: Tensor | None = None) -> Level:
         """Exactly this log-SNR; beyond the chain's ends, at the time of the end."""

@@ -6,6 +6,7 @@ from typing import Any
 # Settings that leave the experiment the same: changing one resumes the run instead of starting another.
 SAME_EXPERIMENT = (
     "train.max_steps", "train.log_every", "train.save_every", "train.keep", "train.keep_every", "train.preview",
+    "train.snapshot_every",
     "train.evaluations", "train.evaluate_every", "train.microbatch", "train.parallel", "train.compile",
     "train.detect_anomaly", "model.checkpoint", "sampler", "logger", "device", "runs", "name", "objective",
     "hydra", "trust", "guidance",

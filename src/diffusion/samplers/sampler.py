@@ -44,7 +44,7 @@ class Sampler(ABC):
         """The levels that this sampler walks through, from noise to the image. ValueError if it cannot."""
         levels = process.walk(self.spacing.t(process, self.steps))
         levels = levels if self.spacing.to_image else levels[:-1]
-        if any(here.log_snr > there.log_snr for here, there in pairwise(levels)):
+        if not all(here.log_snr <= there.log_snr for here, there in pairwise(levels)):
             raise ValueError(f"{type(self.spacing).__name__} names levels that do not lead from noise to the image")
         return levels
 

@@ -25,6 +25,7 @@ from diffusion import (
     LearnedRange,
     Linear,
     LinearBeta,
+    ListSpacing,
     Previous,
     ScaledLinear,
     Shifted,
@@ -142,6 +143,16 @@ def test_no_sampler_divides_by_a_signal_that_is_not_there(sampler, steps, predic
     for spacing in (EvenSpacing() if isinstance(prediction, Previous) else None, TrailingSpacing()):
         x = draw(trajectory(sampler(steps=steps, spacing=spacing), process, denoise, noise))
         assert x.isfinite().all()
+
+
+def test_between_the_last_signal_and_pure_noise_alpha_falls_in_a_line():
+    chain = Chain(ZeroTerminal(of=Linear()).betas(1000))
+    level = chain.level(torch.tensor([998.0, 998.25, 998.75, 999.0], dtype=torch.float64))
+    shares = torch.tensor([1, 0.75, 0.25, 0], dtype=torch.float64)
+    assert torch.allclose(level.alpha, level.alpha[0] * shares, rtol=1e-9, atol=1e-15)
+    assert torch.allclose(level.alpha**2 + level.sigma**2, torch.ones(4).double(), rtol=0, atol=1e-12)
+    assert level.time.tolist() == [998.0, 998.25, 998.75, 999.0]
+    assert len(DDIM(spacing=ListSpacing(t=[998.5, 500, 0])).levels(chain)) == 4
 
 
 def test_the_bound_and_the_hybrid_loss_are_finite_and_the_prior_exact():

@@ -89,8 +89,8 @@ class Learner:
     def changed(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The images of a batch, changed by the conditions that do so, and what is told of them."""
         x_0, told = batch.x_0, dict(batch.condition)
-        for name in told.keys() & self.conditions.keys():
-            chances = (generator(self.seed, name, int(p), device=x_0.device) for p in batch.positions)
+        for name in [name for name in self.conditions if name in told]:
+            chances = (generator(self.seed, "change", name, int(p)) for p in batch.positions)
             if (changes := self.conditions[name].change(x_0, list(chances))) is not None:
                 x_0, told[name] = changes
         return x_0, told

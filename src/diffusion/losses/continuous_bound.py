@@ -19,6 +19,7 @@ from diffusion.process.level import Level, as_factor
 from diffusion.process.process import Process
 
 CLEANEST = 13.3  # log-SNR at which the 256 levels of an image are told apart for certain
+NOISIEST = -20.0  # log-SNR at which nothing of an image is left that could be measured
 GRID = torch.arange(256, dtype=torch.float64) / 127.5 - 1  # the values that a pixel of 8 bits can have
 
 
@@ -35,9 +36,13 @@ class ContinuousBound(NamedTuple):
 
 
 def ends(process: Process) -> tuple[Level, Level]:
-    """The cleanest level, or the one at `CLEANEST` where the process goes beyond it, and the noisiest one."""
+    """The cleanest level, or the one at `CLEANEST` where the process goes beyond it, and the noisiest one.
+
+    Where that is pure noise, it is the last level before, or the one at `NOISIEST`.
+    """
     shares = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    clean, noisy = process.level(process.t(shares)).log_snr.clamp(max=CLEANEST).split(1)
+    log_snr = process.level(process.t(shares)).log_snr.clamp(max=CLEANEST)
+    clean, noisy = torch.where(log_snr.isneginf(), NOISIEST, log_snr).split(1)
     return process.level(process.at(clean)), process.level(process.at(noisy))
 
 
@@ -83,7 +88,7 @@ def continuous_bound(
     its cell each level of an image lies. `after()` follows each level.
     """
     clean, noisy = ends(process)
-    law = LogSigma(top=clean.log_snr.item(), bottom=max(noisy.log_snr.item(), -80.0))
+    law = LogSigma(top=clean.log_snr.item(), bottom=noisy.log_snr.item())
     span = (torch.tensor(-law.bottom).double().sigmoid().log() - torch.tensor(-law.top).double().sigmoid().log()) / 2
     places, errors = [], []
     for k in range(levels):
@@ -99,6 +104,6 @@ def continuous_bound(
     z = x_0 + as_factor(ratio, x_0) * noise(levels)
     scale = 1 / (math.log(2) * x_0[0].numel())
     decoder = -decoder_log_probability(x_0, z, ratio).flatten(1).sum(1) * scale
-    prior = bits_per_dim(prior_nats(noisy, x_0, noisy.std)) if bool(noisy.alpha > 0) else torch.zeros_like(decoder)
+    prior = bits_per_dim(prior_nats(noisy, x_0, noisy.std))
     diffusion = diffusion * scale
     return ContinuousBound(prior + decoder + diffusion, prior, decoder, diffusion, log_snr, rates * scale)

@@ -82,6 +82,8 @@ def solve(rates: Rates, state: State, start: float, end: float, *, tolerance: fl
             ahead = state.moved(h, found, weights)
             found.append(rates(place + node * h, ahead))
         error = largest(State(*(0 * part for part in state)).moved(h, found, ERROR), ahead, tolerance)
+        if not math.isfinite(error):
+            raise ValueError("the flow leaves all numbers; draw with this model first, and see whether it is sound")
         if error <= 1:
             place, state, first = place + h, ahead, found[-1]
             if abs(end - place) < 1e-12 * abs(end - start):

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 from modern_cases import exact_x_0
-from toy_gaussian import ToyGaussian
+from toy_gaussian import Called, ToyGaussian
 
 from diffusion import (
     Chain,
+    ContinuousDiffusion,
     Continuum,
     Cosine,
     CosineLogSNR,
@@ -18,11 +19,18 @@ from diffusion import (
     KarrasLogSNR,
     Likelihood,
     Linear,
+    Simple,
     Straight,
     StraightTime,
+    Synthetic,
+    Trained,
     VariancePreserving,
+    Velocity,
+    ZeroTerminal,
 )
+from diffusion.compute.randomness import generator
 from diffusion.denoiser.denoiser import Denoised
+from diffusion.evaluation.subject import Subject
 from diffusion.losses.bound import bound
 from diffusion.losses.continuous_bound import GRID, continuous_bound, decoder_log_probability, ends
 from diffusion.losses.density import (
@@ -33,10 +41,12 @@ from diffusion.losses.density import (
     truncation,
     uniform_noise,
 )
+from diffusion.process.level import as_factor
 
 PROCESSES = {
     "linear chain": Chain(Linear().betas(1000)),
     "cosine chain": Chain(Cosine().betas(4000)),
+    "zero terminal chain": Chain(ZeroTerminal(of=Linear()).betas(1000)),
     "variance preserving": Continuum(CosineLogSNR(), VariancePreserving()),
     "straight": Continuum(StraightTime(), Straight()),
     "EDM": Continuum(EvenLogSNR(top=12.43, bottom=-8.76), VariancePreserving(data_std=0.5)),
@@ -161,11 +171,49 @@ def test_uniform_noise_fills_the_width_of_a_value():
     assert log_q.exp().tolist() == pytest.approx([1 / (z[1] - z[0]).item()] * 2)
 
 
-def test_more_draws_come_nearer_from_above():
-    # log mean exp of K draws is at least their mean log, and rises with K in the mean.
-    log_weights = torch.randn(200_000, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    bounds = [(log_weights[:, :k].logsumexp(1) - math.log(k)).mean().item() for k in (1, 2, 4, 8)]
-    assert bounds == sorted(bounds) and bounds[-1] < 0.5
+def test_the_draws_of_a_density_are_weighed_by_their_own_probability():
+    # Constant data, known exactly: p(z) is that of the noise itself, so that each draw's p / q is 1 where noise is not
+    # truncated by much, and K of them have the mean of K single ones, as logarithms of means.
+    diffusion = ContinuousDiffusion(
+        schedule=CosineLogSNR(), path=VariancePreserving(), prediction=Velocity(), loss=Simple()
+    )
+
+    def network(x, time):
+        level = diffusion.process.level(diffusion.process.t(time.double() / 1000))
+        x_0 = normal_data_x_0(x.double(), level)
+        return Velocity().target(level, x_0, level.eps(x.double(), x_0))
+
+    images = Synthetic(image_size=4, channels=1, num_classes=None, num_images=6)
+    model = Trained(
+        network=Called(network), diffusion=diffusion, shape=images.shape, classes=None, config={}, step=1,
+        weights="raw", device=torch.device("cpu"), conditions={},
+    )  # fmt: skip
+    subject = Subject(model, images, {}, "toy", True, lambda: images, "toy", 6, 0)
+    one, four = (Density(draws=k, tolerance=1e-4).bits(subject, range(6)) for k in (1, 4))
+    single = []  # each of the four draws by itself, put together here as the definition says
+    x_0 = subject.examples(range(6)).x_0
+    clean, _ = ends(diffusion.process)
+    for draw in range(4):
+        chances = [generator(0, "density", n, draw) for n in range(6)]
+        z, log_q = Density().dequantised(x_0, chances, clean)
+        exact = normal_data_log_p(z.double(), clean)
+        single.append(exact - log_q)
+    weights = torch.stack(single)
+    size = x_0[0].numel() * math.log(2)
+    assert torch.allclose(one, -weights[0] / size, rtol=0, atol=0.05)
+    assert torch.allclose(four, -(weights.exp().mean(0)).log() / size, rtol=0, atol=0.05)
+    assert four.mean() <= one.mean() + 0.05
+
+
+def normal_data_x_0(x, level):
+    """Of N(0.1, 0.4^2)."""
+    alpha, spread = as_factor(level.alpha, x), as_factor(level.alpha**2 * 0.16 + level.sigma**2, x)
+    return 0.1 + alpha * 0.16 / spread * (x - alpha * 0.1)
+
+
+def normal_data_log_p(x, level):
+    alpha, spread = level.alpha.item(), (level.alpha**2 * 0.16 + level.sigma**2).item()
+    return (-0.5 * (x - alpha * 0.1) ** 2 / spread - 0.5 * math.log(2 * math.pi * spread)).flatten(1).sum(1)
 
 
 def test_the_decoder_shares_out_a_probability():

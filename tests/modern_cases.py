@@ -1,17 +1,21 @@
 """The reference numbers of modern methods as pytest parameters, their tolerance, and their models in closed form."""
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from golden_modern import load_golden
+from golden import load_golden
 from torch import Tensor
 
+from diffusion import Chain, Cosine, Epsilon, Linear, Start, Velocity
 from diffusion.denoiser.denoiser import Denoise, Denoiser
 from diffusion.process.level import Level, as_factor
 
 Exact = Callable[[Tensor, Level], Tensor]
+HERE = Path(__file__).parent / "golden_modern"
+PREDICTIONS = {"eps": Epsilon(), "x0": Start(), "v": Velocity()}
 TOLERANCES = {"fid_singular": 1e-6, "flow_likelihood_adaptive": 1e-7}
 
 
@@ -19,7 +23,7 @@ def modern(group: int, *runners: str, without: Collection[str] = ()):
     """pytest parameters (case, inputs, outputs) of a group, under the cases' ids, but for those named `without`."""
     return [
         pytest.param(case, inputs, outputs, id=case["id"])
-        for case, inputs, outputs in load_golden.cases(group)
+        for case, inputs, outputs in load_golden.cases(group, folder=HERE)
         if (not runners or case["runner"] in runners) and case["id"] not in without
     ]
 
@@ -42,6 +46,10 @@ def assert_modern(case: dict, name: str, got, expected: np.ndarray) -> None:
         tolerance = 1e-6
     worst = np.abs(got.astype(np.float64) - expected).max()
     assert worst <= tolerance, f"{name}: off by {worst:.3g}, allowed {tolerance:.3g}"
+
+
+def chain_of(args: Mapping) -> Chain:
+    return Chain({"linear": Linear(), "cosine": Cosine()}[args["schedule"]].betas(args["T"]))
 
 
 def exact_x_0(model: Mapping[str, Tensor]) -> Exact:

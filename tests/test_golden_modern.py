@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from golden_modern import load_golden
+from golden import load_golden
 
 HERE = Path(__file__).parent
 READERS = [path for path in sorted(HERE.rglob("test_*.py")) if "modern(" in path.read_text() and path != Path(__file__)]
@@ -30,7 +30,7 @@ def test_every_case_is_run_by_some_test_or_left_out_with_a_reason():
     collected = Collected()
     options = ["--collect-only", "-q", "-n0", "-p", "no:cacheprovider"]
     assert pytest.main([*options, *map(str, READERS)], plugins=[collected]) == 0
-    cases = {case["id"] for case, _, _ in load_golden.cases()}
+    cases = {case["id"] for case, _, _ in load_golden.cases(folder=HERE / "golden_modern")}
     assert len(cases) == 168
     named = set().union(*map(left_out, READERS))
     assert cases - collected.ids - named == set()

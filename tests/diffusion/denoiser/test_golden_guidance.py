@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from modern_cases import assert_modern, denoise_of, exact_x_0, model_of, modern, tensors
+from modern_cases import PREDICTIONS, assert_modern, chain_of, denoise_of, exact_x_0, model_of, modern, tensors
 
 from diffusion import (
     DDIM,
@@ -18,7 +18,6 @@ from diffusion import (
     Heun,
     KarrasSpacing,
     LeadingSpacing,
-    Linear,
     Previous,
     Start,
     TrailingSpacing,
@@ -29,16 +28,11 @@ from diffusion.denoiser.guided_denoisers import away, beside, by_classifier, in_
 from diffusion.process.level import as_factor
 from diffusion.process.log_snr import EvenLogSNR
 
-PREDICTIONS = {"eps": Epsilon(), "x0": Start(), "v": Velocity()}
 LEFT_OUT = {
     "the projection of one package": ["cfg_projected"],
     "an interval by the number of the step, which both calls of Heun's follow": ["guidance_interval_edm"],
 }
 SKIPPED = [case for cases in LEFT_OUT.values() for case in cases]
-
-
-def chain_of(args):
-    return Chain({"linear": Linear(), "cosine": Cosine()}[args["schedule"]].betas(args["T"]))
 
 
 class ByLabel:

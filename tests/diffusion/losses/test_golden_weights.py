@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from modern_cases import assert_modern, exact_x_0, model_of, modern, tensors
+from modern_cases import PREDICTIONS, assert_modern, exact_x_0, model_of, modern, tensors
 
 from diffusion import (
     Chain,
@@ -31,7 +31,6 @@ from diffusion import (
 from diffusion.denoiser.denoiser import Denoiser
 from diffusion.losses.losses import noised, weights
 
-PREDICTIONS = {"eps": Epsilon(), "x0": Start(), "v": Velocity()}
 SCHEDULES = {"linear": Linear(), "cosine": Cosine()}
 
 

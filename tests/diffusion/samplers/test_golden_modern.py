@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from modern_cases import assert_modern, denoise_of, exact_x_0, model_of, modern, tensors
+from modern_cases import PREDICTIONS, assert_modern, chain_of, denoise_of, exact_x_0, model_of, modern, tensors
 
 from diffusion import (
     DDIM,
-    Chain,
     Continuum,
-    Cosine,
     DPMSolver,
     Epsilon,
     EvenSpacing,
@@ -21,11 +19,9 @@ from diffusion import (
     Heun,
     KarrasSpacing,
     LeadingSpacing,
-    Linear,
     ListSpacing,
     LogSNRSpacing,
     Prediction,
-    Start,
     Straight,
     StraightTime,
     TrailingSpacing,
@@ -36,7 +32,6 @@ from diffusion.denoiser.denoiser import Denoised, Denoiser
 from diffusion.process.level import Level, as_factor
 from diffusion.process.log_snr import EvenLogSNR
 
-PREDICTIONS = {"eps": Epsilon(), "x0": Start(), "v": Velocity()}
 LEFT_OUT = {
     "a step that leads to t - T // steps while the next listed time is another": (
         "ddim_linear_linspace_eta1", "ddim_cosine_trailing_v_eta", "ddim_zero_terminal_snr_trailing_v",
@@ -58,11 +53,6 @@ LEFT_OUT = {
     ),
 }  # fmt: skip
 SKIPPED = [case for cases in LEFT_OUT.values() for case in cases]
-
-
-def chain_of(args):
-    schedule = {"linear": Linear(), "cosine": Cosine()}[args["schedule"]]
-    return Chain(schedule.betas(args["T"]))
 
 
 def denoiser_of(prediction):

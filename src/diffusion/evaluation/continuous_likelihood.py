@@ -1,6 +1,5 @@
 """The variational bound of images under a model, as if it had infinitely many steps, in bits/dim."""
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,38 +13,10 @@ from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal, uniform
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
-from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, write_result
+from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
+from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.losses.continuous_bound import ContinuousBound, continuous_bound
 from diffusion.pictures.plots import plot_errors
-
-
-def estimate(values: Tensor) -> tuple[float, float]:
-    """The mean of values (N,), N > 1, and its standard error as an estimate of the mean over the distribution."""
-    values = values.double()
-    return values.mean().item(), values.std().item() / math.sqrt(len(values))
-
-
-def require_error(num_images: int | None) -> int | None:
-    """`num_images`, of which a standard error can be told; ValueError otherwise."""
-    if num_images is not None and num_images < 2:
-        raise ValueError(f"num_images={num_images} has no standard error; set evaluation.num_images=2 or more")
-    return num_images
-
-
-def measured_numbers(subject: Subject, num_images: int | None) -> list[int]:
-    """The images to measure, by all processes together, evenly spread; ValueError if there are not so many."""
-    there = len(subject.images)
-    if there < 2 or (num_images or 0) > there:
-        raise ValueError(
-            f"{subject.title} has {there} images, not {num_images or 2}; "
-            + (f"set evaluation.num_images={there}, or leave it out" if there > 1 else "give another data=...")
-        )
-    numbers = evenly_spaced(there, there if num_images is None else num_images)
-    if len(numbers) < distributed.world_size():
-        raise ValueError(
-            f"{len(numbers)} images are too few for {distributed.world_size()} processes; start fewer of them"
-        )
-    return numbers
 
 
 class ContinuousLikelihood(Evaluation):

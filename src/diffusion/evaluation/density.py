@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.compute.randomness import generator
-from diffusion.evaluation.continuous_likelihood import estimate, measured_numbers, require_error
+from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.losses.continuous_bound import ends
 from diffusion.losses.density import (

@@ -14,7 +14,8 @@ from diffusion.compute import distributed
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
-from diffusion.evaluation.continuous_likelihood import ContinuousLikelihood, estimate, measured_numbers, require_error
+from diffusion.evaluation.continuous_likelihood import ContinuousLikelihood
+from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms

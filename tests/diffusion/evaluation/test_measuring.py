@@ -10,9 +10,9 @@ from toy_gaussian import Called
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Hybrid, LearnedRange, Simple, Start
 from diffusion.config.preflight import check_measurable
 from diffusion.data.digits import Digits
-from diffusion.evaluation.continuous_likelihood import estimate, measured_numbers
 from diffusion.evaluation.likelihood import Likelihood
 from diffusion.evaluation.recognition import Recognition
+from diffusion.evaluation.standard_error import estimate, measured_numbers
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.trained import Trained

@@ -85,12 +85,13 @@ class Density(Evaluation):
         kind = f"{self.dequantisation.replace('_', ' ')} dequantisation, {self.draws} draw{'s' * (self.draws > 1)}"
         choices: dict[str, Any] = {"num_images": len(numbers), "draws": self.draws, "probes": self.probes}
         choices |= {"bound": f"density of the flow, {kind}", "tolerance": self.tolerance, "steps": self.steps}
-        write_result(folder, {"bits_per_dim": mean, "standard_error": error, **choices, **subject.facts()})
+        figures = {"density_bits_per_dim": mean, "density_bits_per_dim_standard_error": error}
+        write_result(folder, {**figures, **choices, **subject.facts()})
         text = (
             f"{mean:.3f} +- {error:.3f} bits/dim, by the density of the flow ({kind}; {len(numbers)} images of "
             f"{subject.title}{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
         )
-        return Findings(text, {"density_bits_per_dim": mean, "density_bits_per_dim_standard_error": error})
+        return Findings(text, figures)
 
     def bits(self, subject: Subject, numbers: Sequence[int]) -> Tensor:
         """bits/dim of the images of these numbers, (N,) float64."""

@@ -10,6 +10,8 @@ from toy_gaussian import Called
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Hybrid, LearnedRange, Simple, Start
 from diffusion.config.preflight import check_measurable
 from diffusion.data.digits import Digits
+from diffusion.evaluation.continuous_likelihood import ContinuousLikelihood
+from diffusion.evaluation.density import Density
 from diffusion.evaluation.likelihood import Likelihood
 from diffusion.evaluation.recognition import Recognition
 from diffusion.evaluation.standard_error import estimate, measured_numbers
@@ -62,6 +64,17 @@ def test_prior_and_terms_add_up_to_the_figure_that_is_told(tmp_path):
     assert np.isclose(result["bits_per_dim"], terms["total"].mean(), rtol=1e-6)
     assert found.text.startswith(f"{result['bits_per_dim']:.3f} +- {result['standard_error']:.3f} bits/dim")
     assert found.numbers["bits_per_dim"] == result["bits_per_dim"]
+
+
+@pytest.mark.parametrize(
+    "evaluation",
+    [Likelihood(num_images=4), ContinuousLikelihood(num_images=4, levels=4), Density(num_images=4, steps=2)],
+)
+def test_a_result_holds_what_training_logs_so_that_it_knows_what_is_measured(tmp_path, evaluation):
+    found = evaluation(subject_of(Digits(split="test", image_size=8)), tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    figure, error = found.numbers
+    assert result[figure] == found.numbers[figure] and error == f"{figure}_standard_error"
 
 
 def test_the_first_column_is_the_noisiest_step_and_steps_are_those_of_training(tmp_path):

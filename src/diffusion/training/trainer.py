@@ -185,7 +185,7 @@ class Trainer:
         # What looks into the layers cannot look into what they were compiled to.
         wanted = False if self.detect_anomaly else self.compile
         spread.network = compile_network(spread.network, run.device, wanted)
-        diffusion, beside = with_own_weighting(run.diffusion, run.device, self.parallel)
+        diffusion, beside = with_own_weighting(run.diffusion, run.device)
         optimizer = self.optimizer(spread.model.parameters())
         if weights := list(beside.parameters()):
             optimizer.add_param_group({"params": weights, "weight_decay": 0.0})
@@ -206,17 +206,13 @@ class Trainer:
         )
 
 
-def with_own_weighting(diffusion: Diffusion, device: torch.device, parallel: str) -> tuple[Diffusion, nn.Module]:
+def with_own_weighting(diffusion: Diffusion, device: torch.device) -> tuple[Diffusion, nn.Module]:
     """The diffusion with a copy of a weighting that learns, so that another run begins with none of it; and that copy.
 
-    An empty module stands for other weightings. ValueError where it cannot be trained.
+    An empty module stands for other weightings.
     """
     if not isinstance(diffusion.weighting, nn.Module):
         return diffusion, nn.Module()
-    if parallel == "fsdp":
-        raise ValueError(
-            f"train.parallel=fsdp does not train {type(diffusion.weighting).__name__}; set train.parallel=ddp"
-        )
     own = copy.copy(diffusion)
     own.weighting = beside = copy.deepcopy(diffusion.weighting).to(device)
     return own, beside

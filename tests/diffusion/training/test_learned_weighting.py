@@ -5,15 +5,16 @@ import math
 import pytest
 import torch
 from processes import together
-from tiny_training import CPU, STEPS, tiny_images, tiny_learner, tiny_run, tiny_trainer
+from tiny_training import STEPS, tiny_images, tiny_learner, tiny_run, tiny_trainer
 
 from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LearnedUncertainty, Normal, Uniform
 from diffusion.compute.randomness import HALF_CELL
+from diffusion.config.preflight import check_weighting
 from diffusion.data.loader import batches
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
 from diffusion.training.loop import fit
-from diffusion.training.trainer import AdamW, with_own_weighting
+from diffusion.training.trainer import AdamW
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +81,10 @@ def test_its_weights_do_not_decay_and_its_rate_follows_the_network_s(tmp_path):
     assert network["lr"] == beside["lr"] == 0.5e-3
 
 
-def test_sharded_weights_have_no_weighting_beside_them():
+def test_sharded_weights_have_no_weighting_beside_them(tmp_path):
+    trainer, run = tiny_trainer(parallel="fsdp"), tiny_run(tmp_path / "run", diffusion=learned())
     with pytest.raises(ValueError, match=r"^train\.parallel=fsdp [^\n]*LearnedUncertainty; set train\.parallel=ddp$"):
-        with_own_weighting(learned(), CPU, "fsdp")
+        check_weighting(trainer, run)
 
 
 class Recorder(Uniform):

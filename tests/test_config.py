@@ -229,6 +229,10 @@ REFUSED = [
     (["model.out_channels=1"], r"model.out_channels=1, but LearnedRange needs 2 output channels"),
     (["model.in_channels=3"], "model.in_channels=3, but the data have channels 1"),
     (["model.num_classes=7"], "model.num_classes=7, but the data have 10 classes"),
+    (
+        ["train.label_dropout=0.1", "model.num_classes=10"],
+        r"the data have 10 classes and train\.label_dropout takes one more; set model\.num_classes=11",
+    ),
     (["data=image_folder", "data.image_size=16"], "data.root"),
     (["data=image_folder", "data.root=/nowhere", "data.image_size=16"], "/nowhere"),
     (["data=cifar10", "data.root=/nowhere"], r"no CIFAR10 in /nowhere; set data\.download=true"),

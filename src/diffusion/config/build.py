@@ -20,15 +20,19 @@ from diffusion.training.trainer import Run, Trainer
 
 def model(
     node: DictConfig, diffusion: Diffusion, *, shape: tuple[int, int, int], num_classes: int | None,
-    augmentation_numbers: int = 0,
+    label_dropout: bool = False, augmentation_numbers: int = 0,
 ) -> torch.nn.Module:  # fmt: skip
     """The network, told the facts of the data and the variance that its configuration leaves open.
+
+    With `label_dropout` it knows one class more than the data: what stands for none of them.
 
     The facts are written into `node`, so that it describes the network without the data.
     """
     channels, height, width = shape
     size, outputs = min(height, width), diffusion.outputs(channels)
     labels = "the data have no labels" if num_classes is None else f"the data have {num_classes} classes"
+    if num_classes is not None and label_dropout:
+        num_classes, labels = num_classes + 1, f"{labels} and train.label_dropout takes one more"
     facts = {
         "image_size": (size, f"the data have image_size {size}"),
         "in_channels": (channels, f"the data have channels {channels}"),
@@ -65,12 +69,11 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
     told = available(build_conditions(config.conditions), images.classes)
     torch.manual_seed(config.seed)
     num_classes = len(images.classes or ()) if any(condition.needs_classes for condition in told.values()) else None
-    if num_classes is not None and trainer.label_dropout:
-        num_classes += 1  # what stands for none of them
     numbers = NUMBERS if isinstance(told.get("augmentation"), Augmentation) else 0
     network = model(
-        config.model, diffusion, shape=images.shape, num_classes=num_classes, augmentation_numbers=numbers
-    )
+        config.model, diffusion, shape=images.shape, num_classes=num_classes,
+        label_dropout=trainer.label_dropout > 0, augmentation_numbers=numbers,
+    )  # fmt: skip
     classes = list(images.classes or ()) if preflight.uses_classes(network, diffusion.loss) else None
     config.conditions = {name: node for name, node in config.conditions.items() if node is not None}
     values = plain_values(config)

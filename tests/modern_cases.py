@@ -1,5 +1,6 @@
 """The reference numbers of modern methods as pytest parameters, their tolerance, and their models in closed form."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -94,3 +95,10 @@ def denoise_of(model: Mapping[str, Tensor], denoiser: Denoiser, steps: int = 100
         return denoiser.read(x, level, denoiser.prediction.target(level, x_0, level.eps(x, x_0)))
 
     return denoise
+
+
+def truncated_entropy(count: int, clean: Level, limit: float) -> float:
+    """The entropy of `truncated_normal` with `count` elements, in nats."""
+    mass = math.erf(limit / math.sqrt(2))
+    each = 0.5 * (1 + math.log(2 * math.pi)) + math.log(clean.sigma.item()) + math.log(mass)
+    return count * (each - limit * math.exp(-(limit**2) / 2) / (math.sqrt(2 * math.pi) * mass))

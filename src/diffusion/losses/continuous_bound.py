@@ -52,12 +52,6 @@ def error_rate(level: Level, x_0: Tensor, expected: Tensor) -> Tensor:
     return 0.5 * snr.to(x_0) * (x_0 - expected).flatten(1).square().sum(1)
 
 
-def step_rate(here: Level, there: Level, x_0: Tensor, expected: Tensor) -> Tensor:
-    """1/2 (SNR_s - SNR_t) |x_0 - x_0_hat|^2, in nats (N,): a term of the bound in finitely many steps, from t to s."""
-    gain = (there.alpha / there.sigma) ** 2 - (here.alpha / here.sigma) ** 2
-    return 0.5 * gain.to(x_0) * (x_0 - expected).flatten(1).square().sum(1)
-
-
 def prior_nats(level: Level, x_0: Tensor, std: Tensor) -> Tensor:
     """KL(N(alpha x_0, sigma^2) || N(0, std^2)) of each element, in nats."""
     own, prior = (as_factor(2 * values.log(), x_0) for values in (level.sigma, std))

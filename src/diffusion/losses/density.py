@@ -150,13 +150,6 @@ def truncated_normal(x_0: Tensor, noise: Tensor, clean: Level, limit: float) -> 
     return Dequantisation(clean.x(x_0, noise.to(x_0)), log_q.to(x_0))
 
 
-def truncated_entropy(count: int, clean: Level, limit: float) -> float:
-    """The entropy of `truncated_normal` with `count` elements, in nats."""
-    mass = math.erf(limit / math.sqrt(2))
-    each = 0.5 * (1 + math.log(2 * math.pi)) + math.log(clean.sigma.item()) + math.log(mass)
-    return count * (each - limit * math.exp(-(limit**2) / 2) / (math.sqrt(2 * math.pi) * mass))
-
-
 def uniform_noise(x_0: Tensor, uniform: Tensor, clean: Level, half_width: float) -> Dequantisation:
     """x_0 with even noise as wide as a value of a pixel, and no other (Theis et al. 2016)."""
     z = clean.alpha.item() * (x_0 + half_width * (2 * uniform.to(x_0) - 1))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from modern_cases import exact_x_0
+from modern_cases import exact_x_0, truncated_entropy
 from toy_gaussian import Called, ToyGaussian
 
 from diffusion import (
@@ -35,7 +35,6 @@ from diffusion.losses.bound import bound
 from diffusion.losses.continuous_bound import GRID, continuous_bound, decoder_log_probability, ends
 from diffusion.losses.density import (
     log_density,
-    truncated_entropy,
     truncated_noise,
     truncated_normal,
     truncation,

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from modern_cases import assert_modern, exact_x_0, modern, tensors
+from modern_cases import assert_modern, exact_x_0, modern, tensors, truncated_entropy
 
 from diffusion import Continuum, EvenLogSNR, Straight, StraightTime, VariancePreserving, Velocity
 from diffusion.denoiser.denoiser import Denoised
-from diffusion.losses.continuous_bound import decoder_log_probability, error_rate, prior_nats, step_rate
-from diffusion.losses.density import log_density, truncated_entropy, truncated_normal, truncation
+from diffusion.losses.continuous_bound import decoder_log_probability, error_rate, prior_nats
+from diffusion.losses.density import log_density, truncated_normal, truncation
 from diffusion.losses.log_snr_laws import LogSigma
 from diffusion.process.level import as_factor
 
@@ -79,6 +79,12 @@ def test_terms_of_the_bound(case, inputs, expected):
         x_t = level.x(x_0, inputs["eps"])
         got = (high - low) * error_rate(level, x_0, exact(x_t, level))
     assert_modern(case, "loss_diff", got, expected["loss_diff"])
+
+
+def step_rate(here, there, x_0, expected):
+    """1/2 (SNR_s - SNR_t) |x_0 - x_0_hat|^2, in nats (N,): a term of the bound in finitely many steps, from t to s."""
+    gain = (there.alpha / there.sigma) ** 2 - (here.alpha / here.sigma) ** 2
+    return 0.5 * gain.to(x_0) * (x_0 - expected).flatten(1).square().sum(1)
 
 
 def exact_probes(like):

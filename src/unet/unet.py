@@ -36,9 +36,7 @@ class UNet(Planned):
         last = zero(convolution(channels, self.out_channels, dims=self.dims))
         self.head = Head(GroupNorm(self.norm_groups, channels), nn.SiLU(), last)
 
-    def forward(
-        self, x: Tensor, time: Tensor, y: Tensor | None = None, augmentation: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None, augmentation: Tensor | None = None) -> Tensor:
         skips, h, emb = self.trunk(x, time, y, augmentation)
         for stage in self.up:
             # Taking the skip off its list frees its memory once it is used.

@@ -37,8 +37,8 @@ class Spacing(ABC):
 class EvenSpacing(Spacing):
     """Evenly in t, the first and the last step among them.
 
-    With `skip_first`, one step more is spaced out and the one nearest to the image left out (Lu et al. 2022). What is
-    no number `SectionSpacing` reads.
+    With `skip_first`, one step more is spaced out and the one nearest to the image left out (Lu et al. 2022). Steps
+    given as text ("10,15,20", "ddim50") are taken as `SectionSpacing` takes them.
     """
 
     def __init__(self, *, skip_first: bool = False) -> None:
@@ -199,8 +199,7 @@ def falling_steps(process: Process, t: Tensor, setting: str) -> Tensor:
     last = (process.length or 1) - 1
     if bool((t < 0).any() | (t > last).any() | (t.diff() >= 0).any()):
         raise ValueError(
-            f"the levels {t.tolist()} do not fall within {last} to 0, as the steps of the "
-            f"process do; set {setting}"
+            f"the levels {t.tolist()} do not fall within {last} to 0, as the steps of the process do; set {setting}"
         )
     return t
 

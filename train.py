@@ -35,8 +35,12 @@ def main(config: DictConfig) -> ExitStatus:
     distributed.join_process_group(resolve_device(config.device))
     values = plain_values(config)
     also, complete = data_choice.replaceable(values["data"]), resume.completion(values)
-    if distributed.broadcast_from_leader(lambda: status.is_finished(folder, values, also, complete)):
-        log.info("Run folder: %s, which has all its steps", folder)
+    step = distributed.broadcast_from_leader(lambda: status.finished_step(folder, values, also, complete))
+    if step is not None:
+        log.info(
+            "Nothing to train: %s is finished, at step %d. To train on, set train.max_steps=%d or another number above "
+            "%d; to train anew, name=NAME", folder, step, 2 * step, step,
+        )  # fmt: skip
         return ExitStatus(0, distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective)))
     with lock_folder(folder) if distributed.is_leader() else nullcontext():
         return train(config, folder)

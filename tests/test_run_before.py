@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 def test_it_goes_on_to_the_same_weights(folder):
-    assert "has all its steps" in run(folder, "train.py", *COMMAND, "train.max_steps=8")
+    assert "is finished, at step" in run(folder, "train.py", *COMMAND, "train.max_steps=8")
     assert "Resuming at step 8" in run(folder, "train.py", *COMMAND, "train.max_steps=14")
     state = torch.load(folder / "runs/run/checkpoints/step_00000014.pt", weights_only=True)
     weights = torch.cat([weight.flatten() for weight in state["model"].values()])

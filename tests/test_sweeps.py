@@ -63,23 +63,28 @@ def run(tmp_path):
 
 
 def test_what_is_finished_is_known_by_its_folder(run):
-    assert status.is_finished(run, CONFIG)
-    assert status.is_finished(run, {**CONFIG, "train": {"max_steps": 4, "log_every": 99}})
+    assert status.finished_step(run, CONFIG) == 4
+    assert status.finished_step(run, {**CONFIG, "train": {"max_steps": 3, "log_every": 99}}) == 4
+
+
+def test_settings_that_a_finished_run_has_no_more_use_for_leave_it_finished(run):
+    train = {"max_steps": 4, "microbatch": 8, "compile": True, "detect_anomaly": True, "keep": 1}
+    assert status.finished_step(run, {**CONFIG, "train": train, "sampler": {"steps": 9}, "objective": "loss"}) == 4
 
 
 def test_what_lacks_steps_or_is_another_experiment_is_not_finished(run):
-    assert not status.is_finished(run, {**CONFIG, "train": {"max_steps": 5}})
-    assert not status.is_finished(run, {**CONFIG, "train": {"max_steps": None}})
-    assert not status.is_finished(run, {**CONFIG, "seed": 1})
+    assert status.finished_step(run, {**CONFIG, "train": {"max_steps": 5}}) is None
+    assert status.finished_step(run, {**CONFIG, "train": {"max_steps": None}}) is None
+    assert status.finished_step(run, {**CONFIG, "seed": 1}) is None
     (run / "config.yaml").write_text("[")
-    assert not status.is_finished(run, CONFIG)
-    assert not status.is_finished(run / "nowhere", CONFIG)
+    assert status.finished_step(run, CONFIG) is None
+    assert status.finished_step(run / "nowhere", CONFIG) is None
 
 
 @pytest.mark.parametrize("state", ["running", "stopped", "failed"])
 def test_what_has_not_ended_well_is_not_finished(run, state):
     status.write_status(run, state, max_steps=4)
-    assert not status.is_finished(run, CONFIG)
+    assert status.finished_step(run, CONFIG) is None
 
 
 def test_the_objective_is_the_last_value_logged(tmp_path):
@@ -187,7 +192,7 @@ def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_i
     status.write_status(unfinished, "running", max_steps=1)
     again = ran(tmp_path, "-m", "model.heads=4,2", *TINY)
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("Resuming") == 1 and again.stderr.count("has all its steps") == 1
+    assert again.stderr.count("Resuming") == 1 and again.stderr.count("is finished, at step") == 1
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
 
 
@@ -276,4 +281,4 @@ def test_a_search_runs_its_trials_says_which_was_best_and_is_taken_up_by_the_sam
     line = f"Best objective: loss={told[best]['objective']:.6g} in {best}\n"
     assert line in done.stdout and "\x1b" not in done.stderr
     again = ran(tmp_path, "-m", *search, *TINY)
-    assert again.stderr.count("has all its steps") == 2 and line in again.stdout
+    assert again.stderr.count("is finished, at step") == 2 and line in again.stdout

@@ -28,6 +28,7 @@ def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dic
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
     if state is not None:
+        check_steps_left(run, state["step"])
         complete = completion(run.config)
         changes = resuming.check_resumable(
             complete(state["config"]), complete(run.config), replaceable(run.config["data"])
@@ -38,6 +39,15 @@ def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dic
         start_from(run.model, init_from, model=run.config["model"], trust=[*trust, *own])
         log.info("Starting with the weights of %s", init_from)
     return state
+
+
+def check_steps_left(run: Run, step: int) -> None:
+    """Raise ValueError if a run has more steps than it is to have, which nobody can take back."""
+    if (most := run.config["train"]["max_steps"]) is not None and step > most:
+        raise ValueError(
+            f"{run.folder} has {step} steps, and train.max_steps={most} asks for fewer; set train.max_steps={step} to "
+            "end it there, a larger number to train on, or name=NAME to train anew"
+        )
 
 
 def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:

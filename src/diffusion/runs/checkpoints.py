@@ -98,7 +98,7 @@ def is_tree(tree: Any, depth: int) -> bool:
 def save_checkpoint(folder: Path, state: dict[str, Any], *, keep: int, keep_every: int | None) -> Path:
     """Write `state` as folder/step_N.pt; then only the last `keep` files and every `keep_every`-th step remain."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step_{state['step']:08d}.pt"
+    path = path_of(folder, state["step"])
     write_checkpoint(path, state)
     for old in list_checkpoints(folder)[:-keep]:
         if not (keep_every and checkpoint_step(old) % keep_every == 0):
@@ -114,6 +114,10 @@ def last_step(folder: Path) -> int:
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first."""
     return sorted(p for p in folder.glob("step_*.pt") if re.fullmatch(r"step_\d+\.pt", p.name))
+
+
+def path_of(folder: Path, step: int) -> Path:
+    return folder / f"step_{step:08d}.pt"
 
 
 def checkpoint_step(path: Path) -> int:

@@ -59,29 +59,31 @@ def read_status(folder: Path) -> dict[str, Any]:
     return read_plain(folder / STATUS_FILE, dict)
 
 
-def is_finished(
+def finished_step(
     folder: Path,
     config: dict[str, Any],
     also: Collection[str] = (),
     complete: Callable[[Any], Any] = lambda settings: settings,
-) -> bool:
-    """True if the run in `folder` is the one that `config` describes, not another of that name, and has all its steps.
+) -> int | None:
+    """The last step of the run in `folder`, if it is finished and has all the steps that `config` asks for; or None.
 
-    `complete` puts the settings of an earlier version in the words of this one, before they are compared.
+    None also of another experiment than `config` describes. `complete` puts the settings of an earlier version in the
+    words of this one, before they are compared.
     """
     status, steps = read_status(folder), config["train"]["max_steps"]
-    weights = folder / "checkpoints" / f"step_{steps or 0:08d}.pt"
-    written = read_plain(folder / "config.yaml", dict)
-    if (status.get("state"), status.get("step")) != ("finished", steps) or not weights.exists() or not written:
-        return False
+    step, written = status.get("step"), read_plain(folder / "config.yaml", dict)
+    if status.get("state") != "finished" or type(step) is not int or steps is None or step < steps or not written:
+        return None
+    if not checkpoints.path_of(folder / "checkpoints", step).exists():
+        return None
     try:
         old = flatten(complete(written))
     except ValueError:
-        return False
+        return None
     for key, value in flatten(complete(config)).items():
         # Evaluations must be the same: an added one is still to be measured. What is left to the data may be anything.
         measures = key.startswith("train.evaluations.")
         unlike = old.get(key, None if measures else value) != value
         if unlike and value != "???" and (measures or not may_change(key, also)):
-            return False
-    return True
+            return None
+    return step

@@ -140,3 +140,9 @@ def test_a_set_of_this_program_is_described_by_all_of_its_arguments(tmp_path):
         assert describe(again) == described and again.classes == images.classes
         assert again.read(range(1)).pixels.equal(images.read(range(1)).pixels)
     assert describe(diffusion.Resident(IMAGES.pixels, IMAGES.labels, classes=None, flip=False)) is None
+
+
+def test_steps_that_were_made_are_not_taken_back(tmp_path):
+    train(tmp_path, Net(), max_steps=2)
+    with pytest.raises(ValueError, match=r"has 2 steps, and train\.max_steps=1 asks for fewer; set train\.max_steps=2"):
+        train(tmp_path, Net(), max_steps=1)

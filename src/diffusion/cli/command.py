@@ -27,6 +27,7 @@ from diffusion.compute import distributed
 from diffusion.config import data_choice
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import naming
+from diffusion.runs.files import remove_if_empty
 
 HANDLERS = (logging.StreamHandler, logging.FileHandler)  # of conf/hydra/job_logging
 STOPPED = 128 + signal.SIGINT  # what a shell reports after Ctrl-C
@@ -160,8 +161,7 @@ def tidy_up(folder: Path) -> Iterator[None]:
             with suppress(OSError):  # a full disk: what the run came to is said elsewhere
                 handler.close()
         if folder != Path.cwd():
-            with suppress(OSError):
-                folder.rmdir()
+            remove_if_empty(folder)
 
 
 @contextmanager

@@ -86,19 +86,41 @@ def release_in_children() -> None:
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold an exclusive lock on `folder`; the kernel drops it when the process dies. ValueError if another holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
     release_in_children()
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ValueError(
-            f"another process is training in {folder}; wait for it, or give this run another name=..."
-        ) from None
+    handle = open_locked(folder)
     _locks.add(handle)
     try:
         yield
     finally:
         _locks.discard(handle)
         os.close(handle)
+
+
+def open_locked(folder: Path) -> int:
+    """A handle of `folder`, made if there is none, that holds the lock on it. ValueError if another holds it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # Another process has just removed it.
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), os.stat(folder)):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise ValueError(
+                f"another process is training in {folder}; wait for it, or give this run another name=..."
+            ) from None
+        except FileNotFoundError:
+            pass
+        os.close(handle)  # What is locked was removed meanwhile, and the folder of now is another.
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove `folder` if there is nothing in it, and no process that is about to train in it."""
+    with suppress(ValueError, OSError):
+        if folder.exists():
+            with lock_folder(folder):
+                folder.rmdir()

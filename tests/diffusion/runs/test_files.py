@@ -1,11 +1,12 @@
 """Files and folders that are whole, or as they were before."""
 
+import fcntl
 import multiprocessing
 import sys
 
 import pytest
 
-from diffusion.runs.files import atomic_write, lock_folder, make_folder
+from diffusion.runs.files import atomic_write, lock_folder, make_folder, remove_if_empty
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path):
@@ -42,3 +43,28 @@ def test_a_process_that_was_forked_does_not_hold_the_folder_of_the_one_that_fork
         assert child.is_alive()
     ends.set()
     child.join()
+
+
+def test_an_empty_folder_is_removed_unless_a_process_has_locked_it(tmp_path):
+    folder = tmp_path / "run"
+    with lock_folder(folder):
+        remove_if_empty(folder)
+        assert folder.exists()
+    remove_if_empty(folder)
+    assert not folder.exists()
+    remove_if_empty(folder)
+    assert not folder.exists()
+
+
+def test_the_lock_is_on_the_folder_that_is_there_when_it_is_held(tmp_path, monkeypatch):
+    """Another process may remove an empty folder between its making and its locking."""
+    folder, flock = tmp_path / "run", fcntl.flock
+
+    def remove_and_lock(*arguments):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        folder.rmdir()
+        flock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
+    with lock_folder(folder), pytest.raises(ValueError, match="another process is training"), lock_folder(folder):
+        pass

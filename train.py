@@ -34,8 +34,8 @@ def main(config: DictConfig) -> ExitStatus:
     naming.check_name(config.name)
     distributed.join_process_group(resolve_device(config.device))
     values = plain_values(config)
-    also, complete = data_choice.replaceable(values["data"]), resume.completion(values)
-    step = distributed.broadcast_from_leader(lambda: status.finished_step(folder, values, also, complete))
+    also = data_choice.replaceable(values["data"])
+    step = distributed.broadcast_from_leader(lambda: status.finished_step(folder, values, also, resume.comparable))
     if step is not None:
         log.info(
             "Nothing to train: %s is finished, at step %d. To train on, set train.max_steps=%d or another number above "

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli import sweep_worker
 from diffusion.cli.sweep import Note, Sweep, best_line, final_note, fixed_name, mark_dead_run, maximizes
 from diffusion.cli.user_errors import one_line
+from diffusion.config import resume
 from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import status
 from diffusion.runs.files import lock_folder
@@ -70,6 +71,15 @@ def test_what_is_finished_is_known_by_its_folder(run):
 def test_settings_that_a_finished_run_has_no_more_use_for_leave_it_finished(run):
     train = {"max_steps": 4, "microbatch": 8, "compile": True, "detect_anomaly": True, "keep": 1}
     assert status.finished_step(run, {**CONFIG, "train": train, "sampler": {"steps": 9}, "objective": "loss"}) == 4
+
+
+@pytest.mark.parametrize("typed, step", [([-2, -1], 4), ([8, 4], 4), ([-1], None), ([16], None)])
+def test_sizes_counted_from_the_coarsest_are_those_of_the_finished_run(run, typed, step):
+    model = {"_target_": "unet.UNet", "channel_mult": [1, 2, 2], "attention_resolutions": typed, "checkpoint": []}
+    built = {**model, "image_size": 16, "attention_resolutions": [8, 4]}
+    (run / "config.yaml").write_text(json.dumps({**CONFIG, "model": built}))
+    config = {**CONFIG, "model": {**model, "image_size": "???"}}
+    assert status.finished_step(run, config, comparable=resume.comparable) == step
 
 
 def test_what_lacks_steps_or_is_another_experiment_is_not_finished(run):

@@ -1,9 +1,9 @@
 """What the halves of one network share: its levels, and how each of its blocks is made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import nn
 
@@ -30,10 +30,14 @@ class Planned(nn.Module):
 
     Level i has feature maps of size image_size / 2^i with channel_mult[i] * base_channels channels. Levels whose size
     is in `attention_resolutions` attend; those in `checkpoint` recompute their activations in backward, to save memory.
+    Both may count sizes from the coarsest, -1, on, which fits every image_size; they are kept as the sizes meant.
     `heads_up` (default: `heads`) counts the heads going up; `channels_per_head` decides instead of both.
     `resampling` is "convolution", "pooling" (without weights) or "residual". `image_size` is the nominal shorter side:
     an image of any shape will do whose sides can be halved as often. With 3 `dims`, only the inner two axes are halved.
     """
+
+    sizes_of_maps: ClassVar[tuple[str, ...]] = ("attention_resolutions", "checkpoint")
+    """The options that list sizes of feature maps, which may be counted from the coarsest."""
 
     image_size: int
     in_channels: int
@@ -73,17 +77,26 @@ class Planned(nn.Module):
                 f"nothing; set model.channels_per_head=null, or model.{idle}={default}"
             )
         if self.image_size < 1 or self.image_size % self.stride:
+            below = self.image_size // self.stride * self.stride
+            nearest = f"{below} or {below + self.stride}" if below > 0 else f"{self.stride}"
             raise ValueError(
                 f"image_size={self.image_size} cannot be halved {len(self.channel_mult) - 1} times; "
-                f"set data.image_size to a multiple of {self.stride}, or fewer levels in model.channel_mult"
+                f"set data.image_size={nearest}, or fewer levels in model.channel_mult"
             )
-        occurring = [level.size for level in self.levels]
-        for option in ("attention_resolutions", "checkpoint"):
-            for size in {*getattr(self, option)} - {*occurring}:
+        sizes = [self.image_size >> level for level in range(len(self.channel_mult))]
+        for option in self.sizes_of_maps:
+            named = self.sizes_meant(getattr(self, option), self.image_size, len(sizes))
+            for size in {*named} - {*sizes}:
                 raise ValueError(
                     f"{option} names size {size}, which never occurs at image_size={self.image_size}; "
-                    f"set 'model.{option}=[...]' from {occurring}"
+                    f"set 'model.{option}=[...]' from {sizes}, or count from the coarsest: [-1]"
                 )
+            setattr(self, option, named)
+
+    @staticmethod
+    def sizes_meant(sizes: Iterable[int], image_size: int, levels: int) -> tuple[int, ...]:
+        """The sizes of feature maps, where those of `sizes` that are negative count from the coarsest of `levels`."""
+        return tuple(image_size >> (levels + size) if -levels <= size < 0 else size for size in sizes)
 
     @property
     def stride(self) -> int:

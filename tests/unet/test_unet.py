@@ -126,7 +126,7 @@ def test_a_whole_network_can_be_bfloat16(tiny):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"channel_mult": (1, 2, 2, 2, 2)}, r"image_size=8 .* multiple of 16, or fewer levels in model.channel_mult"),
+        ({"channel_mult": (1, 2, 2, 2, 2)}, r"image_size=8 .* data.image_size=16, or fewer levels"),
         ({"channel_mult": ()}, "model.channel_mult"),
         ({"attention_resolutions": (16,)}, r"'model.attention_resolutions=\[...\]' from \[8, 4\]"),
         ({"checkpoint": (2,)}, r"'model.checkpoint=\[...\]' from \[8, 4\]"),
@@ -176,3 +176,28 @@ def test_a_network_says_what_it_is_told_beside_image_and_time(tiny):
         assert tiny(num_classes=classes).conditions == labels
         assert tiny(SuperResolutionUNet, num_classes=classes).conditions == ("low_res", *labels)
     assert Classifier.conditions == ()  # it names the label itself
+
+
+@pytest.mark.parametrize("image_size, sizes", [(16, (8, 4)), (32, (16, 8)), (28, (14, 7))])
+def test_sizes_of_feature_maps_may_be_counted_from_the_coarsest(image_size, sizes):
+    options = {"image_size": image_size, "in_channels": 1, "out_channels": 1, "base_channels": 8, "norm_groups": 4}
+    levels = {"channel_mult": (1, 1, 1), "blocks_per_level": 1, "heads": 1}
+    counted, named = (
+        UNet(**options, **levels, attention_resolutions=each, checkpoint=each) for each in ((-2, -1), sizes)
+    )
+    assert counted.attention_resolutions == counted.checkpoint == sizes
+    assert counted.state_dict().keys() == named.state_dict().keys()
+
+
+@pytest.mark.parametrize("size", [-4, 0, 5])
+def test_sizes_that_never_occur_are_refused(size):
+    with pytest.raises(ValueError, match=rf"names size {size}, which never occurs at image_size=16; .*\[16, 8, 4\]"):
+        UNet(image_size=16, in_channels=1, out_channels=1, channel_mult=(1, 1, 1), attention_resolutions=(size,))
+
+
+@pytest.mark.parametrize("image_size, nearest", [(30, "28 or 32"), (3, "4")])
+def test_an_unsuitable_size_names_the_nearest_that_fit(image_size, nearest):
+    with pytest.raises(
+        ValueError, match=f"image_size={image_size} cannot be halved 2 times; set data.image_size={nearest},"
+    ):
+        UNet(image_size=image_size, in_channels=1, out_channels=1, channel_mult=(1, 1, 1))

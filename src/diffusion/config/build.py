@@ -49,7 +49,11 @@ def model(
         elif node[key] != fact and not (key == "num_classes" and node[key] is None):
             asked = "null" if fact is None else fact
             raise ValueError(f"model.{key}={node[key]}, but {reason}; set model.{key}={asked}")
-    return instantiate(node)
+    network = instantiate(node)
+    for option in getattr(network, "sizes_of_maps", ()):
+        if option in node:
+            node[option] = list(getattr(network, option))  # those that were counted from the coarsest, too
+    return network
 
 
 def build_conditions(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:

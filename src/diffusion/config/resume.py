@@ -4,6 +4,7 @@ import json
 import logging
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from diffusion.compute import distributed
 from diffusion.config import migrate
 from diffusion.config.data_choice import replaceable
 from diffusion.config.load import average_rate, read_own_state, restore_model, weights_of
+from diffusion.config.signature import find_class
 from diffusion.config.trust import targets
 from diffusion.runs import checkpoints, resuming
 from diffusion.training.trainer import Run
@@ -48,6 +50,22 @@ def check_steps_left(run: Run, step: int) -> None:
             f"{run.folder} has {step} steps, and train.max_steps={most} asks for fewer; set train.max_steps={step} to "
             "end it there, a larger number to train on, or name=NAME to train anew"
         )
+
+
+def comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a built run and of a command that may mean the same run, in the same words.
+
+    Sizes of feature maps that the command counts from the coarsest are those of the run's images.
+    """
+    complete = completion(new)
+    old, new = complete(old), complete(new)
+    with suppress(ValueError, TypeError, KeyError):  # of another network than the command's
+        built, model = old["model"], new["model"]
+        kind = find_class(model["_target_"])
+        for key in model.keys() & {*getattr(kind, "sizes_of_maps", ())}:
+            meant = kind.sizes_meant(model[key], built["image_size"], len(built["channel_mult"]))
+            new = {**new, "model": {**new["model"], key: list(meant)}}
+    return old, new
 
 
 def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -59,16 +59,17 @@ def read_status(folder: Path) -> dict[str, Any]:
     return read_plain(folder / STATUS_FILE, dict)
 
 
+Settings = dict[str, Any]
+
+
 def finished_step(
-    folder: Path,
-    config: dict[str, Any],
-    also: Collection[str] = (),
-    complete: Callable[[Any], Any] = lambda settings: settings,
-) -> int | None:
+    folder: Path, config: Settings, also: Collection[str] = (),
+    comparable: Callable[[Settings, Settings], tuple[Settings, Settings]] = lambda old, new: (old, new),
+) -> int | None:  # fmt: skip
     """The last step of the run in `folder`, if it is finished and has all the steps that `config` asks for; or None.
 
-    None also of another experiment than `config` describes. `complete` puts the settings of an earlier version in the
-    words of this one, before they are compared.
+    None also of another experiment than `config` describes. `comparable` puts the settings in the folder and those of
+    `config` in the same words. What `config` leaves to the data, "???", may be anything.
     """
     status, steps = read_status(folder), config["train"]["max_steps"]
     step, written = status.get("step"), read_plain(folder / "config.yaml", dict)
@@ -77,12 +78,11 @@ def finished_step(
     if not checkpoints.path_of(folder / "checkpoints", step).exists():
         return None
     try:
-        old = flatten(complete(written))
+        old, new = map(flatten, comparable(written, config))
     except ValueError:
         return None
-    for key, value in flatten(complete(config)).items():
-        # Evaluations must be the same: an added one is still to be measured. What is left to the data may be anything.
-        measures = key.startswith("train.evaluations.")
+    for key, value in new.items():
+        measures = key.startswith("train.evaluations.")  # They must be the same: an added one is still to be measured.
         unlike = old.get(key, None if measures else value) != value
         if unlike and value != "???" and (measures or not may_change(key, also)):
             return None

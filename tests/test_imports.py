@@ -1,8 +1,14 @@
 """Importing the library, every module but those of its commands, changes nothing in the process that imports it."""
 
+import os
+import runpy
 import subprocess
 import sys
 import textwrap
+
+import pytest
+
+import diffusion
 
 PROGRAM = """
 import atexit, importlib, logging, os, random, signal, sys, warnings
@@ -47,3 +53,9 @@ assert len(names) > 100 and not changed, changed
 def test_importing_changes_nothing_in_the_process():
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(PROGRAM)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_system_that_it_does_not_run_on_is_told_so_in_one_line(monkeypatch):
+    monkeypatch.setattr(os, "name", "nt")
+    with pytest.raises(SystemExit, match=r"^hydra-diffusion runs on Linux and macOS; on Windows, run it in WSL .*$"):
+        runpy.run_path(diffusion.__file__)

@@ -5,10 +5,14 @@ stored under these names. Importing the package is light: a class is imported wh
 """
 
 import importlib
+import os
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+if os.name == "nt":  # whose files and processes are locked, flushed and signalled in other ways
+    raise SystemExit("hydra-diffusion runs on Linux and macOS; on Windows, run it in WSL (type: wsl --install)")
 
 ROOMS = (
     "process", "denoiser", "losses", "samplers", "tasks", "data", "evaluation", "training", "tracking", "inference",

@@ -1,8 +1,10 @@
 """Atomic writes, small files that may be torn, and locks on folders."""
 
+import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -13,20 +15,49 @@ import yaml
 
 Plain = TypeVar("Plain", dict, list)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` once it is on the disk; an old file stays if that fails."""
+    """A path to write to, renamed to `path` once it is on the disk; an old file stays if that fails.
+
+    What the system refuses is an OSError that names `path`.
+    """
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
-        yield partial
-        sync(partial)
-        os.replace(partial, path)
-        sync(path.parent)
+        with name_in_errors(path, also=partial):
+            yield partial
+            sync(partial)
+            os.replace(partial, path)
+            sync(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def name_in_errors(path: Path, also: Path | None = None) -> Iterator[None]:
+    """Have what the system refuses, whichever library says it, raised as an OSError that names `path`.
+
+    One that names another file than `also` stays as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = system_error(error)
+        if cause is None or cause.filename not in (None, str(path), str(also)):
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """What the system said: the error itself, the one that torch hides behind its own, or what safetensors quotes."""
+    for each in (error, error.__context__):
+        if isinstance(each, OSError) and each.errno is not None:
+            return each
+    quoted = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(quoted[1]), os.strerror(int(quoted[1]))) if quoted else None
 
 
 def atomic_write_text(path: Path, text: str) -> None:

@@ -4,7 +4,11 @@ import fcntl
 import multiprocessing
 import sys
 
+import numpy as np
 import pytest
+import safetensors.torch
+import torch
+from PIL import Image
 
 from diffusion.runs.files import atomic_write, lock_folder, make_folder, remove_if_empty
 
@@ -17,6 +21,41 @@ def test_a_file_is_whole_or_the_old_one(tmp_path):
         path.write_text("ne")
         raise OSError("the disk is full")
     assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+
+
+def with_torch(path):
+    with open("/dev/full", "wb") as file:
+        torch.save({"weight": torch.zeros(99)}, file)
+
+
+def with_safetensors(path):
+    safetensors.torch.save_file({"weight": torch.zeros(99)}, path / "no folder")
+
+
+def with_numpy(path):
+    with open("/dev/full", "wb") as file:
+        np.savez(file, np.zeros(99))
+
+
+def with_pillow(path):
+    with open("/dev/full", "wb") as file:
+        Image.new("L", (9, 9)).save(file, "png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize("write", [with_torch, with_safetensors, with_numpy, with_pillow])
+def test_an_error_of_the_disk_names_the_file_whichever_library_writes_it(tmp_path, write):
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.npz") as path:
+        write(path)
+    assert caught.value.filename == str(tmp_path / "a.npz") and caught.value.strerror
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_or_of_no_disk_stays_as_it_is(tmp_path):
+    for error in (FileNotFoundError(2, "No such file", "other.png"), ChildProcessError("a reader died")):
+        with pytest.raises(type(error)) as caught, atomic_write(tmp_path / "a.npz"):
+            raise error
+        assert caught.value is error
 
 
 def test_folders_stay_if_something_came_to_lie_in_them_or_if_they_were_there(tmp_path):

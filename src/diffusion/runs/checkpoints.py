@@ -3,13 +3,15 @@
 import logging
 import pickle
 import re
+import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from diffusion.runs.files import atomic_write
+from diffusion.runs.files import DISK_FULL, atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +30,8 @@ class Foreign(ValueError):
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` to `path` in one step, so that a file of that name is whole. OSError if that fails."""
-    try:
-        with atomic_write(path) as partial, open(partial, "wb") as file:
-            torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
-    except (OSError, RuntimeError) as error:
-        # torch hides what the disk said behind an error of its own.
-        cause = error.__context__ if isinstance(error.__context__, OSError) else error
-        reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
-        raise OSError(getattr(cause, "errno", None), f"the checkpoint was not written ({reason})", str(path)) from error
+    with atomic_write(path) as partial, open(partial, "wb") as file:
+        torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -96,14 +92,49 @@ def is_tree(tree: Any, depth: int) -> bool:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, keep: int, keep_every: int | None) -> Path:
-    """Write `state` as folder/step_N.pt; then only the last `keep` files and every `keep_every`-th step remain."""
+    """Write `state` as folder/step_N.pt; then only the last `keep` files and every `keep_every`-th step remain.
+
+    On a full disk, those before the last sound file give way first. OSError if there is no room even so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = path_of(folder, state["step"])
-    write_checkpoint(path, state)
-    for old in list_checkpoints(folder)[:-keep]:
-        if not (keep_every and checkpoint_step(old) % keep_every == 0):
-            old.unlink()
+    try:
+        write_checkpoint(path, state)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        if removed := remove_old(before_last_sound(folder), keep_every):
+            log.warning("The disk is full: %s gave way to %s", ", ".join(old.name for old in removed), path)
+            return save_checkpoint(folder, state, keep=keep, keep_every=keep_every)
+        room = f"{tensor_bytes(state) / 1e9:.3g} GB are needed and {shutil.disk_usage(folder).free / 1e9:.3g} GB free"
+        raise OSError(error.errno, f"{error.strerror} ({room})", str(path)) from error
+    remove_old(list_checkpoints(folder)[:-keep], keep_every)
     return path
+
+
+def remove_old(paths: list[Path], keep_every: int | None) -> list[Path]:
+    """Remove these checkpoints but for every `keep_every`-th step; those that were removed."""
+    old = [path for path in paths if not (keep_every and checkpoint_step(path) % keep_every == 0)]
+    for path in old:
+        path.unlink()
+    return old
+
+
+def before_last_sound(folder: Path) -> list[Path]:
+    """The checkpoints before the last one whose bytes match their checksums; none if there is no such."""
+    paths = list_checkpoints(folder)
+    while paths:
+        with suppress(Exception):  # What is damaged can fail in any way.
+            check_archive(paths.pop())
+            return paths
+    return []
+
+
+def tensor_bytes(tree: Any) -> int:
+    """The size of the tensors in nested dicts and lists."""
+    if isinstance(tree, dict | list | tuple):
+        return sum(map(tensor_bytes, tree.values() if isinstance(tree, dict) else tree))
+    return tree.nbytes if isinstance(tree, torch.Tensor) else 0
 
 
 def last_step(folder: Path) -> int:

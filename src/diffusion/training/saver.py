@@ -26,7 +26,8 @@ class Saver:
     """Writes states to files in `folder`, of which the last `keep` and every `keep_every`-th step remain.
 
     One thread writes one file after the other. Of the states that queue up meanwhile it writes the newest, and those of
-    a `keep_every`-th step. A file that cannot be written costs a warning; `close` raises the error if it was the last.
+    a `keep_every`-th step. Files that cannot be written cost a warning, the first time; `close` raises the error if the
+    last is one of them.
     """
 
     def __init__(
@@ -61,24 +62,33 @@ class Saver:
     def close(self) -> None:
         """Wait until all queued states are written."""
         self._thread.shutdown()
-        if self._failure is not None:
-            raise self._failure
+        error = self._failure
+        if isinstance(error, OSError) and error.errno is not None:
+            step = checkpoints.last_step(self.folder)
+            rest = f"the same command goes on from step {step}" if step else "there is no checkpoint"
+            raise OSError(error.errno, f"{error.strerror}; {rest}", error.filename) from error
+        if error is not None:
+            raise error
 
     def _write(self) -> None:
         with self._lock:
             if not self._queue:  # Another took its place.
                 return
             state = self._queue.pop(0)
+        step = state["step"]
         try:
             path = checkpoints.save_checkpoint(self.folder, state, keep=self.keep, keep_every=self.keep_every)
         except Exception as error:  # Whatever it is, the thread lives on: the next file may succeed.
+            if self._failure is None:
+                reason = getattr(error, "strerror", None) or error
+                log.warning("Training goes on without a checkpoint of step %d, and tries later ones: %s", step, reason)
             self._failure = error
-            reason = getattr(error, "strerror", None) or error
-            log.warning("Training goes on without a checkpoint of step %d: %s", state["step"], reason)
         else:
+            if self._failure is not None:
+                log.warning("Checkpoints are written again, that of step %d first", step)
             self._failure = None
             if self.on_write is not None:
-                self.on_write(path, state["step"])
+                self.on_write(path, step)
 
 
 def require_plain(value: Any, place: str) -> None:

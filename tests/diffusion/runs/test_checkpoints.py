@@ -1,5 +1,6 @@
 """Checkpoint files: whole, ours and harmless, or refused in one line."""
 
+import errno
 import os
 import pickle
 import zipfile
@@ -52,6 +53,41 @@ def test_a_write_that_fails_leaves_the_old_files_and_no_half_one_that_counts(fol
     assert checkpoints.load_newest(folder.parent)["step"] == 1
     checkpoints.clean_up(folder, 10**6)
     assert [path.name for path in folder.iterdir()] == ["step_00000001.pt"]
+
+
+@pytest.fixture
+def small_disk(folder, monkeypatch):
+    """Has room for two files and a half."""
+    to_disk, room = torch.save, []
+
+    def write(state, file):
+        before = sum(path.stat().st_size for path in folder.iterdir())
+        to_disk(state, file)
+        room.append(2.5 * file.tell())
+        if before + file.tell() > room[0]:
+            file.truncate(int(room[0] - before))
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", write)
+
+
+def test_on_a_full_disk_older_files_give_way_to_the_newest_but_for_the_last_sound_one(folder, small_disk, caplog):
+    for step in (2, 4, 6):
+        save(folder, step, keep=3)
+    assert [path.name for path in sorted(folder.iterdir())] == ["step_00000004.pt", "step_00000006.pt"]
+    assert "The disk is full: step_00000002.pt gave way to " in caplog.text
+    truncated(folder / "step_00000006.pt")
+    save(folder, 8, keep=3)
+    assert checkpoints.load_checkpoint(folder / "step_00000004.pt")["step"] == 4
+
+
+def test_on_a_full_disk_the_only_sound_file_and_those_kept_for_good_stay(folder, small_disk):
+    for step in (2, 4):
+        save(folder, step, keep=3, keep_every=2)
+    with pytest.raises(OSError, match=r"No space left on device \(.* GB are needed and .* GB free\)") as caught:
+        save(folder, 5, keep=3, keep_every=2)
+    assert caught.value.filename == str(folder / "step_00000005.pt")
+    assert [path.name for path in sorted(folder.iterdir())] == ["step_00000002.pt", "step_00000004.pt"]
 
 
 def test_a_file_appears_under_its_name_only_when_it_is_on_the_disk(folder, monkeypatch):

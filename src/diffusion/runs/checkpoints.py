@@ -1,5 +1,6 @@
 """The checkpoints of a run: files of tensors and plain values under checksums, checked before anything is built."""
 
+import io
 import logging
 import pickle
 import re
@@ -106,7 +107,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any], *, keep: int, keep_ever
         if removed := remove_old(before_last_sound(folder), keep_every):
             log.warning("The disk is full: %s gave way to %s", ", ".join(old.name for old in removed), path)
             return save_checkpoint(folder, state, keep=keep, keep_every=keep_every)
-        room = f"{tensor_bytes(state) / 1e9:.3g} GB are needed and {shutil.disk_usage(folder).free / 1e9:.3g} GB free"
+        room = f"{file_size(state) / 1e6:,.1f} MB are needed and {shutil.disk_usage(folder).free / 1e6:,.1f} MB free"
         raise OSError(error.errno, f"{error.strerror} ({room})", str(path)) from error
     remove_old(list_checkpoints(folder)[:-keep], keep_every)
     return path
@@ -130,11 +131,18 @@ def before_last_sound(folder: Path) -> list[Path]:
     return []
 
 
-def tensor_bytes(tree: Any) -> int:
-    """The size of the tensors in nested dicts and lists."""
-    if isinstance(tree, dict | list | tuple):
-        return sum(map(tensor_bytes, tree.values() if isinstance(tree, dict) else tree))
-    return tree.nbytes if isinstance(tree, torch.Tensor) else 0
+def file_size(state: dict[str, Any]) -> int:
+    """How many bytes the file of `state` has."""
+    size = 0
+
+    class Counter(io.BytesIO):
+        def write(self, part: Any) -> int:
+            nonlocal size
+            size += len(part)
+            return len(part)
+
+    torch.save({"format": CHECKPOINT_FORMAT, **state}, Counter())
+    return size
 
 
 def last_step(folder: Path) -> int:

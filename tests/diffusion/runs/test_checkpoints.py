@@ -58,17 +58,16 @@ def test_a_write_that_fails_leaves_the_old_files_and_no_half_one_that_counts(fol
 @pytest.fixture
 def small_disk(folder, monkeypatch):
     """Has room for two files and a half."""
-    to_disk, room = torch.save, []
+    to_disk = checkpoints.write_checkpoint
 
-    def write(state, file):
-        before = sum(path.stat().st_size for path in folder.iterdir())
-        to_disk(state, file)
-        room.append(2.5 * file.tell())
-        if before + file.tell() > room[0]:
-            file.truncate(int(room[0] - before))
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def write(path, state):
+        to_disk(path, state)
+        size = path.stat().st_size
+        if sum(each.stat().st_size for each in folder.iterdir()) > 2.5 * size:
+            path.unlink()
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(torch, "save", write)
+    monkeypatch.setattr(checkpoints, "write_checkpoint", write)
 
 
 def test_on_a_full_disk_older_files_give_way_to_the_newest_but_for_the_last_sound_one(folder, small_disk, caplog):
@@ -84,7 +83,7 @@ def test_on_a_full_disk_older_files_give_way_to_the_newest_but_for_the_last_soun
 def test_on_a_full_disk_the_only_sound_file_and_those_kept_for_good_stay(folder, small_disk):
     for step in (2, 4):
         save(folder, step, keep=3, keep_every=2)
-    with pytest.raises(OSError, match=r"No space left on device \(.* GB are needed and .* GB free\)") as caught:
+    with pytest.raises(OSError, match=r"No space left on device \(.* MB are needed and .* MB free\)") as caught:
         save(folder, 5, keep=3, keep_every=2)
     assert caught.value.filename == str(folder / "step_00000005.pt")
     assert [path.name for path in sorted(folder.iterdir())] == ["step_00000002.pt", "step_00000004.pt"]

@@ -18,7 +18,7 @@ from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.snapshots import WIDTH
 from diffusion.training.ema import EMA
-from diffusion.training.not_finite import NonFiniteGuard, NotFinite
+from diffusion.training.not_finite import NonFiniteGuard, NotFinite, all_finite
 from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
 from diffusion.training.running_means import RunningMeans
 
@@ -168,6 +168,21 @@ class Learner:
             self.averages.add_value("grad_norm", norm)
             self.ema.update(self.steps_done + 1)
         return finite
+
+    @property
+    def finite(self) -> bool:
+        """True if this process's parts of all that is trained, and of the averages, are finite."""
+        averages = [average for each in self.ema.averages.values() for average in each.values()]
+        return all_finite([*self.model.parameters(), *self.beside.parameters(), *averages])
+
+    def check(self) -> None:
+        """Raise NotFinite if a loss or gradient was not, or a weight is not; if these are sharded, all must call it."""
+        self.spoilt.check()
+        spoilt = not self.finite
+        if spoilt if self.parallel.needs_no_other else distributed.all_max(int(spoilt)):
+            # Of fp16, steps are left out whose gradient overflows, whatever their loss was.
+            last_finite = None if self.scaler.is_enabled() else self.steps_done - 1
+            raise NotFinite(f"the weights of step {self.steps_done} are not finite", last_finite)
 
     def readings(self) -> dict[str, float]:
         """The averages since the last call, and where the optimizer and the weights stand."""

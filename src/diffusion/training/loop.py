@@ -14,11 +14,10 @@ from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, snapshots
 from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
-from diffusion.runs.naming import shell_override
 from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
-from diffusion.training.not_finite import NotFinite, detect_anomalies
+from diffusion.training.not_finite import NotFinite, detect_anomalies, last_words
 from diffusion.training.preview import caption
 from diffusion.training.progress import Progress
 from diffusion.training.saver import Saver
@@ -37,6 +36,11 @@ def fit(trainer: Trainer, run: Run, state: dict[str, Any] | None = None) -> int:
         except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"the checkpoint in {run.folder} does not fit this run ({reason[:200]})") from error
+    if not learner.finite:
+        begin = f"{run.checkpoints} (step {learner.steps_done})" if state else "the network, or init_from,"
+        raise ValueError(
+            f"{begin} holds weights that are not finite; remove them, or begin anew under another name=..."
+        )
     with ExitStack() as opened:
         return Loop(trainer, run, learner, opened).run_through()
 
@@ -50,7 +54,7 @@ class Loop:
     def __init__(self, trainer: Trainer, run: Run, learner: Learner, opened: ExitStack) -> None:
         self.trainer, self.run, self.learner = trainer, run, learner
         self.leads = distributed.is_leader()
-        self.saved = self.logged = start = learner.steps_done
+        self.saved = self.logged = self.start = start = learner.steps_done
         self.throughput = Throughput(run, learner)
         run.images.prepare()  # Before signals wait for the end of a step: packing may take minutes.
         # First in, last out: a signal must not cut short the writing of the last checkpoint.
@@ -88,7 +92,10 @@ class Loop:
             # What goes wrong outside of a step leaves the steps before worth keeping.
             outside = isinstance(error, ValueError | OSError) or distributed.is_peer_loss(error)
             if outside and self.learner.parallel.needs_no_other:
-                self.save()
+                try:
+                    self.save()
+                except NotFinite as spoilt:
+                    log.warning("%s", self.last_words(spoilt))
             raise
         return 0 if self.ends else self.interruption.exit_code
 
@@ -104,6 +111,7 @@ class Loop:
         if self.leads:
             self.progress.tick(learner.steps_done)
         if learner.ema.exponents and self.due(trainer.snapshot_every or trainer.save_every):
+            learner.check()
             averages = learner.widths()
             if self.leads:
                 self.saver.save_averages(learner.steps_done, averages)
@@ -211,7 +219,7 @@ class Loop:
         """Have a checkpoint of the step in hand written, unless it is there already or is the untrained beginning."""
         if self.learner.steps_done in (0, self.saved):
             return
-        self.learner.spoilt.check()
+        self.learner.check()
         state = self.learner.state_dict()
         if self.leads:
             self.saver.save({**state, "config": self.run.config})
@@ -221,9 +229,8 @@ class Loop:
         if not self.leads:
             return str(error)
         self.saver.close()
-        saved = checkpoints.last_step(self.run.checkpoints)
-        good = f"{self.run.checkpoints} holds step {saved}" if saved else "there is no checkpoint yet"
-        name = shell_override("name", self.run.config.get("name", self.run.folder.name))
-        hint = f"go on with {name} and a lower train.optimizer.lr or train.clip_grad_norm=1"
         self.run.logger.alert("Numbers gone wrong", str(error))
-        return f"{error}; training stops before it spoils the weights ({good}); {hint}"
+        return last_words(
+            error, start=self.start, finite=self.learner.finite, folder=self.run.checkpoints,
+            name=self.run.config.get("name", self.run.folder.name),
+        )  # fmt: skip

@@ -1,17 +1,26 @@
-"""Stopping at a loss or gradient that is not finite, before it reaches the weights."""
+"""Stopping at a loss, gradient or weight that is not finite, before it reaches a file."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from diffusion.runs import checkpoints
+from diffusion.runs.naming import shell_override
+from diffusion.training.parallel import local_shards
+
 
 class NotFinite(ValueError):
-    """A loss or gradient that would spoil the weights."""
+    """A loss, gradient or weight that is not finite; `last_finite` is the last step whose loss was, if it is known."""
+
+    def __init__(self, what: str, last_finite: int | None = None) -> None:
+        super().__init__(what)
+        self.last_finite = last_finite
 
 
 class NonFiniteGuard:
@@ -40,7 +49,28 @@ class NonFiniteGuard:
         step, loss, norm = self.first.tolist()
         if step >= 0:
             name, value = ("gradient", norm) if math.isfinite(loss) else ("loss", loss)
-            raise NotFinite(f"the {name} of step {step:.0f} is {value}")
+            raise NotFinite(f"the {name} of step {step:.0f} is {value}", last_finite=int(step) - 1)
+
+
+def last_words(error: NotFinite, *, start: int, finite: bool, folder: Path, name: str) -> str:
+    """What went wrong in the run of that name since step `start`, what `folder` has of it, and how to go on.
+
+    `finite` says whether the weights still are.
+    """
+    known, saved = error.last_finite, checkpoints.last_step(folder)
+    parts = [str(error)]
+    if known is not None and known >= start:
+        parts.append(f"the last finite loss is that of step {known}")
+    if not finite:
+        parts.append("the weights are spoilt, and not saved")
+    parts.append(f"{folder} holds step {saved}" if saved else "there is no checkpoint yet")
+    name = shell_override("name", name)
+    return "; ".join([*parts, f"go on with {name} and a lower train.optimizer.lr or train.clip_grad_norm=1"])
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """True if this process's parts of these tensors are finite."""
+    return bool(torch.stack([part.isfinite().all() for part in local_shards(tensors)]).all())
 
 
 @contextmanager
@@ -53,7 +83,7 @@ def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None
     def look(what: str, value: Tensor | None) -> None:
         # A network whose operations are counted computes with tensors that have no content.
         if value is not None and not value.is_meta and not torch.isfinite(value).all():
-            raise NotFinite(f"{what} in step {step()} is not finite")
+            raise NotFinite(f"{what} in step {step()} is not finite", last_finite=step() - 1)
 
     def look_at_output(name: str, layer: nn.Module, _: Any, output: Tensor) -> None:
         named = f"the output of {name} ({type(layer).__name__})"

@@ -11,7 +11,7 @@ from diffusion.training.not_finite import NotFinite, detect_anomalies
 def test_the_layer_that_overflows_is_named(tmp_path):
     run = tiny_run(tmp_path / "run", dropout=0.0)
     with torch.no_grad():
-        run.model.get_submodule("trunk.stem").weight[0, 0, 0, 0] = float("inf")
+        run.model.get_submodule("trunk.stem").weight[0, 0, 0, 0] = torch.finfo(torch.float32).max
     with pytest.raises(NotFinite, match=r"the output of trunk\.stem \(Conv2d\) in step 0 is not finite.*no checkpoint"):
         fit(tiny_trainer(max_steps=2, detect_anomaly=True), run)
 

@@ -154,6 +154,42 @@ def test_weights_that_blew_up_are_not_saved_over_the_last_good_ones(tmp_path):
     assert [checkpoints.checkpoint_step(path) for path in checkpoints.list_checkpoints(run.checkpoints)] == [2]
 
 
+def test_a_step_that_spoils_the_weights_is_never_saved_over_a_good_file(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    fit(tiny_trainer(max_steps=2, keep=1), run)
+    spoilt = tiny_trainer(
+        max_steps=3,
+        keep=1,
+        optimizer=lambda weights: AdamW(weights, lr=float("inf")),
+        clip_grad_norm=None,
+        warmup_steps=0,
+    )
+    words = r"the weights of step 3 are not finite; the last finite loss is that of step 2; .*holds step 2; go on with"
+    with pytest.raises(ValueError, match=words):
+        fit(spoilt, tiny_run(tmp_path / "run"), checkpoints.load_newest(run.folder))
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step_00000002.pt"]
+
+
+def test_an_average_that_is_spoilt_is_no_snapshot(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    wild = tiny_trainer(
+        max_steps=2, snapshot_every=1, ema_widths=(0.1,), optimizer=lambda weights: AdamW(weights, lr=float("inf")),
+        clip_grad_norm=None, warmup_steps=0,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"the weights of step 1 are not finite; .*there is no checkpoint yet"):
+        fit(wild, run)
+    assert not (run.folder / "snapshots").exists()
+
+
+def test_weights_that_are_spoilt_from_the_beginning_are_not_trained(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    fit(tiny_trainer(max_steps=2), run)
+    state = checkpoints.load_newest(run.folder)
+    next(iter(state["ema"]["0.5"].values())).fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"checkpoints \(step 2\) holds weights that are not finite"):
+        fit(tiny_trainer(max_steps=3), tiny_run(tmp_path / "run"), state)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -1,6 +1,6 @@
 """Endless batches for training."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import count
 from typing import NamedTuple
@@ -36,20 +36,17 @@ def batches(
     rank: int = 0,
     world: int = 1,
     device: torch.device | str = "cpu",
+    stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Batch, None, None]:
-    """The batches of the steps start, start + 1, ... without end; `close()` ends the processes that read.
+    """The batches of the steps start, start + 1, ...; `close()` ends the processes that read.
+
+    They end where `stop()` while images are waited for.
 
     Beside the images they hold what the `conditions` tell of them. `batch_size` counts the images of all `world`
     processes; the one of number `rank` gets its slice of them. A batch depends on `seed` and its step alone.
     ValueError when the images do not fill a batch, or `world` does not divide it.
     """
-    if batch_size < 1 or batch_size % world:
-        fitting = max(batch_size // world, 1) * world
-        raise ValueError(f"{world} processes cannot share {batch_size} images evenly; set train.batch_size={fitting}")
-    if len(images) < batch_size:
-        raise ValueError(
-            f"{len(images)} images do not fill a batch of {batch_size}; set train.batch_size={len(images)} or less"
-        )
+    check_shares(len(images), batch_size, world)
     device, told = torch.device(device), available(conditions, images.classes)
 
     def positions(step: int) -> range:
@@ -59,7 +56,7 @@ def batches(
     def read() -> Generator[Batch, None, None]:
         wanted = (stream.indices(positions(step), length=len(images), seed=seed).tolist() for step in count(start))
         images.prepare()
-        with closing(readers.in_order(images, wanted, device=device)) as reads:
+        with closing(readers.in_order(images, wanted, device=device, stop=stop)) as reads:
             for step, (pixels, labels) in enumerate(reads, start):
                 where = positions(step)
                 pixels = pixels.to(device, non_blocking=True)
@@ -71,3 +68,14 @@ def batches(
                 yield Batch(x_0, condition, torch.arange(where.start, where.stop))
 
     return read()
+
+
+def check_shares(num_images: int, batch_size: int, world: int) -> None:
+    """Raise ValueError unless the images fill a batch, of which each of `world` processes gets as many."""
+    if batch_size < 1 or batch_size % world:
+        fitting = max(batch_size // world, 1) * world
+        raise ValueError(f"{world} processes cannot share {batch_size} images evenly; set train.batch_size={fitting}")
+    if num_images < batch_size:
+        raise ValueError(
+            f"{num_images} images do not fill a batch of {batch_size}; set train.batch_size={num_images} or less"
+        )

@@ -6,7 +6,8 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from threading import Thread
@@ -15,9 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from diffusion.compute.daemon_thread import DaemonThread
 from diffusion.data.images import Images, LabelledPixels
 
 AHEAD = 2  # lists that the thread, or each process, reads before they are asked for
+POLL = 0.1  # seconds of waiting after which to ask whether to go on
 S = TypeVar("S")
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -29,8 +32,11 @@ def in_order(
     *,
     device: torch.device | str = "cpu",
     workers: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Generator[LabelledPixels, None, None]:
     """The images at each list of indices, one list after the other; `close()` ends what reads them.
+
+    They end early where `stop()` while images are waited for, as from a disk that no longer answers.
 
     For a GPU they come in memory from which it copies without waiting. `workers` processes read them, by default as
     many as the images ask for. ChildProcessError if one of them dies.
@@ -39,10 +45,10 @@ def in_order(
     # A forked process has the images at once; elsewhere than on Linux, libraries do not bear a fork.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(workers, context, initializer=start_process, initargs=(images,)) if workers else None
-    with pool or ThreadPoolExecutor(1) as executor:
+    with pool or DaemonThread() as executor:
         read: Callable[[list[int]], Any] = read_arrays if pool else lambda indices: pinned(images.read(indices), device)
         try:
-            for each in ahead(executor, read, wanted, AHEAD * max(workers, 1)):
+            for each in ahead(executor, read, wanted, AHEAD * max(workers, 1), stop):
                 yield pinned(LabelledPixels(*map(torch.from_numpy, each)), device) if pool else each
         except BrokenProcessPool:
             raise ChildProcessError(  # an OSError, which the command line shows in one line
@@ -55,11 +61,16 @@ def in_order(
             executor.shutdown(cancel_futures=True)
 
 
-def ahead(executor: Executor, call: Callable[[S], T], values: Iterable[S], count: int) -> Iterator[T]:
-    """call(value) for each value in turn, of which `executor` works on the next `count`."""
+def ahead(
+    executor: Executor, call: Callable[[S], T], values: Iterable[S], count: int, stop: Callable[[], bool]
+) -> Iterator[T]:
+    """call(value) for each value in turn, of which `executor` works on the next `count`; no more after `stop()`."""
     rest = iter(values)
     futures = deque(executor.submit(call, value) for value in islice(rest, count))
     while futures:
+        while not wait_for([futures[0]], timeout=POLL).done:
+            if stop():
+                return
         result = futures.popleft().result()
         futures.extend(executor.submit(call, value) for value in islice(rest, 1))
         yield result

@@ -11,6 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # sch
 # Seconds in which a second signal counts as the first one repeated: torchrun forwards a signal that a terminal or
 # scheduler has also sent to its processes, and a process may have heard of it from another one before.
 ECHO = 3.0
+PATIENCE = 1.0  # seconds after a signal in which the images of one more step may come
 
 
 class Interruption:
@@ -35,6 +36,11 @@ class Interruption:
         if number and self.signal is None:
             self.signal, self._since = number, monotonic()
         return number > 0  # Not self.signal: one that came since the exchange is not known to the others yet.
+
+    @property
+    def overdue(self) -> bool:
+        """True once a signal to this process has waited so long that what blocks it may be waited for no longer."""
+        return self.signal is not None and monotonic() - self._since > PATIENCE
 
     @property
     def exit_code(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffusion.compute import distributed
 from diffusion.compute.precision import autocast
-from diffusion.data.loader import batches
+from diffusion.data.loader import Batch, batches
 from diffusion.inference.prompts import prompts_from
 from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, snapshots
@@ -72,7 +72,7 @@ class Loop:
             self.progress = opened.enter_context(closing(Progress(trainer.max_steps, start)))
         stream = batches(
             run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, start=start,
-            rank=distributed.rank(), world=distributed.world_size(), device=run.device,
+            rank=distributed.rank(), world=distributed.world_size(), device=run.device, stop=self.gives_up,
         )  # fmt: skip
         self.stream = opened.enter_context(closing(stream))
         if trainer.detect_anomaly:
@@ -83,8 +83,8 @@ class Loop:
         try:
             self.measure()  # It may be due here, if the run was broken off while it measured.
             self.throughput.begin()
-            while not self.ends and not self.interruption.agreed:
-                self.step()
+            while not self.ends and not self.interruption.agreed and (batch := next(self.stream, None)):
+                self.step(batch)
             self.save()
         except NotFinite as error:
             raise NotFinite(self.last_words(error)) from None
@@ -99,13 +99,17 @@ class Loop:
             raise
         return 0 if self.ends else self.interruption.exit_code
 
-    def step(self) -> None:
+    def gives_up(self) -> bool:
+        """True if a signal came and images do not; to save sharded weights, it would have to wait for the others."""
+        return self.learner.parallel.needs_no_other and self.interruption.overdue
+
+    def step(self, batch: Batch) -> None:
         trainer, learner = self.trainer, self.learner
         factor = rate_factor(
             learner.steps_done, warmup_steps=trainer.warmup_steps, anneal_steps=trainer.anneal_steps,
             decay_steps=trainer.decay_steps,
         )  # fmt: skip
-        learner.step(next(self.stream), factor)
+        learner.step(batch, factor)
         if self.due(trainer.log_every):
             self.log()
         if self.leads:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from itertools import islice
 from pathlib import Path
@@ -158,6 +159,36 @@ def test_readers_leave_the_handling_of_signals_alone():
     handler = signal.getsignal(signal.SIGCHLD)
     first(Numbered(10, workers=1), 2)
     assert signal.getsignal(signal.SIGCHLD) is handler  # torch's own raises in any line when a reader dies
+
+
+class Hanging(Numbered):
+    """Lies on a disk that answers for the first few images, and then no more."""
+
+    def __getitem__(self, index):
+        if index > 5:
+            threading.Event().wait()
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_that_do_not_come_are_waited_for_until_told_otherwise(workers, monkeypatch):
+    monkeypatch.setattr("diffusion.compute.daemon_thread.PATIENCE", 0.1)
+    monkeypatch.setattr("diffusion.data.stream.indices", lambda positions, **_: torch.tensor(positions))
+    asked = []
+    reads = batches(
+        Hanging(10, workers=workers), batch_size=2, seed=0, stop=lambda: asked.append(1) is None and len(asked) > 2
+    )
+    assert len(list(reads)) == 3 and len(asked) == 3
+    assert multiprocessing.active_children() == []
+
+
+def test_readers_that_are_frozen_do_not_keep_a_stream_from_its_end():
+    reads = batches(Numbered(10, workers=2), batch_size=2, seed=0, stop=lambda: True)
+    next(reads)
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, signal.SIGSTOP)
+    list(reads)
+    assert multiprocessing.active_children() == []
 
 
 class Slow(Numbered):

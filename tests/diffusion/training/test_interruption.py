@@ -4,11 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.compute import distributed
+from diffusion.data.synthetic import Synthetic
+from diffusion.runs import checkpoints
 from diffusion.training.interruption import SIGNALS, Interruption
+from diffusion.training.loop import fit
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -46,6 +52,37 @@ def test_who_heard_of_it_from_another_may_get_the_signal_too_while_it_saves(monk
         assert interruption.agreed
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.agreed and interruption.exit_code == 128 + signal.SIGTERM
+
+
+class Hanging(Synthetic):
+    """Has a disk that no longer answers once `left` lists of images were read."""
+
+    left = 3
+
+    def read(self, indices):
+        if not self.left:
+            threading.Event().wait()
+        self.left -= 1
+        return super().read(indices)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_waits_for_images_in_vain_hears_a_signal_and_saves(tmp_path, monkeypatch, number):
+    for place in ("training.interruption", "compute.daemon_thread"):
+        monkeypatch.setattr(f"diffusion.{place}.PATIENCE", 0.2)
+    run = tiny_run(tmp_path / "run", images=Hanging(image_size=8, channels=1, num_classes=2, num_images=12))
+    lines = run.folder / "metrics.jsonl"
+
+    def signal_after_the_third_step():
+        while not lines.exists() or len(lines.read_text().splitlines()) < 3:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    other = threading.Thread(target=signal_after_the_third_step)
+    other.start()
+    assert fit(tiny_trainer(max_steps=9), run) == 128 + number
+    other.join()
+    assert checkpoints.load_newest(run.folder)["step"] == 3
 
 
 def test_a_second_signal_ends_the_process_at_once():

@@ -1,4 +1,4 @@
-"""Weights & Biases as an observer of a run: offline, broken or absent, it never stops the training."""
+"""Weights & Biases as an observer of a run: offline, broken, frozen or absent, it never stops the training."""
 
 import logging
 import math
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusion.runs.metrics import MetricsFile, best
 from diffusion.runs.redaction import redact, redact_values
+from diffusion.tracking.service import Service, end_service
 from diffusion.tracking.wandb_run import check_mode, first_line, open_run, run_id
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class WandbLogger:
             config={**redact_values(config), "provenance": provenance},
             **self._about,
         )
+        self._service = Service(self._on_silence)
         self._bests: dict[str, float] = {}
         self._caught_up, self._last_step = False, -1
         self._begin(continued)
@@ -119,17 +121,15 @@ class WandbLogger:
         """What to type to upload the run, with all its starts."""
         return f"wandb sync --include-online {shlex.quote(str(self._folder / 'wandb'))}/*run-*-{self._id}"
 
+    @never_fails
     def log(self, step: int, values: Mapping[str, float], panel: str | None = None) -> None:
         """Add metrics to the row of `step`, whose images are its x: in `panel`, or each in the panel of its kind."""
-        self._add(step, {panel_name(name, panel): value for name, value in values.items()})
+        self._service.make(self._add, step, panel_row(values, panel))
 
     @never_fails
     def images(self, step: int, name: str, picture: "np.ndarray | Path", caption: str) -> None:
         """Add a picture, uint8 (H, W, C) or a file, to the row of `step`, under samples/ unless `name` has a slash."""
-        import wandb
-
-        source = str(picture) if isinstance(picture, Path) else picture
-        self._add(step, {name if "/" in name else f"samples/{name}": wandb.Image(source, caption=caption)})
+        self._service.make(self._add, step, picture_row(name, picture, caption))
 
     @never_fails
     def checkpoint(self, path: Path, step: int) -> None:
@@ -140,20 +140,43 @@ class WandbLogger:
             artifact = wandb.Artifact(f"checkpoint-{self._id}", "model", metadata={"step": step})
             # W&B copies the file, which may be deleted before it is uploaded; its cache needs no second copy.
             artifact.add_file(str(path), skip_cache=True)
-            self._run.log_artifact(artifact, aliases=["latest", f"step_{step}"])
+            self._service.make(self._upload, artifact, step)
 
     @never_fails
     def alert(self, title: str, text: str) -> None:
         """Notify whoever watches the run."""
-        self._run.alert(title, redact(text))
+        self._service.make(self._notify, title, redact(text))
 
     @never_fails
     def finish(self, exit_code: int = 0) -> None:
         """Close the run; nothing is sent after it."""
+        self._service.make(self._finish, exit_code)
+        self._service.close()
+        self._run = None
+        if self._warned:
+            end_service()
+
+    @never_fails
+    def _on_silence(self) -> None:
+        self._run, self._warned = None, True
+        log.warning(
+            "W&B's service does not answer, and is ended; upload what it wrote with: %s; later rows are in %s",
+            self.upload, self._folder / "metrics.jsonl",
+        )  # fmt: skip
+
+    @never_fails
+    def _upload(self, artifact: Any, step: int) -> None:
+        self._run.log_artifact(artifact, aliases=["latest", f"step_{step}"])
+
+    @never_fails
+    def _notify(self, title: str, text: str) -> None:
+        self._run.alert(title, text)
+
+    @never_fails
+    def _finish(self, exit_code: int) -> None:
         self._catch_up(math.inf)
-        run, self._run = self._run, None
         try:
-            run.finish(exit_code=exit_code)
+            self._run.finish(exit_code=exit_code)
         except TimeoutError:
             log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
 
@@ -175,10 +198,10 @@ class WandbLogger:
         self._caught_up = True
         for step, entry in logged_before(self._folder, before):
             if not isinstance(entry, Path):
-                self.log(step, entry, panel=None if "loss" in entry else "quality")
+                self._add(step, panel_row(entry, None if "loss" in entry else "quality"))
             elif step > self._last_step:
                 name = entry.stem.split("_", 2)[2]
-                self.images(step, name, entry, f"step {step}, {name}")
+                self._add(step, picture_row(name, entry, f"step {step}, {name}"))
 
 
 def logged_before(folder: Path, before: float) -> list[tuple[int, dict[str, float] | Path]]:
@@ -188,6 +211,19 @@ def logged_before(folder: Path, before: float) -> list[tuple[int, dict[str, floa
     pictures = sorted(folder.glob("samples/step_*.png"))
     entries += [(int(match[1]), path) for path in pictures if (match := PICTURE.fullmatch(path.name))]
     return sorted((entry for entry in entries if entry[0] < before), key=lambda entry: entry[0])
+
+
+def panel_row(values: Mapping[str, float], panel: str | None) -> dict[str, float]:
+    """Metrics as W&B is told them."""
+    return {panel_name(name, panel): value for name, value in values.items()}
+
+
+def picture_row(name: str, picture: "np.ndarray | Path", caption: str) -> dict[str, Any]:
+    """A picture as W&B is told it."""
+    import wandb
+
+    source = str(picture) if isinstance(picture, Path) else picture
+    return {name if "/" in name else f"samples/{name}": wandb.Image(source, caption=caption)}
 
 
 def panel_name(metric: str, panel: str | None = None) -> str:

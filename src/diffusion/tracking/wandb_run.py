@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffusion.runs.files import atomic_write_text, read_plain
 from diffusion.runs.redaction import redact
+from diffusion.tracking.service import end_service
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 WANDB_MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
 LONGEST_MESSAGE = 300  # of what an error of W&B says
-FINISH_TIMEOUT = 60  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
+FINISH_TIMEOUT = 25  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
 def run_id(file: Path, *, resume: bool) -> tuple[str, bool]:
@@ -45,10 +46,7 @@ def open_run(wanted: str | None, *, commit: str | None, **about: Any) -> "Run | 
                 return init_run(mode, commit, about)
             except Exception as error:
                 log.warning("W&B cannot start %s, so %s: %s", mode, otherwise, first_line(error))
-                with suppress(Exception):  # W&B's service holds the id of a run that failed to start as being in use.
-                    import wandb
-
-                    wandb.teardown()
+                end_service()  # It holds the id of a run that failed to start as being in use.
     return None
 
 
@@ -94,6 +92,7 @@ def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> "Run":
         disable_git=True,  # the commit is that of this code, not of the folder that the command was typed in
         git_commit=commit,
     )
+    wandb.setup(wandb.Settings(silent=True))  # a run's settings do not silence what is said of the service
     arguments = sys.argv
     sys.argv = [redact(word) for word in arguments]  # W&B records this process's command line when it starts.
     try:

@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -198,6 +199,29 @@ def test_a_service_that_dies_costs_one_warning(stranger, tmp_path, caplog):
     logger.finish()
     logger.finish()
     assert said(caplog) == ["Training goes on, but W&B misses records: Connection lost"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_service_that_is_frozen_or_killed_costs_one_warning_and_nothing_at_the_end(
+    stranger, tmp_path, caplog, capfd, number
+):
+    import wandb
+
+    stranger.setattr("diffusion.tracking.service.SILENCE", 0.5)
+    logger = WandbLogger(mode="offline")
+    logger.start(tmp_path, name="digits", config=CONFIG, resume=False)
+    process = wandb.setup().assert_service()._proc._process
+    os.kill(process.pid, number)
+    if number == signal.SIGKILL:
+        process.wait()
+    logger.log(1, {"images": 4, "mse": 0.5})
+    before = time.monotonic()
+    logger.finish()
+    assert time.monotonic() - before < 5 and process.wait(60) == -signal.SIGKILL
+    (line,) = said(caplog)
+    upload = f"wandb sync --include-online {tmp_path}/wandb/*run-*-"
+    assert number == signal.SIGKILL or f"does not answer, and is ended; upload what it wrote with: {upload}" in line
+    assert "".join(capfd.readouterr()) == ""
 
 
 SCRIPT = """

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 import unet
 from diffusion.cli.command import command
 from diffusion.config import load
-from diffusion.runs.files import atomic_write
+from diffusion.runs.files import atomic_write, make_folder
 
 
 @command(__file__)
@@ -36,8 +36,7 @@ def check(out: Path, *, overwrite: bool) -> None:
 
 def write(network: torch.nn.Module, out: Path) -> None:
     """Writes the weights to `out`, or leaves what was there as it was."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out) as path:
+    with make_folder(out.parent), atomic_write(out) as path:
         unet.save_released(network, path)
 
 

@@ -57,7 +57,8 @@ def save_released(network: nn.Module, path: str | Path) -> None:
     if suffix == ".safetensors":
         safetensors.torch.save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, path)
     elif suffix == ".pt":
-        torch.save(weights, path)
+        with open(path, "wb") as file:  # torch says nothing of why it cannot write to a file that it opens itself
+            torch.save(weights, file)
     else:
         raise ValueError(f"{path} must end in .pt or .safetensors")
 

@@ -17,6 +17,7 @@ from diffusion.evaluation.standard_error import estimate, measured_numbers, requ
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.losses.continuous_bound import ContinuousBound, continuous_bound
 from diffusion.pictures.plots import plot_errors
+from diffusion.runs.files import atomic_write
 
 
 class ContinuousLikelihood(Evaluation):
@@ -51,8 +52,10 @@ class ContinuousLikelihood(Evaluation):
         whole = ContinuousBound(*map(torch.cat, zip(*found, strict=True)))
         (mean, error), (prior, _), (decoder, _) = map(estimate, (whole.total, whole.prior, whole.decoder))
         figure = f"{mean:.3f} +- {error:.3f} bits/dim"
-        np.savez(folder / "terms.npz", **{k: v.numpy() for k, v in whole._asdict().items()}, images=np.array(numbers))
-        plot_errors(folder / "errors.png", whole.log_snr, whole.errors, title=f"{subject.title}: {figure}")
+        with atomic_write(folder / "terms.npz") as path:
+            np.savez(path, **{k: v.numpy() for k, v in whole._asdict().items()}, images=np.array(numbers))
+        with atomic_write(folder / "errors.png") as path:
+            plot_errors(path, whole.log_snr, whole.errors, title=f"{subject.title}: {figure}")
         figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "decoder": decoder}
         choices = {"bound": "continuous", "num_images": len(numbers), "levels": self.levels, "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})

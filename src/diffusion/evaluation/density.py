@@ -23,6 +23,7 @@ from diffusion.losses.density import (
     uniform_noise,
 )
 from diffusion.process.level import Level
+from diffusion.runs.files import atomic_write
 
 HALF_LEVEL = 1 / 255  # half the distance of two values of a pixel
 DEQUANTISATIONS = ("truncated_normal", "uniform")
@@ -81,7 +82,8 @@ class Density(Evaluation):
             return NOTHING
         bits = torch.cat(every)
         mean, error = estimate(bits)
-        np.savez(folder / "bits.npz", bits_per_dim=bits.numpy(), images=np.array(numbers))
+        with atomic_write(folder / "bits.npz") as path:
+            np.savez(path, bits_per_dim=bits.numpy(), images=np.array(numbers))
         kind = f"{self.dequantisation.replace('_', ' ')} dequantisation, {self.draws} draw{'s' * (self.draws > 1)}"
         choices: dict[str, Any] = {"num_images": len(numbers), "draws": self.draws, "probes": self.probes}
         choices |= {"bound": f"density of the flow, {kind}", "tolerance": self.tolerance, "steps": self.steps}

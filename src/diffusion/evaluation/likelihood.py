@@ -21,6 +21,7 @@ from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
 from diffusion.process.respacing import kept_steps
+from diffusion.runs.files import atomic_write
 
 
 class Likelihood(Evaluation):
@@ -68,9 +69,11 @@ class Likelihood(Evaluation):
         (mean, error), (prior, prior_error) = estimate(whole.total), estimate(whole.prior)
         figure = f"{mean:.3f} +- {error:.3f} bits/dim"
         tables = {name: table.numpy() for name, table in whole._asdict().items()}
-        np.savez(folder / "terms.npz", **tables, images=np.array(numbers), t=np.array(kept[::-1]))
+        with atomic_write(folder / "terms.npz") as path:
+            np.savez(path, **tables, images=np.array(numbers), t=np.array(kept[::-1]))
         means = whole.vb.double().mean(0).tolist()
-        plot_terms(folder / "terms.png", kept[::-1], means, title=f"{subject.title}: {figure}")
+        with atomic_write(folder / "terms.png") as path:
+            plot_terms(path, kept[::-1], means, title=f"{subject.title}: {figure}")
         figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "prior_standard_error": prior_error}
         choices = {"bound": "chain", "num_images": len(numbers), "steps": len(kept), "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})

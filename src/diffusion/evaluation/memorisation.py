@@ -17,6 +17,7 @@ from diffusion.inference.image_files import sampler_name
 from diffusion.pictures.grid import grid, save_picture
 from diffusion.pictures.pixels import from_uint8
 from diffusion.pictures.plots import plot_distances
+from diffusion.runs.files import atomic_write
 from diffusion.samplers.sampler import Sampler
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -74,10 +75,12 @@ class Novelty(NamedTuple):
     def show(self, folder: Path, pixels: Tensor, subject: Subject, y: Tensor | None = None) -> None:
         """Write nearest.png, of drawn images uint8 (N, C, H, W) and their classes y (N,), and distances.png."""
         shown = closest_to_farthest(self.distance, y)
-        save_picture(folder / "nearest.png", pairs(pixels, self.which, subject.training_images(), shown))
+        with atomic_write(folder / "nearest.png") as path:
+            save_picture(path, pairs(pixels, self.which, subject.training_images(), shown))
         distances = {"drawn": self.distance.tolist()}
         distances |= {} if self.unseen is None else {subject.title: self.unseen.tolist()}
-        plot_distances(folder / "distances.png", distances, xlabel="L2 distance to the nearest training image")
+        with atomic_write(folder / "distances.png") as path:
+            plot_distances(path, distances, xlabel="L2 distance to the nearest training image")
 
 
 def novelty(drawn: Tensor, unseen: Tensor | None, training: Iterable[Tensor], *, place: torch.device) -> Novelty:

@@ -14,6 +14,7 @@ from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import Prompts
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
+from diffusion.runs.files import atomic_write
 from diffusion.samplers.sampler import Sampler
 
 GRID_IMAGES = 100
@@ -118,7 +119,8 @@ class Quality(Evaluation):
         drawn, first = self.draw_features(subject, extractor, prompts)
         if not distributed.is_leader():
             return NOTHING
-        save_picture(folder / "grid.png", prompts.picture(from_uint8(first)))
+        with atomic_write(folder / "grid.png") as path:
+            save_picture(path, prompts.picture(from_uint8(first)))
         features = torch.cat(list(known))
         found = self.compare(drawn, features, subject)
         numbers = metric_names(found, self.what(real, self.num_images))

@@ -14,6 +14,7 @@ from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import needing_images
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8
+from diffusion.runs.files import atomic_write
 from diffusion.samplers.sampler import Sampler
 
 SHOWN_IMAGES = 200
@@ -61,7 +62,8 @@ class Recognition(Evaluation):
         real = variety(judge.training.x_0[alike], judge.training.y[alike])
         new = novelty(flat_pixels(x), unseen, known, place=device)
         new.show(folder, pixels, subject, y)
-        save_picture(folder / "grid.png", prompts.picture(x[:SHOWN_IMAGES]))
+        with atomic_write(folder / "grid.png") as path:
+            save_picture(path, prompts.picture(x[:SHOWN_IMAGES]))
         result: dict[str, Any] = {
             "recognised": right.mean().item(),
             "recognised_by_class": {

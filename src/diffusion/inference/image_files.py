@@ -23,7 +23,7 @@ from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
 from diffusion.pictures.pixels import from_uint8, to_uint8
-from diffusion.runs.files import atomic_write, make_folder
+from diffusion.runs.files import atomic_write, make_folder, name_in_errors
 from diffusion.runs.naming import shorten, slugify
 from diffusion.samplers.sampler import Sampler, draw
 from diffusion.tasks.draw import Draw
@@ -87,15 +87,22 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
 
 @contextmanager
 def shared_folder(folder: Path) -> Iterator[None]:
-    """Makes `folder` for all processes, without images of an earlier attempt; ValueError where they see none."""
+    """Makes `folder` for all processes, without images of an earlier attempt; ValueError where they see none.
+
+    If something cannot be written, the images are removed.
+    """
     with make_folder(folder) if distributed.is_leader() else nullcontext():
-        if distributed.is_leader():
-            for old in numbered_images(folder):
-                old.unlink()
-        distributed.all_gather(None)
-        if not folder.is_dir():
-            raise ValueError(f"{folder} was made on another machine; give an out=... that all of them see")
-        yield
+        try:
+            if distributed.is_leader():
+                remove_images(folder)
+            distributed.all_gather(None)
+            if not folder.is_dir():
+                raise ValueError(f"{folder} was made on another machine; give an out=... that all of them see")
+            yield
+        except OSError:
+            if distributed.is_leader():
+                remove_images(folder)
+            raise
 
 
 def write_shard(
@@ -117,12 +124,17 @@ def write_shard(
             for each in writing:
                 each.result()  # A full disk is noticed now, not after the last image.
             files = [folder / f"{number:05d}.png" for number in mine[done : done + len(batch)]]
-            writing = [writer.submit(save_picture, *each) for each in zip(files, new, strict=True)]
+            writing = [writer.submit(write_image, *each) for each in zip(files, new, strict=True)]
             done += len(batch)
             bar.update(len(batch))
         for each in writing:
             each.result()
     return pixels
+
+
+def write_image(path: Path, picture: np.ndarray) -> None:
+    with name_in_errors(path):
+        save_picture(path, picture)
 
 
 def write_grid_and_npz(pixels: np.ndarray, request: Request, folder: Path) -> None:
@@ -151,11 +163,15 @@ def numbered_images(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*.png") if re.fullmatch("[0-9]{5,}", path.stem)]
 
 
+def remove_images(folder: Path) -> None:
+    for path in numbered_images(folder):
+        path.unlink()
+
+
 def move_images(source: Path, folder: Path) -> None:
     """Puts the numbered images of `source` in the place of those in `folder`."""
     folder.mkdir(exist_ok=True)
-    for old in numbered_images(folder):
-        old.unlink()
+    remove_images(folder)
     for new in numbered_images(source):
         os.replace(new, folder / new.name)
     with suppress(OSError):

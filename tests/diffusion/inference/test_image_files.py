@@ -10,6 +10,7 @@ from diffusion.denoiser.guidance import Guidance
 from diffusion.inference.image_files import Request, draw_batches, draw_to_files, sampler_name, samples_folder_name
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
+from diffusion.pictures.grid import save_picture
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
 from diffusion.samplers.spacing import EvenSpacing, TrailingSpacing
@@ -73,14 +74,16 @@ def test_several_processes_draw_the_images_of_one(model, monkeypatch):
     assert [len(share) for share in shares] == [2, 3] and torch.equal(torch.cat(shares), alone)
 
 
-def test_a_disk_that_fills_up_ends_the_drawing(model, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_ends_the_drawing_and_keeps_nothing(model, tmp_path, monkeypatch):
     def full(path, image):
-        raise OSError(28, "No space left on device", str(path))
+        save_picture(path, image)
+        if path.name == "00002.png":
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("diffusion.inference.image_files.save_picture", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         draw_to_files(Request(4, 1, 0, Prompts()), model, DDIM(steps=3), tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+    assert caught.value.filename.endswith("new/images.partial/00002.png") and not (tmp_path / "new").exists()
 
 
 def test_drawing_fewer_images_leaves_none_of_the_old_ones_but_strangers(model, tmp_path):

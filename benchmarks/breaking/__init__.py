@@ -1,0 +1,1 @@
+"""What happens to a run in `faults.py`, beside which this folder lies."""

@@ -1,20 +1,14 @@
-"""Atomic writes, small files that may be torn, and locks on folders."""
+"""Atomic writes, and locks on folders."""
 
 import errno
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
-import yaml
-
-Plain = TypeVar("Plain", dict, list)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -27,6 +21,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
         with name_in_errors(path, also=partial):
+            partial.unlink(missing_ok=True)  # what is there may be a pipe, or a link to a file of the user's
             yield partial
             sync(partial)
             os.replace(partial, path)
@@ -64,15 +59,6 @@ def atomic_write_text(path: Path, text: str) -> None:
     """`atomic_write` of a text."""
     with atomic_write(path) as partial:
         partial.write_text(text)
-
-
-def read_plain(path: Path, kind: type[Plain]) -> Plain:
-    """What a YAML or .json file holds; an empty `kind` if there is none, it is torn, or it holds anything else."""
-    with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
-        text = path.read_text(errors="replace")
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=LOADER)
-        return content if isinstance(content, kind) else kind()
-    return kind()
 
 
 def sync(path: Path) -> None:

@@ -3,14 +3,20 @@
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
+from typing import Any
 
-from diffusion.runs.files import atomic_write_text
+from diffusion.runs.checkpoints import MOST_STEPS
+from diffusion.runs.files import atomic_write
+from diffusion.runs.small_files import open_regular, regular
 
 log = logging.getLogger(__name__)
+
+MOST_BYTES, MOST_LINE = 2**28, 2**20  # of metrics.jsonl, and of one line
+LARGEST_WHOLE = 2**53  # that every float reaches exactly
 
 LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
 HIGHER = r"recognised|accuracy|precision|recall|inception_score|class_score|psnr|images_per_second"
@@ -33,7 +39,7 @@ class MetricsFile:
         """Append one line, which the system has on return."""
         line = json.dumps({"step": step, **values}) + "\n"
         try:
-            with self.path.open("a") as file:
+            with open(self.path, "a", opener=regular) as file:
                 # A failed write may have left half a line, which the next must not continue.
                 file.write("\n" + line if self._failed else line)
         except OSError as error:
@@ -43,30 +49,52 @@ class MetricsFile:
         """Remove the lines after `step`, which a run resumed from there logs again."""
         try:
             if self.path.exists():
-                lines = [line for line in self.read(self.path) if line["step"] <= step]
-                atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+                kept = [line for line, values in sound_lines(self.path) if values["step"] <= step]
+                with atomic_write(self.path) as partial:
+                    partial.write_bytes(b"".join(line.rstrip() + b"\n" for line in kept))
         except OSError as error:
             self._warn(error)
 
+    def lines(self) -> list[dict[str, float]]:
+        """The lines of the file, as far as it can be read."""
+        try:
+            return self.read(self.path)
+        except OSError as error:
+            self._warn(error)
+            return []
+
     def names(self) -> set[str]:
         """The names of all numbers in the file."""
-        return {name for line in self.read(self.path) for name in line}
+        return {name for line in self.lines() for name in line}
 
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:
-        """The lines of a file in the order they were written, [] of no file; a line torn by a crash is left out."""
-        if not path.exists():
-            return []
-        lines = []
-        for text in path.read_text(errors="replace").splitlines():
-            with suppress(ValueError, RecursionError):
-                lines.append(json.loads(text))
-        return [line for line in lines if isinstance(line, dict)]
+        """The lines of a file in the order they were written, [] of no file; OSError if it cannot be read."""
+        return [values for _, values in sound_lines(path)] if path.exists() else []
 
     def _warn(self, error: OSError) -> None:
         if not self._failed:
             log.warning("Training goes on, but %s misses lines: %s", self.path, error)
         self._failed = True
+
+
+def sound_lines(path: Path) -> Iterator[tuple[bytes, dict[str, float]]]:
+    """Each line that has a step, and its numbers; what a crash has torn, or is nobody's record, is left out."""
+    with open_regular(path, MOST_BYTES) as file:
+        for line in iter(lambda: file.readline(MOST_LINE), b""):
+            values: dict[str, float] = {}
+            with suppress(ValueError, RecursionError):
+                values = numbers(json.loads(line))
+            if 0 <= values.get("step", nan) < MOST_STEPS:
+                yield line, values
+
+
+def numbers(values: Any) -> dict[str, float]:
+    """The entries of a dict that are numbers, and whose names can be shown; {} of anything else."""
+    entries = values.items() if isinstance(values, dict) else ()
+    kept = {name: value for name, value in entries if type(value) in (int, float) and name.isprintable()}
+    # By its text, as a whole number may be too large for a float.
+    return {name: value if abs(value) < LARGEST_WHOLE else float(str(value)) for name, value in kept.items()}
 
 
 def require_logged(objective: str | None, logged: Collection[str]) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from diffusion.runs.files import atomic_write_text, read_plain
+from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
+from diffusion.runs.small_files import read_plain
 
 log = logging.getLogger(__name__)
 

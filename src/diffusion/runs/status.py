@@ -10,9 +10,10 @@ from typing import Any
 
 from diffusion.compute import distributed
 from diffusion.runs import checkpoints
-from diffusion.runs.files import atomic_write_text, read_plain
+from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
 from diffusion.runs.resuming import flatten, may_change
+from diffusion.runs.small_files import read_plain
 
 STATUS_FILE = "outcome.json"
 log = logging.getLogger(__name__)

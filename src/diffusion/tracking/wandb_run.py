@@ -10,8 +10,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from diffusion.runs.files import atomic_write_text, read_plain
+from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
+from diffusion.runs.small_files import read_plain
 from diffusion.tracking.service import end_service
 
 if TYPE_CHECKING:

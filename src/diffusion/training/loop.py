@@ -1,8 +1,7 @@
 """A training run under way: when to log, draw, measure and save, and how to stop."""
 
-import json
 import logging
-from contextlib import ExitStack, closing, nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, snapshots
 from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
+from diffusion.runs.small_files import read_plain
 from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
@@ -213,10 +213,8 @@ class Loop:
 
     def is_measured(self, folder: Path) -> bool:
         """True if this was measured at this step already, before the run was broken off, and its numbers logged."""
-        result: dict[str, Any] = {}
-        with suppress(OSError, ValueError):  # there is none, or a kill has torn it
-            result = json.loads((folder / "result.json").read_text())
-        here = [line for line in MetricsFile.read(self.metrics.path) if line["step"] == self.learner.steps_done]
+        result = read_plain(folder / "result.json", dict)
+        here = [line for line in self.metrics.lines() if line["step"] == self.learner.steps_done]
         return any(line.keys() & result.keys() - {"step"} for line in here)
 
     def save(self) -> None:

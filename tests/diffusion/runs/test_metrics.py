@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 
 from diffusion.runs.metrics import MetricsFile
 
@@ -43,3 +44,29 @@ def test_a_lost_folder_costs_one_warning_and_later_lines_are_whole(tmp_path, cap
     file.path.write_text('{"step": 3, "ms')  # what a full disk leaves of a line
     file.write(4, {"mse": 1.0})
     assert file.read(file.path) == [{"step": 4, "mse": 1.0}]
+
+
+def test_a_line_that_is_no_record_costs_itself_only(tmp_path):
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    lines = [
+        '{"loss": 1}',
+        '{"step": null, "loss": 1}',
+        '{"step": [1]}',
+        "[1]",
+        "[" * 200_000,
+        '{"step": 1e999}',
+        "\x00",
+    ]
+    huge = f'{{"step": 2, "loss": {"9" * 4000}, "a\\u001b": 1, "b": "x"}}'
+    file.path.write_bytes("\n".join([*lines, huge]).encode() + b'\n\xff\xfe\n{"step": 3, "loss": 1}')
+    assert file.read(file.path) == [{"step": 2, "loss": math.inf}, {"step": 3, "loss": 1}]
+    file.rewind(2)
+    assert file.path.read_text() == huge + "\n"
+
+
+def test_a_pipe_is_no_record_and_stops_nobody(tmp_path, caplog):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    file.rewind(3)
+    file.write(4, {"mse": 1.0})
+    assert file.names() == set() and len(caplog.records) == 1 and "not a regular file" in caplog.text

@@ -4,8 +4,8 @@ import subprocess
 import pytest
 
 from diffusion.runs import provenance
-from diffusion.runs.files import read_plain
 from diffusion.runs.redaction import redact, redact_values
+from diffusion.runs.small_files import read_plain
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 

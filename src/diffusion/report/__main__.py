@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffusion.report.page import write_page
-from diffusion.report.runs import find_runs
+from diffusion.report.runs import find_runs, single_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         runs, skipped = find_runs(options.folders)
         if skipped:
-            print(f"Skipped, as these hold no run that can be read: {', '.join(map(str, skipped))}", file=sys.stderr)
+            names = single_line(", ".join(map(str, skipped)))
+            print(f"Skipped, as these hold no run that can be read: {names}", file=sys.stderr)
         if not runs:
             raise ValueError("no run among them; give folders that train.py wrote, such as runs/default")
         tables = write_page(runs, options.out)

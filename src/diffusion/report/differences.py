@@ -32,6 +32,7 @@ def settings(run: RunRecord) -> dict[str, str]:
     """The settings as text, a class by its name: {"diffusion.schedule": "Cosine", "train.optimizer.lr": "0.001"}."""
     found = {}
     for key, value in flatten(run.config).items():
+        key = single_line(key)
         if key.endswith("._target_"):
             found[key.removesuffix("._target_")] = single_line(str(value).rpartition(".")[2])
         elif key and not key.endswith("._partial_"):
@@ -99,5 +100,5 @@ def short_names(runs: Sequence[RunRecord]) -> list[str]:
     parts = [run.folder.resolve().name.split("+") for run in runs]
     composed = [set(own) for own in parts if len(own) > 1]
     shared = set.intersection(*composed) if len(composed) > 1 else set()
-    left = ["+".join(part for part in own if part not in shared) for own in parts]
-    return left if all(left) and len(set(left)) == len(left) else [str(run.folder) for run in runs]
+    left = [single_line("+".join(part for part in own if part not in shared)) for own in parts]
+    return left if all(left) and len(set(left)) == len(left) else [single_line(str(run.folder)) for run in runs]

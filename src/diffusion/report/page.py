@@ -1,6 +1,7 @@
 """The report as one HTML file that needs no other: tables, plots, pictures and commands."""
 
 import base64
+import io
 import os
 import re
 import shlex
@@ -19,9 +20,11 @@ from diffusion.report.differences import NONE, Group, groups, short_names
 from diffusion.report.plots import Plot, sections
 from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds, plain_text
-from diffusion.runs.files import atomic_write, read_plain
+from diffusion.runs.files import atomic_write
 from diffusion.runs.naming import shell_override
+from diffusion.runs.small_files import read_bytes
 
+MOST_PICTURE_BYTES, MOST_PICTURE_PIXELS = 2**26, 2**26
 NAME = re.compile(r"step_(\d+)_(strip_)?(raw|ema_[\w.-]+)\.png")
 
 
@@ -128,13 +131,12 @@ def gallery(heading: str, look: str, figures: Sequence[str]) -> str:
 
 
 def commands(run: RunRecord) -> str:
-    """The run's own command, from the last entry of provenance.json, and those that draw from it and measure it."""
-    last = (read_plain(run.folder / "provenance.json", list) or [{}])[-1]
-    lines = [f"# its settings: {run.folder / 'config.yaml'}"]
-    if isinstance(last, dict) and isinstance(last.get("command"), str):
-        lines = [f"git checkout {shlex.quote(str(last['commit']))}"] if last.get("commit") else []
-        lines += [f"git apply {shlex.quote(str(run.folder / str(last['diff'])))}"] if last.get("diff") else []
-        lines.append(last["command"])
+    """The run's own command, as it was last started, and those that draw from it and measure it."""
+    start, lines = run.start, [f"# its settings: {run.folder / 'config.yaml'}"]
+    if isinstance(start.get("command"), str):
+        lines = [f"git checkout {shlex.quote(str(start['commit']))}"] if start.get("commit") else []
+        lines += [f"git apply {shlex.quote(str(run.folder / str(start['diff'])))}"] if start.get("diff") else []
+        lines.append(start["command"])
     place = shell_override("checkpoint", run.folder)
     return "\n".join([*lines, f"python sample.py {place}", f"python evaluate.py {place}"])
 
@@ -168,10 +170,13 @@ def samples_by_step(folder: Path, strip: bool) -> dict[int, SampleGrid]:
 def image_html(path: Path, alt: str) -> str:
     """The picture as an <img> that holds it; "" if it cannot be read."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        content = read_bytes(path, MOST_PICTURE_BYTES)
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
             width, height = picture.size
-        source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            if width * height > MOST_PICTURE_PIXELS:
+                return ""
+            picture.load()
+    except Exception:  # Pillow raises OSError, ValueError, SyntaxError, struct.error, zlib.error, ...
         return ""
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'

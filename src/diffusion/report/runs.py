@@ -3,30 +3,40 @@
 A report is also about runs that crashed, so a file that is torn, garbage or missing leaves out its own part only.
 """
 
+import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
-from diffusion.runs.files import read_plain
-from diffusion.runs.metrics import MetricsFile, aside, lower_is_better
-from diffusion.runs.status import read_status
+from diffusion.runs.checkpoints import MOST_STEPS
+from diffusion.runs.metrics import MetricsFile, aside, lower_is_better, numbers
+from diffusion.runs.small_files import load_plain
+from diffusion.runs.status import STATUS_FILE
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 Measure = tuple[str, str]  # the name of a number, and the setting that it was measured under: "" is while training
 Points = list[tuple[float, float]]  # (images seen, value)
 
 
 class RunRecord(NamedTuple):
-    """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its measures of quality."""
+    """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its measures of quality.
+
+    `start` says where it comes from: the last entry of its provenance.json.
+    """
 
     folder: Path
     config: dict[str, Any]
     outcome: dict[str, Any]
     logged: list[dict[str, float]]
     measured: dict[Measure, Points]
+    start: Mapping[str, Any] = MappingProxyType({})
 
     def series(self, measure: Measure) -> Points:
         """A number of the run, by images."""
@@ -38,8 +48,8 @@ class RunRecord(NamedTuple):
     @property
     def step(self) -> int:
         """The last step that is known of."""
-        saved, logged = self.outcome.get("step"), int(self.logged[-1]["step"]) if self.logged else 0
-        return max(logged, saved) if isinstance(saved, int) else logged
+        saved, logged = numbers(self.outcome).get("step", 0), self.logged[-1]["step"] if self.logged else 0
+        return int(max(saved if 0 <= saved < MOST_STEPS else 0, logged))
 
     @property
     def state(self) -> str:
@@ -85,65 +95,88 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
     """The runs in `folder` by name, and the topmost folders in it that hold none or cannot be read."""
-    try:
-        # A run that failed before its first step has the latter only.
-        if (folder / "metrics.jsonl").is_file() or (folder / "outcome.json").is_file():
-            return [folder], []
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return [], [folder]
-    children = [below(folder / name) for name in names if not name.startswith(".")]
-    runs = [run for inner, _ in children for run in inner]
-    return (runs, [other for _, skipped in children for other in skipped]) if runs else ([], [folder])
+    runs, seen, waiting = [], [], [folder]
+    while waiting:
+        seen.append(here := waiting.pop())
+        try:
+            # A run that failed before its first step has the latter only.
+            if (here / "metrics.jsonl").is_file() or (here / STATUS_FILE).is_file():
+                runs.append(here)
+                continue
+            with os.scandir(here) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        waiting += [here / name for name in sorted(names, reverse=True) if not name.startswith(".")]
+    holders = {holder for run in runs for holder in (run, *run.parents)}
+    return runs, [place for place in seen if place not in holders and (place == folder or place.parent in holders)]
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The run in `folder`, as far as its files can be read."""
-    rows: list[dict[str, float]] = []
-    with suppress(OSError):
-        rows = [numbers(row) for row in MetricsFile.read(folder / "metrics.jsonl")]
-    rows = [row for row in rows if isfinite(row.get("step", nan))]
+    """The run in `folder`; a warning names those of its files that cannot be read, and are left out."""
+    unreadable: list[str] = []
+
+    def content(path: Path, read: Callable[[Path], T], otherwise: T) -> T:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            return otherwise
+        except (OSError, ValueError):
+            unreadable.append(str(path.relative_to(folder)))
+            return otherwise
+
+    def plain(path: Path) -> dict[str, Any]:
+        return content(path, partial(load_plain, kind=dict), {})
+
+    rows = content(folder / "metrics.jsonl", MetricsFile.read, list[dict[str, float]]())
+    starts = content(folder / "provenance.json", partial(load_plain, kind=list), list[Any]())
+    results = {path: plain(path) for path in sorted(folder.glob("evaluation/*/result.json"))}
     logged = rows_by_step(row for row in rows if "loss" in row)
-    quality = rows_by_step(row for row in rows if "loss" not in row)
+    measured = measures_of_quality(rows_by_step(row for row in rows if "loss" not in row), logged, results)
+    config, outcome = plain(folder / "config.yaml"), plain(folder / STATUS_FILE)
+    if unreadable:
+        log.warning("%s: left out what is damaged or cannot be read: %s", folder, single_line(", ".join(unreadable)))
+    start = starts[-1] if starts and isinstance(starts[-1], dict) else {}
+    return RunRecord(folder, config, outcome, logged, measured, start)
+
+
+def measures_of_quality(
+    in_training: Sequence[dict[str, float]], logged: Sequence[dict[str, float]], results: Mapping[Path, dict[str, Any]]
+) -> dict[Measure, Points]:
+    """What was measured while training, and what evaluations found, by images."""
     measured: dict[Measure, Points] = {}
-    for row in quality:
+    for row in in_training:
         for name in row:
             if name not in ("step", "images") and not aside(name):
                 measured.setdefault((name, ""), []).append((row.get("images", row["step"]), row[name]))
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
-    for setting, step, found in evaluations(folder / "evaluation", quality):
+    for setting, step, found in evaluations(results, in_training):
         for name, value in found.items():
             measured.setdefault((name, setting), []).append((step * per_step, value))
-    return RunRecord(folder, read_plain(folder / "config.yaml", dict), read_status(folder), logged, measured)
+    return measured
 
 
-def evaluations(folder: Path, in_training: Sequence[dict[str, float]]) -> Iterator[tuple[str, int, dict[str, float]]]:
+def evaluations(
+    results: Mapping[Path, dict[str, Any]], in_training: Sequence[dict[str, float]]
+) -> Iterator[tuple[str, float, dict[str, float]]]:
     """Setting, step and numbers of each result.json but those that training logged, which leaves them there, too.
 
     The setting is the evaluation's folder without the step.
     """
     # Values as text, since NaN is not NaN.
     logged = {(name, row["step"]): repr(value) for row in in_training for name, value in row.items()}
-    for path in sorted(folder.glob("*/result.json")):
-        result = read_plain(path, dict)
-        if not isinstance(step := result.get("step"), int):
+    for path, result in results.items():
+        values = numbers(result)
+        if not 0 <= (step := values.get("step", nan)) < MOST_STEPS:
             continue
         # The rest of a result are its circumstances: numbers of images, standard errors and the like.
-        found = {name: value for name, value in numbers(result).items() if lower_is_better(name) is not None}
+        found = {name: value for name, value in values.items() if lower_is_better(name) is not None}
         shared = [name for name in found if (name, step) in logged]
         if shared and all(logged[name, step] == repr(found[name]) for name in shared):
             for name in shared:
                 del logged[name, step]
         else:
             yield path.parent.name.removesuffix(f"_step_{step}"), step, found
-
-
-def numbers(values: dict[str, Any]) -> dict[str, float]:
-    """The entries of `values` that are numbers."""
-    # By their texts, as a whole number may be too large for a float.
-    kept = {str(name): value for name, value in values.items() if type(value) in (int, float)}
-    return {name: float(str(value)) for name, value in kept.items()}
 
 
 def rows_by_step(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:

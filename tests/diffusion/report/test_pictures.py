@@ -1,11 +1,12 @@
 """Which pictures are shown, and how they get into the page."""
 
 import base64
+import os
 import re
 
 from PIL import Image
 
-from diffusion.report.page import at_last_common_step, image_html
+from diffusion.report.page import MOST_PICTURE_PIXELS, at_last_common_step, image_html
 from diffusion.report.runs import RunRecord
 
 
@@ -45,3 +46,11 @@ def test_the_packed_picture_is_the_file_if_it_is_whole(tmp_path):
     assert parts(image_html(path, '"')) == (path.read_bytes(), "4", "2", "&quot;")
     path.write_bytes(path.read_bytes()[:40])
     assert image_html(path, "") == image_html(tmp_path / "nothing.png", "") == ""
+
+
+def test_what_is_called_a_picture_and_is_none_is_left_out(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    (tmp_path / "script.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    Image.new("1", (2**13, MOST_PICTURE_PIXELS // 2**13 + 1)).save(tmp_path / "bomb.png")
+    assert [image_html(path, "") for path in sorted(tmp_path.iterdir())] == [""] * 4

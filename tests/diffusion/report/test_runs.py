@@ -1,7 +1,9 @@
 """What is read from run folders, whole or torn."""
 
 import json
+import logging
 import math
+import os
 
 import pytest
 
@@ -89,3 +91,28 @@ def test_nothing_in_a_folder_is_worth_a_crash(tmp_path):
             (folder / name).write_bytes(content)
             run = read_run(folder)
             assert (run.state, run.step, run.seconds, run.measured) == ("unfinished", 0, 0, {})
+
+
+def test_a_warning_names_what_cannot_be_read_once_a_folder(tmp_path, caplog):
+    folder = run_folder(tmp_path / "run", {"step": 2, "loss": 1.0})
+    (folder / "config.yaml").write_text("a: &a [*a]")
+    os.mkfifo(folder / "outcome.json")
+    assert (read_run(folder).step, read_run(tmp_path).step) == (2, 0)
+    assert caplog.messages == [f"{folder}: left out what is damaged or cannot be read: config.yaml, outcome.json"]
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.parametrize("step", [True, -1, 10**400, 1e308, math.nan, "3", None])
+def test_a_step_that_cannot_be_is_none(tmp_path, step):
+    run = read_run(run_folder(tmp_path / "run", {"step": 2, "loss": 1.0}, {"step": step, "loss": 2.0}, step=step))
+    assert run.step == 2 and len(run.logged) == 1
+
+
+def test_folders_may_lie_deeper_than_calls_do(tmp_path):
+    deep = tmp_path
+    for _ in range(600):
+        deep = deep / "d"
+        deep.mkdir()
+    assert find_runs([tmp_path]) == ([], [tmp_path])
+    run_folder(deep / "run")
+    assert find_runs([tmp_path]) == ([deep / "run"], [])

@@ -3,8 +3,9 @@
 import logging
 import os
 from collections.abc import Sequence
-from glob import glob
+from heapq import heappop, heappush
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
 from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
-from diffusion.data.preparation import require_channels
+from diffusion.data.preparation import require_channels, why_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -109,32 +110,57 @@ class ImageFolder(ImageFiles):
             try:
                 return self.decoded(self.files[at]), int(self.labels[at])
             except Exception as error:
-                path, reason = os.path.join(self.root, self.files[at]), str(error).partition("\n")[0]
-                reason = reason or type(error).__name__
+                path = os.path.join(self.root, self.files[at])
                 if self.on_error == "raise":
-                    raise unreadable_error(path, reason) from error
+                    raise unreadable_error(path, why_unreadable(error)) from error
                 self.unreadable[at] = True
-                log.warning("skipping %s: %s", path, reason)
+                log.warning("skipping %s: %s", path, why_unreadable(error))
         raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
 
 
-def unreadable_error(path: str, reason: str) -> ValueError:
+def unreadable_error(path: str, why: str) -> ValueError:
     """What to say of an image that cannot be read."""
-    return ValueError(f"cannot read {path} ({reason}); set data.on_error=skip to go on without it")
+    return ValueError(f"cannot read {path} ({why}); set data.on_error=skip to go on without it")
 
 
 def image_files(root: str) -> list[str]:
-    """The images below `root` as sorted paths relative to it, links followed, hidden files and folders left out."""
+    """What is called an image below `root`, as sorted paths relative to it; hidden files and folders are left out.
+
+    Links to folders elsewhere are followed. Each folder is looked into once: where it lies rather than through a link,
+    and none through a link that leads to `root` or above it.
+    """
     if not os.path.isdir(root):
         raise ValueError(f"there is no folder {root}; set data.root to the folder of the images")
-    files = [
-        file
-        for file in glob("**/*", root_dir=root, recursive=True)
-        if file.lower().endswith(EXTENSIONS) and not os.path.isdir(os.path.join(root, file))
-    ]
+    files, here, linked = [], [""], list[str]()
+    seen = {place_on_disk(str(above)) for above in Path(root).resolve().parents}
+    while here or linked:
+        folder = here.pop() if here else heappop(linked)
+        try:
+            if (place := place_on_disk(os.path.join(root, folder))) in seen:
+                continue
+            seen.add(place)
+            with os.scandir(os.path.join(root, folder)) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            log.warning("%s cannot be looked into and is left out: %s", os.path.join(root, folder), error.strerror)
+            continue
+        for entry in visible:
+            name = os.path.join(folder, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                here.append(name)
+            elif entry.is_symlink() and os.path.isdir(entry.path):
+                heappush(linked, name)
+            elif name.lower().endswith(EXTENSIONS):
+                files.append(name)
     if not files:
         raise ValueError(f"there are no images ({' '.join(EXTENSIONS)}) in {root}; set data.root to another folder")
     return sorted(files)
+
+
+def place_on_disk(path: str) -> tuple[int, int]:
+    """What tells one folder from another, however one gets there."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def class_name(file: str, labels: str, root: str) -> str:

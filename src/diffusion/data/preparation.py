@@ -1,17 +1,24 @@
 """From an image as it was stored to a uint8 tensor of the size that the network sees."""
 
-import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+
+from diffusion.runs.small_files import open_regular
 
 MODES = {1: "L", 3: "RGB"}
 # Pillow refuses what has more pixels, 0.7 GB once decoded.
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+MOST_BYTES = 2**28
+# Pillow knows more, of which some start other programs.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 
 def read_image(path: str, *, channels: int, height: int, width: int) -> Tensor:
@@ -20,10 +27,19 @@ def read_image(path: str, *, channels: int, height: int, width: int) -> Tensor:
         return fitted(image, channels=channels, height=height, width=width)
 
 
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """The image in the file `path`, not decoded yet."""
+@contextmanager
+def open_image(path: str | Path) -> Iterator[Image.Image]:
+    """The image in the regular file `path`, not decoded yet."""
     ignore_size_warning()
-    return Image.open(path)
+    with open_regular(path, MOST_BYTES) as file:
+        yield Image.open(file, formats=FORMATS)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Why an image cannot be read, in a line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image of a known format"
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
 
 
 @cache

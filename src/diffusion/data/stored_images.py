@@ -1,5 +1,6 @@
 """Images of the user's own as they lie in a folder, in single files, or in an npz."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import torch
 from torch import Tensor
 
 from diffusion.data.folder import image_files
-from diffusion.data.preparation import fitted, open_image
+from diffusion.data.preparation import fitted, open_image, why_unreadable
+from diffusion.runs.small_files import regular
+
+MOST_UNPACKED = 100  # bytes for each of an npz
 
 
 def sizes(shapes: Sequence[tuple[int, ...]]) -> str:
@@ -21,8 +25,11 @@ def from_npz(path: str, channels: int) -> tuple[Tensor, list[int] | None]:
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
     try:
-        with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        with open(path, "rb", opener=regular) as file, np.load(file) as stored:
+            unpacked = sum(record.file_size for record in stored.zip.infolist())
+            if unpacked > MOST_UNPACKED * os.path.getsize(path):
+                raise ValueError("it could unpack to any size")
+            arrays = {name: stored[name] for name in ("arr_0", "arr_1") if name in stored.files}
     except Exception:  # An empty, damaged or other file can make numpy raise anything.
         raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
     images, labels = arrays.get("arr_0"), arrays.get("arr_1")
@@ -54,7 +61,7 @@ def from_files(files: Sequence[str], channels: int, root: str = "") -> Tensor:
             with open_image(path) as image:
                 images.append(fitted(image, channels=channels, height=image.height, width=image.width))
         except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, zlib.error, ...
-            raise ValueError(f"cannot read {path} ({str(error).splitlines()[0]}); leave it out") from None
+            raise ValueError(f"cannot read {path} ({why_unreadable(error)}); leave it out") from None
         if images[-1].shape != images[0].shape:
             one, other = sizes([images[0].shape[1:]]), sizes([images[-1].shape[1:]])
             raise ValueError(f"{root or 'the list'} mixes sizes: {files[0]} is {one}, {file} is {other}; give one size")

@@ -1,5 +1,6 @@
 """Folders of images: what is found, what it is called, and what happens to the unreadable."""
 
+import errno
 import logging
 import os
 
@@ -38,6 +39,50 @@ def test_linked_folders_are_followed(tmp_path):
     (tmp_path / "root").mkdir()
     os.symlink(tmp_path / "elsewhere", tmp_path / "root" / "cats")
     assert folder(tmp_path / "root", labels="folder").classes == ("cats",)
+
+
+def test_links_to_where_one_is_end_and_no_folder_is_listed_twice(tmp_path):
+    root = tmp_path / "root"
+    fill(root, "cats/x.png", "cats/young/y.png", "dogs/z.png")
+    fill(tmp_path, "beside.png", "elsewhere/w.png")
+    for name, target in {
+        "here": ".", "there": ".", "up": "..", "top": "/", "a": "cats", "cats/dogs": "../dogs", "dogs/cats": "../cats",
+        "cats/young/up": "../..", "far": tmp_path / "elsewhere", "further": tmp_path / "elsewhere", "loop": "loop",
+    }.items():  # fmt: skip
+        (root / name).symlink_to(target)
+    assert folder(root).files == ["cats/x.png", "cats/young/y.png", "dogs/z.png", "far/w.png"]
+
+
+def test_what_is_no_file_is_named_and_waits_for_nobody(tmp_path, caplog):
+    fill(tmp_path, "z.png")
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    (tmp_path / "c.png").symlink_to("c.png")
+    (tmp_path / "d.png").touch()
+    os.truncate(tmp_path / "d.png", 20 * 2**30)
+    with pytest.raises(ValueError, match=r"cannot read /.*/a\.png \(not a regular file\); set data\.on_error=skip"):
+        folder(tmp_path)[0]
+    assert levels(folder(tmp_path, on_error="skip")) == [10] * 5 and len(caplog.records) == 4
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, caplog, monkeypatch):
+    fill(tmp_path, "a/x.png", "lost/y.png")
+    look = os.scandir
+
+    def refusing(path):  # by hand, as root may look into any
+        if str(path).endswith("lost"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert folder(tmp_path).files == ["a/x.png"]
+    assert caplog.messages == [f"{tmp_path}/lost cannot be looked into and is left out: Permission denied"]
+
+
+def test_no_other_program_is_started_for_an_image(tmp_path):
+    (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(ValueError, match="no image of a known format"):
+        folder(tmp_path)[0]
 
 
 @pytest.mark.parametrize(

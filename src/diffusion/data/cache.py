@@ -29,12 +29,14 @@ from diffusion.data import readers
 from diffusion.data.images import Images
 from diffusion.data.preparation import read_image
 from diffusion.runs.files import atomic_write, atomic_write_text
+from diffusion.runs.small_files import load_plain, regular
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 PIECE_BYTES = 2**20
 PIECES_CHECKED = 256  # a second's work
+MOST_DESCRIPTION_BYTES = 2**23  # that of 700 GB of pixels
 MOST_TRIED = 20
 NO_FOLDERS = ("", "true", "false", "none", "null", "on")
 
@@ -103,7 +105,7 @@ def load_or_pack(images: ImageFiles, cache: str) -> Packed | None:
     except OSError as error:
         log.warning(
             "Cannot keep packed images in %s (%s). They are decoded each time; give data.cache=PATH elsewhere, or "
-            "data.cache=off", folder, error.strerror or error,
+            "data.cache=off", error.filename or folder, error.strerror or error,
         )  # fmt: skip
         return None
 
@@ -139,14 +141,17 @@ def open_packed(path: Path, images: ImageFiles, key: str) -> Packed:
     which the checksums tell of at most 256 pieces, spread over the file.
     """
     try:
-        facts = json.loads(description_path(path).read_text())
-        packed_key, checksums, unreadable = facts["key"], list(facts["checksums"]), list(map(str, facts["unreadable"]))
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{description_path(path)} is damaged") from None
-    if packed_key != key:
+        facts = load_plain(description_path(path), dict, most=MOST_DESCRIPTION_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{description_path(path)}: {error.strerror}") from None
+    if facts.get("key") != key:
         raise ValueError("the images have changed since")
-    parts = pieces(images)
-    if len(checksums) != len(parts) or not set(unreadable) < set(images.files):
+    parts, checksums, unreadable = pieces(images), facts.get("checksums"), facts.get("unreadable")
+    if not isinstance(checksums, list) or not isinstance(unreadable, list) or len(checksums) != len(parts):
+        raise ValueError(f"{description_path(path)} is damaged")
+    if not {str(file) for file in unreadable} < set(images.files):
         raise ValueError(f"{description_path(path)} is damaged")
     # A disk or a network that failed for a moment, or a missing right, must not cost an image for ever.
     if healed := next((file for file in unreadable[:MOST_TRIED] if images.can_read(file)), None):
@@ -180,7 +185,7 @@ def description_path(path: Path) -> Path:
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """One process at a time for `path`. The system lets go of the lock of a process that dies."""
-    with open(path.with_suffix(".lock"), "a") as file:
+    with open(path.with_suffix(".lock"), "a", opener=regular) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

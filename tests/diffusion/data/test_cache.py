@@ -94,6 +94,11 @@ def test_changed_images_are_packed_again_and_replace_the_old(root, caplog):
     pixels_file(root)  # is the only one
 
 
+def replace_by(make, path):
+    path.unlink()
+    make(path)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -106,7 +111,14 @@ def test_changed_images_are_packed_again_and_replace_the_old(root, caplog):
             cache.description_path(path).read_text().replace("[]", '["x"]')
         ),
         lambda path: cache.description_path(path).unlink(),
+        lambda path: cache.description_path(path).write_text("[" * 200_000),
+        lambda path: cache.description_path(path).write_text('{"a":' * 900 + "1" + "}" * 900),
+        lambda path: replace_by(os.mkfifo, cache.description_path(path)),
+        lambda path: replace_by(lambda place: place.symlink_to("/dev/zero"), cache.description_path(path)),
+        lambda path: replace_by(os.mkfifo, path),
+        lambda path: replace_by(lambda place: place.symlink_to("/dev/zero"), path),
         lambda path: path.unlink(),
+        lambda path: os.mkfifo(path.with_name(f"{path.stem}.partial.pixels")) or path.unlink(),
         lambda path: path.rename(path.with_name(f"{path.stem}.partial.pixels")),
     ],
 )
@@ -146,10 +158,15 @@ def test_an_unreadable_image_stops_the_packing_and_leaves_nothing(root):
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("trouble", ["a file in its place", "a full disk", "too small a disk"])
+@pytest.mark.parametrize("trouble", ["a file in its place", "a pipe as lock", "a full disk", "too small a disk"])
 def test_without_a_place_images_are_decoded(root, caplog, monkeypatch, trouble):
     if trouble == "a file in its place":
         (root.parent / "cache").write_text("")
+    elif trouble == "a pipe as lock":
+        prepared(root)
+        lock = pixels_file(root).with_suffix(".lock")
+        replace_by(os.mkfifo, lock)
+        pixels_file(root).unlink()
     elif trouble == "a full disk":
         monkeypatch.setattr(files, "sync", lambda path: full())
     else:

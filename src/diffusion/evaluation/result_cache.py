@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from diffusion.compute import distributed
+from diffusion.runs.small_files import regular
 
 Arrays = dict[str, Any]
 
+FINGERPRINT = "fingerprint"  # of the others in a file
 FOLDER = "~/.cache/hydra-diffusion"
 
 
@@ -39,13 +40,16 @@ def cached(path: Path, compute: Callable[[], Arrays], *, what: str, computing: s
 def load_arrays(path: Path) -> Arrays | None:
     """The arrays in the file; None if there is none, or after a line of output if it is damaged."""
     try:
-        with np.load(path) as file:
-            return dict(file)
+        with open(path, "rb", opener=regular) as file:
+            arrays = dict(np.load(file))
+        if str(arrays.pop(FINGERPRINT)) == fingerprint(*arrays, *arrays.values()):
+            return arrays
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        print_first_time(f"{path} is damaged and computed again")
-        return None
+    except Exception:  # What is no file of arrays can make numpy raise anything.
+        pass
+    print_first_time(f"{path} is damaged and computed again")
+    return None
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
@@ -53,7 +57,7 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
     own = path.with_name(f"{os.getpid()}_{path.name}")  # Two runs may write it at once.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(own, **arrays)
+        np.savez(own, **{**arrays, FINGERPRINT: fingerprint(*arrays, *arrays.values())})
         os.replace(own, path)
     except OSError as error:
         print_first_time(f"{path} cannot be written ({error.strerror}); what it would hold is computed again next time")

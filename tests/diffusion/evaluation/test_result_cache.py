@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 
 from diffusion.evaluation import result_cache
@@ -10,11 +12,22 @@ def test_what_is_kept_is_found_and_a_damaged_file_is_made_anew(tmp_path, capsys)
     assert np.array_equal(result_cache.load_arrays(path)["x"], np.arange(1000))
     assert list(path.parent.iterdir()) == [path]
     whole = path.read_bytes()
-    for damaged in (whole[:500], whole[:600] + b"?" + whole[601:], b"nonsense", b""):
+    np.savez(tmp_path / "of others.npz", x=np.arange(1000))
+    others = (tmp_path / "of others.npz").read_bytes()
+    np.save(tmp_path / "one.npy", np.arange(1000))
+    one = (tmp_path / "one.npy").read_bytes()
+    for damaged in (whole[:500], whole[:600] + b"?" + whole[601:], b"nonsense", b"", others, one):
         path.write_bytes(damaged)
         result_cache.print_first_time.cache_clear()
         assert result_cache.load_arrays(path) is None
         assert "damaged" in capsys.readouterr().out
+
+
+def test_a_pipe_in_its_place_is_replaced(tmp_path, capsys):
+    os.mkfifo(tmp_path / "a.npz")
+    assert result_cache.load_arrays(tmp_path / "a.npz") is None and "damaged" in capsys.readouterr().out
+    result_cache.save_arrays(tmp_path / "a.npz", {"x": np.arange(3)})
+    assert [*result_cache.load_arrays(tmp_path / "a.npz")] == ["x"]
 
 
 def test_a_place_that_cannot_be_written_costs_only_time(tmp_path, capsys):

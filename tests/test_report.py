@@ -25,7 +25,7 @@ def runs(tmp_path):
             (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
             Image.new("L", (16, 16)).save(folder / "samples" / "step_40_ema_0.9.png")
             Image.new("L", (64, 16)).save(folder / "samples" / "step_40_strip_ema_0.9.png")
-            entry = {"command": "python train.py 'name=<b>'", "commit": "abc123", "diff": None}
+            entry = {"command": "python train.py 'name=<b>'", "commit": "abc123", "left_out": ["a.bin"]}
             (folder / "provenance.json").write_text(json.dumps([entry]))
     failed = tmp_path / "runs" / "failed"
     failed.mkdir()
@@ -39,7 +39,11 @@ def test_the_page_holds_all_it_needs(runs, tmp_path, capsys):
     assert not re.search(r"https?://|<link|@import|url\((?!#)", page)
     assert all(source.startswith("data:image/png") for source in re.findall(r'src="([^"]*)"', page))
     assert page.count("<img") == 12 and all(image for image in re.findall(r'<img[^>]*alt="([^"]+)"', page))
-    assert page.count("<svg") == 3 and "Over seeds" in page and "git checkout abc123" in page
+    assert (
+        page.count("<svg") == 3
+        and "Over seeds" in page
+        and "git checkout abc123\n# new files that were not kept: a.bin" in page
+    )
     assert "Report: " in capsys.readouterr().out
 
 

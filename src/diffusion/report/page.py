@@ -18,7 +18,7 @@ from PIL import Image
 
 from diffusion.report.differences import NONE, Group, groups, short_names
 from diffusion.report.plots import Plot, sections
-from diffusion.report.runs import RunRecord, read_run
+from diffusion.report.runs import RunRecord, read_run, single_line
 from diffusion.report.table import Cell, Column, columns, over_seeds, plain_text
 from diffusion.runs.files import atomic_write
 from diffusion.runs.naming import shell_override
@@ -133,9 +133,12 @@ def gallery(heading: str, look: str, figures: Sequence[str]) -> str:
 def commands(run: RunRecord) -> str:
     """The run's own command, as it was last started, and those that draw from it and measure it."""
     start, lines = run.start, [f"# its settings: {run.folder / 'config.yaml'}"]
+    left_out = start.get("left_out")
     if isinstance(start.get("command"), str):
         lines = [f"git checkout {shlex.quote(str(start['commit']))}"] if start.get("commit") else []
         lines += [f"git apply {shlex.quote(str(run.folder / str(start['diff'])))}"] if start.get("diff") else []
+        if isinstance(left_out, list) and left_out:
+            lines += [f"# new files that were not kept: {single_line(', '.join(map(str, left_out)))}"]
         lines.append(start["command"])
     place = shell_override("checkpoint", run.folder)
     return "\n".join([*lines, f"python sample.py {place}", f"python evaluate.py {place}"])

@@ -5,8 +5,11 @@ import re
 from typing import Any
 
 REMOVED = "[removed]"
-NAMED = r"(?i:\b\w*(?:api_?key|password|secret|access_token)\w*\s*[=:]\s*)"
-KEY = re.compile(rf"({NAMED})[^\s,;]+|(?<![\w/\\])[0-9a-fA-F]{{40}}(?![\w/\\])|\bwandb_v\d\w{{16,}}")
+# Nothing is removed across lines, so that a diff stays one.
+NAMED = r"""(?i:\b\w*(?:api_?key|password|secret|access_token)\w*["']?[ \t]*[=:][ \t]*)"""
+SERVICES = r"\b(?:hf_|gh[pousr]_|github_pat_|sk-|xox[abp]-|AKIA)[\w-]{16,}"
+KEY = re.compile(rf"({NAMED})[^\s,;]+|(?<![\w/\\])[0-9a-fA-F]{{40}}(?![\w/\\])|\bwandb_v\d\w{{16,}}|{SERVICES}")
+PRIVATE_KEY = re.compile(r"(?<=PRIVATE KEY-----)[^-]+")
 SECRET_VARIABLE = re.compile(r".*(API_?KEY|TOKEN|PASSWORD|SECRET)")
 
 
@@ -15,6 +18,7 @@ def redact(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= 8 and SECRET_VARIABLE.fullmatch(name):
             text = text.replace(value, REMOVED)
+    text = PRIVATE_KEY.sub(lambda found: re.sub(r"\w[\w/=+]{7,}", REMOVED, found[0]), text)
     return KEY.sub(lambda found: (found[1] or "") + REMOVED, text)
 
 

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.cli import sweep_worker
 from diffusion.cli.help import answer_help
+from diffusion.cli.run_log import RunLog
 from diffusion.cli.sweep import FailedRun, Sweep
 from diffusion.cli.user_errors import check_config_folders, check_known, check_schemas, one_line
 from diffusion.compute import distributed
@@ -29,7 +30,7 @@ from diffusion.config.resolvers import register_resolvers
 from diffusion.runs import naming
 from diffusion.runs.files import remove_if_empty
 
-HANDLERS = (logging.StreamHandler, logging.FileHandler)  # of conf/hydra/job_logging
+HANDLERS = (logging.StreamHandler, RunLog)  # of conf/hydra/job_logging
 STOPPED = 128 + signal.SIGINT  # what a shell reports after Ctrl-C
 SHOW_WHOLE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 

@@ -21,7 +21,8 @@ os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="disabled")  # before torch is
 
 from runner import Case, Ended, try_case
 
-KINDS = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__main__", "runner"))
+OTHERS = ("__main__", "runner", "damage", "odd_images")
+KINDS = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in OTHERS)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from diffusion.denoiser.denoiser import Denoiser, Network
 from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import FixedSmall, Variance
-from diffusion.process.chain import Chain
+from diffusion.process.chain import Chain, require_steps
 from diffusion.process.continuum import Continuum, NoisePath
 from diffusion.process.level import Level
 from diffusion.process.log_snr import LogSNRSchedule
@@ -93,8 +93,7 @@ class GaussianDiffusion(Diffusion):
         self, *, steps: int, schedule: Schedule, prediction: Prediction, variance: Variance, loss: Loss,
         weighting: Weighting | None = None, rescale_times: bool = True,
     ) -> None:  # fmt: skip
-        if steps < 2:
-            raise ValueError(f"a process needs at least 2 steps, got {steps}; ask for more (diffusion.steps)")
+        require_steps(steps)
         self.steps, self.schedule, self.rescale_times = steps, schedule, rescale_times
         times, betas = torch.arange(steps), schedule.betas(steps)
         if getattr(betas, "shape", None) != (steps,):

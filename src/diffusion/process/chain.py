@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diffusion.process.level import Level, Move
-from diffusion.process.process import Process
+from diffusion.process.process import MOST_STEPS, Process
 from diffusion.process.respacing import Steps, kept_steps
 
 
@@ -121,10 +121,17 @@ class Chain(Process):
         return [*(replace(level, at=self._at_log_snr) for level in levels), self.image()]
 
 
+def require_steps(steps: int) -> None:
+    """Raise ValueError unless a chain may have so many steps, before tables of that length are made."""
+    if steps < 2:
+        raise ValueError(f"a process needs at least 2 steps, got {steps}; ask for more (diffusion.steps)")
+    if steps > MOST_STEPS:
+        raise ValueError(f"a process has at most {MOST_STEPS} steps, got {steps}; set diffusion.steps=1000")
+
+
 def require_betas(betas: Tensor) -> None:
     """Raise ValueError unless `betas` is a chain of noising steps."""
-    if betas.ndim != 1 or len(betas) < 2:
-        raise ValueError(f"a process needs at least 2 steps, got {betas.numel()}; ask for more (diffusion.steps)")
+    require_steps(betas.numel() if betas.ndim == 1 else 0)
     if bool((betas[:-1] == 1).any()):
         raise ValueError("a beta is 1 before the last step, which alone may leave pure noise; set diffusion/schedule")
     worst = betas.max().item() if betas.max() > 1 else betas.min().item()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffusion.process.level import Level
 from diffusion.process.log_snr import LogSNRSchedule
-from diffusion.process.process import Process
+from diffusion.process.process import MOST_STEPS, Process
 from diffusion.process.respacing import Steps
 
 STEPS = 50
@@ -106,8 +106,10 @@ class Continuum(Process):
         count = STEPS if steps is None else steps
         if isinstance(count, str) and count.isdigit():
             count = int(count)
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"sampler.steps={steps} cannot cut a process without steps; give a number of 1 or more")
+        if not isinstance(count, int) or not 1 <= count <= MOST_STEPS:
+            raise ValueError(
+                f"sampler.steps={steps} cannot cut a process without steps; give a number from 1 to {MOST_STEPS}"
+            )
         return self.t(torch.linspace(1, 0, count, dtype=torch.float64))
 
     def walk(self, t: Tensor) -> list[Level]:

@@ -9,6 +9,8 @@ from torch import Tensor
 from diffusion.process.level import Level, Move
 from diffusion.process.respacing import Steps
 
+MOST_STEPS = 1_000_000  # a thousand times the paper's; the tables of as many take 100 MB
+
 
 class Process(ABC):
     """`t` names a level: 0 .. T-1 on a chain, in int64 or between its steps in float64; the log-SNR on a continuum."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion import Chain, Cosine, Linear
+from diffusion import Chain, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Linear, Simple
 from diffusion.process.respacing import kept_steps
 
 
@@ -65,3 +65,9 @@ def test_a_chain_has_a_beta_of_each_of_two_steps_or_more():
     for betas, message in (([0.5], "at least 2 steps"), ([0.5, 1.5], "a beta of 1.5"), ([0.0, 0.5], "a beta of 0")):
         with pytest.raises(ValueError, match=message):
             Chain(torch.tensor(betas, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 1, 1_000_001, 2_000_000_000, 10**30])
+def test_a_chain_of_too_few_or_too_many_steps_is_refused_before_any_is_made(steps):
+    with pytest.raises(ValueError, match=rf"a process (needs at least 2|has at most 1000000) steps, got {steps}; "):
+        GaussianDiffusion(steps=steps, schedule=None, prediction=Epsilon(), variance=FixedSmall(), loss=Simple())

@@ -23,16 +23,21 @@ from diffusion.cli import help
 from diffusion.config import roots
 from diffusion.config.schema_source import Root
 from diffusion.config.signature import signature
+from diffusion.runs.printable import printable
 
 PLUGINS = ("joblib", "submitit_local", "submitit_slurm", "optuna")  # what the extra "sweep" brings
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong and what to type, in one line."""
+    """What went wrong and what to type, in one line that a terminal shows as it is."""
+    return printable(" ".join(what_to_say(error).split()))
+
+
+def what_to_say(error: BaseException) -> str:
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "the GPU has too little memory; set a smaller train.microbatch, 'model.checkpoint=[...]', or batch_size"
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError | OSError | HydraException):
-        return one_line(error.__cause__)  # what the constructor said, without Hydra's words around it
+        return what_to_say(error.__cause__)  # what the constructor said, without Hydra's words around it
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}"
     if isinstance(error, MissingConfigException):
@@ -47,7 +52,7 @@ def one_line(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
     if isinstance(cause, OmegaConfBaseException):
         return setting_error(cause)
-    return " ".join(str(error).split())
+    return str(error)
 
 
 def config_folders() -> list[Path]:

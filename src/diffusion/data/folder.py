@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
 from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
 from diffusion.data.preparation import require_channels, why_unreadable
+from diffusion.runs.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -174,4 +175,4 @@ def class_name(file: str, labels: str, root: str) -> str:
             f"data.labels={labels} needs {lacking}, and {file} in {root} has none; set data.labels=none or another of "
             "folder and prefix"
         )
-    return name
+    return printable(name)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diffusion.runs.files import atomic_write
+from diffusion.runs.printable import reason
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def remove_after(folder: Path, step: int) -> None:
 
 def step_of(path: Path) -> int:
     number = path.name.removeprefix("step_").removesuffix(".safetensors")
-    return int(number) if number.isdigit() else 0
+    return int(number) if number.isdecimal() else 0
 
 
 class Kept(NamedTuple):
@@ -89,13 +90,15 @@ def read_snapshots(folder: Path, step: int) -> Iterator[Kept]:
         if not 0 < step_of(path) <= step:
             continue
         try:
+            if not path.is_file():
+                raise ValueError("it is no file")
             flat = load_file(path)
             widths = {name.partition("/")[0] for name in flat}
             for width in sorted(widths):
                 own = {name.partition("/")[2]: weight for name, weight in flat.items() if name.startswith(f"{width}/")}
                 yield Kept(step_of(path), float(width), own)
         except Exception as error:  # safetensors raises its own, of which it says nothing
-            log.warning("%s cannot be read (%s), and is left out", path, " ".join(str(error).split())[:100])
+            log.warning("%s cannot be read (%s), and is left out", path, reason(error, 100))
 
 
 def reconstructed(folder: Path, state: Mapping[str, Any], width: float) -> dict[str, Tensor]:

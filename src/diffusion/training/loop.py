@@ -13,6 +13,7 @@ from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, snapshots
 from diffusion.runs.files import make_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
+from diffusion.runs.printable import reason
 from diffusion.runs.small_files import read_plain
 from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
@@ -34,8 +35,7 @@ def fit(trainer: Trainer, run: Run, state: dict[str, Any] | None = None) -> int:
         try:
             learner.load_state_dict(state)
         except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"the checkpoint in {run.folder} does not fit this run ({reason[:200]})") from error
+            raise ValueError(f"the checkpoint in {run.folder} does not fit this run ({reason(error)})") from error
     if not learner.finite:
         begin = f"{run.checkpoints} (step {learner.steps_done})" if state else "the network, or init_from,"
         raise ValueError(

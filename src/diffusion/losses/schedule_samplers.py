@@ -123,5 +123,10 @@ class LossSecondMoment(ScheduleSampler):
         return {"losses": self.losses, "counts": self.counts}
 
     def load_state_dict(self, state: dict[str, Any], process: Process) -> None:
-        self.losses, self.counts = state["losses"].clone(), state["counts"].clone()
+        losses, counts = state.get("losses"), state.get("counts")
+        if not (isinstance(losses, Tensor) and isinstance(counts, Tensor)):
+            raise ValueError("the schedule sampler's state is no losses and their counts")
+        self.losses, self.counts = losses.to(self.losses, copy=True), counts.to(self.counts, copy=True)
         self.fit_to(process)
+        if not self.losses.isfinite().all() or not ((self.counts >= 0) & (self.counts <= self.history)).all():
+            raise ValueError(f"the schedule sampler's losses are not finite, or their counts not 0 to {self.history}")

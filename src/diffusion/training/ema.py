@@ -52,6 +52,8 @@ class EMA:
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Continue from the averages in `state`; ValueError unless each has the shape of its weight."""
         for rate, average in self.averages.items():
+            if lacking := self.weights.keys() - state.get(rate, {}).keys():
+                raise ValueError(f"there is no average of rate {rate} of {min(lacking)}")
             for name in self.weights:
                 average[name].copy_(laid_out_like(state[rate][name], average[name], f"the average of {name}"))
 

@@ -18,14 +18,13 @@ from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.snapshots import WIDTH
 from diffusion.training.ema import EMA
+from diffusion.training.loading import load_moments, load_scale, load_weights
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite, all_finite
-from diffusion.training.parallel import Parallel, full, full_on_leader, laid_out_like, map_tensors
+from diffusion.training.parallel import Parallel, full, full_on_leader, map_tensors
 from diffusion.training.running_means import RunningMeans
 
 # An overflow halves the loss scale of fp16; below this one that has stopped helping.
 SMALLEST_SCALE = 2.0**-14
-# What torch's optimizers keep in the shape of a weight; others keep numbers, or factors of it.
-MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 
 
 class Draws(NamedTuple):
@@ -224,24 +223,11 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was saved, with the optimizer settings of now; an error if it does not fit."""
-        mine = self.model.state_dict()
-        self.model.load_state_dict(
-            {name: laid_out_like(w, mine[name], name) if name in mine else w for name, w in state["model"].items()}
-        )
+        load_moments(self.optimizer, state["optimizer"].get("state"))
+        load_weights(self.model, state["model"])
+        load_weights(self.beside, state.get("beside", {}))
         self.ema.load_state_dict(state["ema"])
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        moments = {
-            number: {
-                name: laid_out_like(m, weights[number], f"{name} of weight {number}")
-                if name in MOMENTS or getattr(m, "shape", None) == weights[number].shape
-                else m
-                for name, m in held.items()
-            }
-            for number, held in state["optimizer"]["state"].items()
-        }
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-        self.scaler.load_state_dict(state["scaler"])
+        load_scale(self.scaler, state["scaler"])
         self.schedule_sampler.load_state_dict(state["schedule_sampler"], self.diffusion.process)
         self.averages.load_state_dict(state["averages"])
-        self.beside.load_state_dict(state.get("beside", {}))
         self.steps_done = state["step"]

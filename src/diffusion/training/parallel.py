@@ -105,10 +105,11 @@ def full_on_leader(tensor: Tensor) -> Tensor:
 def laid_out_like(tensor: Tensor, like: Any, name: str) -> Tensor:
     """`tensor` sharded and ordered in memory as `like` is, which a fused optimizer assumes.
 
-    ValueError if its shape is another.
+    ValueError if its shape is another, which `copy_` would stretch, or its dtype, which that would round.
     """
-    if tensor.shape != like.shape:  # `copy_` would stretch it.
-        raise ValueError(f"{name} is {(*tensor.shape,)}, needed {(*like.shape,)}")
+    if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+        has, needs = (f"{(*each.shape,)} {each.dtype}".replace("torch.", "") for each in (tensor, like))
+        raise ValueError(f"{name} is {has}, needed {needs}")
     if not is_sharded(like):
         return torch.empty_like(like).copy_(tensor)
     from torch.distributed.tensor import distribute_tensor

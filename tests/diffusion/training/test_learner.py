@@ -136,6 +136,71 @@ def test_moments_laid_out_otherwise_in_memory_are_the_same_moments():
     assert all(map(torch.equal, weights(learner), weights(other)))
 
 
+def spoilt(change):
+    """A sound state, but for what `change` does to the optimizer's."""
+    state = train(tiny_learner(), 2).state_dict()
+    change(state["optimizer"]["state"])
+    return state
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            lambda kept: kept[0].update(exp_avg=torch.zeros(())),
+            r"exp_avg of weight 0 is \(\) float32, needed \(64, 16\)",
+        ),
+        (lambda kept: kept[0].update(exp_avg=kept[0]["exp_avg"].double()), r"float64, needed \(64, 16\) float32"),
+        (lambda kept: kept[0].update(step=torch.zeros(3)), r"step of weight 0 is \(3,\) float32, needed \(\) float32"),
+        (lambda kept: kept[0].update(exp_avg="text"), "exp_avg of weight 0 is a str, needed a tensor"),
+        (lambda kept: kept[0].pop("exp_avg_sq"), "of weight 0 is step, exp_avg, needed step, exp_avg, exp_avg_sq"),
+        (lambda kept: kept[0].update(more=torch.zeros(1)), "exp_avg_sq, more, needed"),
+        (lambda kept: kept.update({0: "text"}), "of weight 0 is 'text', needed"),
+        (lambda kept: kept.update({999: kept[0]}), "is of a weight no. 999, there are"),
+    ],
+)
+def test_an_optimizer_takes_back_exactly_what_it_keeps(change, said):
+    with pytest.raises(ValueError, match=said):
+        tiny_learner().load_state_dict(spoilt(change))
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        (torch.optim.SGD, {}), (torch.optim.SGD, {"momentum": 0.9}), (torch.optim.Adafactor, {}),
+        (torch.optim.NAdam, {}), (torch.optim.Rprop, {}), (torch.optim.AdamW, {"amsgrad": True}),
+    ],
+)  # fmt: skip
+def test_every_optimizer_goes_on_with_its_own_state(kind, options):
+    def own():
+        learner = tiny_learner()
+        learner.optimizer, learner.rates = kind(learner.model.parameters(), lr=1e-3, **options), [1e-3]
+        return learner
+
+    learner, other = train(own(), 2), own()
+    state = learner.state_dict()
+    state["optimizer"]["state"].pop(3, None)  # as of a weight that never had a gradient
+    other.load_state_dict(state)
+    learner.optimizer.state.pop(list(learner.model.parameters())[3], None)
+    assert all(map(torch.equal, weights(train(learner, 1, start=2)), weights(train(other, 1, start=2))))
+
+
+@pytest.mark.parametrize(
+    "part, state, said",
+    [
+        ("optimizer", {}, "the optimizer's state is None, needed one of each weight"),
+        ("ema", {"0.5": {}}, "there is no average of rate 0.5 of"),
+        ("schedule_sampler", {}, "the schedule sampler's state is no losses and their counts"),
+        ("schedule_sampler", {"losses": torch.full((4, 2), torch.nan), "counts": torch.ones(4).long()}, "not finite"),
+        ("schedule_sampler", {"losses": torch.ones(4, 2), "counts": torch.full((4,), -1)}, "counts not 0 to 2"),
+        ("averages", {"loss": torch.zeros(3, 3)}, r"the mean of loss is \(3, 3\)"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(part, state, said):
+    with pytest.raises(ValueError, match=said):
+        tiny_learner().load_state_dict({**train(tiny_learner(), 1).state_dict(), part: state})
+
+
 def test_all_losses_of_a_batch_reach_the_schedule_sampler():
     learner = train(tiny_learner(microbatch=2), 1)
     t = learner.draw(next(stream())).t

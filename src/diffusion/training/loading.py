@@ -1,0 +1,65 @@
+"""Weights and optimizer state from a checkpoint, each held against what this run itself keeps in its place."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.training.parallel import laid_out_like
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a module its weights, as they are sharded and ordered in memory; an error if they are of another."""
+    mine = model.state_dict()
+    model.load_state_dict({n: laid_out_like(w, mine[n], n) if n in mine else w for n, w in weights.items()})
+
+
+@torch.no_grad()
+def load_moments(optimizer: torch.optim.Optimizer, saved: Any) -> None:
+    """Go on with the state that an optimizer had kept of each weight, by the weight's number.
+
+    ValueError unless it is what this optimizer keeps of such a weight, which a step shows that begins it: fused
+    optimizers read and write whatever memory they are given. The step changes weights, which are to be loaded after it.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if not isinstance(saved, dict):
+        raise ValueError(f"the optimizer's state is {saved!r:.60}, needed one of each weight, by its number")
+    if unknown := saved.keys() - {*range(len(weights))}:
+        raise ValueError(f"the optimizer's state is of a weight no. {min(unknown, key=str)}, there are {len(weights)}")
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for number, weight in enumerate(weights):
+        if number not in saved:  # It had no gradient so far.
+            optimizer.state.pop(weight, None)
+            continue
+        mine, theirs = optimizer.state[weight], saved[number]
+        if not isinstance(theirs, dict) or theirs.keys() != mine.keys():
+            has = ", ".join(map(str, theirs)) if isinstance(theirs, dict) else repr(theirs)[:60]
+            raise ValueError(f"the optimizer's state of weight {number} is {has or 'empty'}, needed {', '.join(mine)}")
+        for name, value in mine.items():
+            mine[name] = as_kept(theirs[name], value, f"{name} of weight {number}")
+
+
+def load_scale(scaler: torch.amp.GradScaler, saved: Mapping[str, Any]) -> None:
+    """Go on with the loss scale of fp16; ValueError unless it is one. Other precisions have none."""
+    mine = scaler.state_dict()
+    if mine and not (saved.keys() == mine.keys() and all(isinstance(saved[n], type(mine[n])) for n in mine)):
+        raise ValueError(f"the loss scale is {dict(saved)!r:.100}, needed {', '.join(mine)}")
+    if mine and not 0 < saved["scale"] < math.inf:
+        raise ValueError(f"the loss scale is {saved['scale']}, and must be a positive number")
+    scaler.load_state_dict(dict(saved))
+
+
+def as_kept(saved: Any, mine: Any, name: str) -> Any:
+    """What was saved, as the optimizer keeps it; ValueError if it keeps another kind of thing there."""
+    if not isinstance(mine, Tensor):
+        if type(saved) is not type(mine):
+            raise ValueError(f"{name} is a {type(saved).__name__}, needed a {type(mine).__name__}")
+        return saved
+    if not isinstance(saved, Tensor):
+        raise ValueError(f"{name} is a {type(saved).__name__}, needed a tensor")
+    return laid_out_like(saved, mine, name)

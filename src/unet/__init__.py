@@ -2,7 +2,7 @@
 
 from .classifier import Classifier
 from .embedding import timestep_embedding
-from .released_weights import RELEASED, export_released, load_released, read_weights, save_released
+from .released_weights import RELEASED, as_state_dict, export_released, load_released, save_released
 from .super_resolution import SuperResolutionUNet
 from .unet import UNet
 
@@ -11,9 +11,9 @@ __all__ = [
     "Classifier",
     "SuperResolutionUNet",
     "UNet",
+    "as_state_dict",
     "export_released",
     "load_released",
-    "read_weights",
     "save_released",
     "timestep_embedding",
 ]

@@ -12,8 +12,14 @@ LIKELY_OPTIONS = ("image_size", "channel_mult", "blocks_per_level", "attention_r
 
 def what_to_change(file: Shapes, network: Shapes, image_size: int) -> str:
     """The overrides that bring the network closer to the file, such as "set model.base_channels=192"."""
-    if not {STEM, "time_embed.0.weight"} <= file.keys():
+    try:
+        return overrides(file, network, image_size)
+    except (LookupError, ValueError, ArithmeticError):  # what has other names, or shapes that none of its layers has
         return "the file is not from improved-diffusion or guided-diffusion"
+
+
+def overrides(file: Shapes, network: Shapes, image_size: int) -> str:
+    """The same for a file of theirs; any error for another."""
     if file[STEM][1] == 2 * network[STEM][1]:
         return "set model._target_=unet.SuperResolutionUNet"
     if file[STEM][1] * 2 == network[STEM][1]:
@@ -23,12 +29,12 @@ def what_to_change(file: Shapes, network: Shapes, image_size: int) -> str:
         # Other levels are probably those of another image size, and then the file's sizes are not known.
         theirs.pop("attention_resolutions", None)
     # A list in quotes, since brackets mean something to the shell.
-    overrides = [
+    changed = [
         f"'model.{key}={value}'" if value.startswith("[") else f"model.{key}={value}"
         for key, value in theirs.items()
         if value != ours.get(key)
     ]
-    return f"set {' '.join(overrides)}" if overrides else f"compare {', '.join(LIKELY_OPTIONS)} with the file's recipe"
+    return f"set {' '.join(changed)}" if changed else f"compare {', '.join(LIKELY_OPTIONS)} with the file's recipe"
 
 
 def recipe(shapes: Shapes, image_size: int) -> dict[str, str]:

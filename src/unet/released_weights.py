@@ -1,8 +1,7 @@
-"""The weights that OpenAI released with improved-diffusion and guided-diffusion: their names, reading and writing."""
+"""The weights that OpenAI released with improved-diffusion and guided-diffusion: what they are called there."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import safetensors.torch
 import torch
@@ -31,10 +30,10 @@ PARTS: dict[type[nn.Module], dict[str, str]] = {
 }
 
 
-def load_released(network: nn.Module, source: str | Path | Mapping[str, Tensor]) -> None:
-    """Fills the network (UNet, SuperResolutionUNet or Classifier) with the weights in a released .pt or .safetensors
-    file, or in its state dict. ValueError if the file is another, or does not fit this network to the last tensor."""
-    weights = read_weights(source) if isinstance(source, str | Path) else checked(source, "the state dict")
+def load_released(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Fills the network (UNet, SuperResolutionUNet or Classifier) with released weights. ValueError unless they fit
+    this network to the last tensor."""
+    weights = as_state_dict(weights, "the state dict")
     parameters = released_parameters(network)
     _check_fit(
         {name: tuple(tensor.shape) for name, tensor in weights.items()},
@@ -63,25 +62,7 @@ def save_released(network: nn.Module, path: str | Path) -> None:
         raise ValueError(f"{path} must end in .pt or .safetensors")
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a .pt or .safetensors file. Nothing in the file is run; what is not tensors is refused."""
-    try:
-        if Path(path).suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist; give the path of a released .pt or .safetensors file") from error
-    except UnpicklingError as error:
-        raise ValueError(
-            f"{path} holds more than tensors, or is no PyTorch file; it is not opened, since that could run code: "
-            "save the plain state dict with torch.save"
-        ) from error
-    except Exception as error:  # What is no such file can fail to be read in any way: KeyError, EOFError, ...
-        raise ValueError(f"{path} is damaged or of another format; download it again") from error
-    return checked(content, str(path))
-
-
-def checked(content: object, origin: str) -> dict[str, Tensor]:
+def as_state_dict(content: object, origin: str) -> dict[str, Tensor]:
     """The content as a state dict, or a ValueError that says what it is instead."""
     if not isinstance(content, Mapping) or not content:
         raise ValueError(

@@ -1,7 +1,6 @@
-import pickle
-
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from unet import Classifier, SuperResolutionUNet, UNet, export_released, load_released, save_released
 from unet.released_weights import released_parameters
@@ -23,7 +22,7 @@ def test_a_file_brings_back_every_byte(tiny, tmp_path, kind, options, suffix):
     network, other = tiny(kind, seed=1, **options), tiny(kind, seed=2, **options)
     path = tmp_path / f"weights.{suffix}"
     save_released(network, path)
-    load_released(other, path)
+    load_released(other, load_file(path) if suffix == "safetensors" else torch.load(path, weights_only=True))
     ours, theirs = network.state_dict(), other.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert list(export_released(network)) == list(export_released(other))
@@ -77,24 +76,6 @@ def test_an_incomplete_file_is_refused(tiny):
         load_released(tiny(), weights)
 
 
-class Trap:
-    """A pickle of it creates the file `path` when it is loaded the unsafe way."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
-def test_no_code_in_a_file_is_run(tiny, tmp_path):
-    trap, path = tmp_path / "sprung", tmp_path / "model.pt"
-    torch.save({"time_embed.0.weight": Trap(trap)}, path)
-    with pytest.raises(ValueError, match="could run code"):
-        load_released(tiny(), path)
-    assert not trap.exists()
-
-
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -102,31 +83,12 @@ def test_no_code_in_a_file_is_run(tiny, tmp_path):
         ({"step": 3, "model": {"a": torch.zeros(1)}}, "holds int under 'step'"),
         ({"model": {"a": torch.zeros(1)}}, "wraps its tensors, under 'model'"),
         ({"conv1.weight": torch.zeros(1)}, "not from improved-diffusion or guided-diffusion"),
+        ({"input_blocks.0.0.weight": torch.zeros(1), "time_embed.0.weight": torch.zeros(1)}, "not from improved-diff"),
+        ({"input_blocks.x.0.weight": torch.zeros(1)}, "not from improved-diffusion or guided-diffusion"),
         ([torch.zeros(1)], "holds list, not a state dict"),
         ({}, "not a state dict"),
     ],
 )
-def test_another_kind_of_file_is_named(tiny, tmp_path, content, message):
-    path = tmp_path / "file.pt"
-    torch.save(content, path)
+def test_another_kind_of_content_is_named(tiny, content, message):
     with pytest.raises(ValueError, match=message):
-        load_released(tiny(), path)
-
-
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"<html>not found</html>", b"hello\n", pickle.dumps("text", protocol=2), b"PK\x03\x04 broken"],
-    ids=["empty", "html", "text", "pickle", "zip"],
-)
-def test_a_damaged_file_is_one_clear_line(tiny, tmp_path, suffix, content):
-    path = tmp_path / f"file.{suffix}"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=str(path)) as caught:
-        load_released(tiny(), path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_is_named(tiny, tmp_path):
-    with pytest.raises(ValueError, match="does not exist"):
-        load_released(tiny(), tmp_path / "model.pt")
+        load_released(tiny(), content)

@@ -8,9 +8,11 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from diffusion.config.schema_source import schema
 from diffusion.config.signature import signature
 from diffusion.config.trust import check_checkpoint_targets, check_user_targets, root_kind, walk
 from diffusion.data.images import Images
+from diffusion.runs.printable import reason
 
 
 def instantiate(node: DictConfig, **given: Any) -> Any:
@@ -29,16 +31,28 @@ def instantiate(node: DictConfig, **given: Any) -> Any:
 
 def restore(node: dict[str, Any], part: str, *, trust: Iterable[str] = ()) -> Any:
     """The object that a checkpoint's settings describe; ValueError if they name what a checkpoint may not."""
-    if not isinstance(node, dict):  # OmegaConf would read a string as YAML
-        raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
-    check_checkpoint_targets(node, part, trust)
+    check_description(node, part, trust)
     try:
         built = construct(node)
     except (InstantiationException, OmegaConfBaseException) as error:
-        raise ValueError(f"{part} in the checkpoint cannot be built ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(f"{part} in the checkpoint cannot be built ({reason(error)})") from error
     if not isinstance(built, root_kind(part) or object):
         raise ValueError(f"{part} in the checkpoint is refused: it builds a {type(built).__name__}")
     return built
+
+
+def check_description(node: Any, part: str, trust: Iterable[str] = ()) -> None:
+    """Raise ValueError unless a checkpoint may name these classes, and they have settings of these names and values."""
+    if not isinstance(node, dict):  # OmegaConf would read a string as YAML
+        raise ValueError(f"{part}={node!r:.60} in the checkpoint is refused: it describes no object")
+    check_checkpoint_targets(node, part, trust)
+    for place, each in walk(node, part):
+        if isinstance(each, dict) and "_target_" in each:
+            try:
+                OmegaConf.merge(OmegaConf.structured(schema(str(each["_target_"]))), each)
+            except OmegaConfBaseException as error:
+                said = str(error.msg or error).partition("\n")[0]
+                raise ValueError(f"{place} in the checkpoint is refused: {said}") from error
 
 
 def check_nulls(node: Any, place: str) -> None:

@@ -1,12 +1,9 @@
 """Trained models from their files: our own checkpoints, and released weights, which need a recipe beside them."""
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,13 +11,15 @@ import unet
 from diffusion.compute.device import resolve_device
 from diffusion.config import build, migrate, preflight
 from diffusion.config.data_choice import class_of, settings_of
-from diffusion.config.instantiate import instantiate, plain_values, restore
+from diffusion.config.instantiate import instantiate, plain_values
+from diffusion.config.restored import restore_model
 from diffusion.config.signature import signature
 from diffusion.config.trust import kind_of_hint
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
-from diffusion.runs import checkpoints, naming, snapshots
+from diffusion.runs import checkpoints, naming
 from diffusion.runs.checkpoints import Foreign
+from diffusion.runs.tensor_files import read_tensor_file
 
 RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
@@ -68,14 +67,6 @@ def load_guide(path: str, device: str, trust: Iterable[str]) -> Trained:
     return model._replace(name=f"{naming.run_folder_of(Path(path)).resolve().name}_step_{model.step}")
 
 
-def weights_of(state: dict[str, Any], rate: str | None) -> dict[str, torch.Tensor]:
-    """The weights in a state, or their average of that rate.
-
-    An average is one of parameters: what else a network holds, such as running means, is that of its weights.
-    """
-    return state["model"] if rate is None else {**state["model"], **state["ema"][rate]}
-
-
 def read_own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:
     """What `train.py` saved at `path`; None if the file is of another program."""
     try:
@@ -91,99 +82,10 @@ def read_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any]:
     return {**state, "config": migrate.complete(state["config"], trust), "folder": folder}
 
 
-def restore_model(
-    state: dict[str, Any], *, ema: float | str | None, device: str, trust: Iterable[str] = (),
-    parts: Mapping[str, Any] = MappingProxyType({}),
-) -> Trained:  # fmt: skip
-    """The model in the state of a checkpoint, with the weights that `ema` names: a rate, "off", or None.
-
-    None takes the highest rate, or the weights themselves if no average was kept. `parts` stand in for those that a
-    state does not describe, of a run that was begun in Python: its model, diffusion and conditions.
-    """
-    place = resolve_device(device)
-    try:
-        model = model_of_state(state, ema, trust, parts)
-    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"the checkpoint of step {state['step']} is not what its settings say ({reason})") from error
-    return model._replace(network=model.network.to(place).eval(), device=place)
-
-
-def model_of_state(
-    state: dict[str, Any], ema: float | str | None, trust: Iterable[str], parts: Mapping[str, Any]
-) -> Trained:
-    """The model that a state's own settings describe, with its weights; any error if they do not fit."""
-    config = state["config"]
-    given = {name: part for name, part in parts.items() if part is not None}
-    if any(config[part] is None and part not in given for part in ("model", "diffusion")):
-        raise ValueError(
-            "this run was begun in Python, with parts that do not keep their constructor's arguments; "
-            "open it there: diffusion.load(path, network=..., diffusion=...)"
-        )
-    network = copy.deepcopy(given.get("model")) or restore(config["model"], "model", trust=trust)
-    diffusion = given.get("diffusion") or restore(config["diffusion"], "diffusion", trust=trust)
-    check_facts(config)
-    weights, name = chosen_weights(state, ema)
-    network.load_state_dict(weights)
-    return Trained(
-        network=network,
-        diffusion=diffusion,
-        shape=tuple(config["shape"]),
-        classes=config["classes"],
-        config=config,
-        step=state["step"],
-        weights=name,
-        device=torch.device("cpu"),
-        conditions=given.get("conditions")
-        or {name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()},
-    )
-
-
-def check_facts(config: dict[str, Any]) -> None:
-    """Raise ValueError unless a checkpoint says of its images what can be said of images."""
-    shape, classes = config["shape"], config["classes"]
-    if not (isinstance(shape, list | tuple) and len(shape) == 3 and all(type(n) is int and n > 0 for n in shape)):
-        raise ValueError(f"the checkpoint says that its images are {shape!r:.60}, and not (C, H, W)")
-    if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        raise ValueError(f"the checkpoint says that its classes are {classes!r:.60}, and not a list of names")
-
-
-def chosen_weights(state: dict[str, Any], ema: float | str | None) -> tuple[dict[str, torch.Tensor], str]:
-    """The weights that `ema` asks for, and their name: those of a rate, or an average made of those of other widths."""
-    rates = list(state["ema"])
-    width = None if ema is None or str(ema) in rates else as_width(ema)
-    if width is not None:
-        return snapshots.reconstructed(Path(state["folder"]) / "snapshots", state, width), f"width_{width:g}"
-    rate = average_rate(ema, rates)
-    name = "raw" if rate is None else rate if rate.startswith(snapshots.WIDTH) else f"ema_{rate}"
-    return weights_of(state, rate), name
-
-
-def as_width(ema: float | str) -> float | None:
-    """A relative width, where `ema` is a number that can be none but that; rates lie above one half."""
-    try:
-        return None if isinstance(ema, bool) or float(ema) >= 0.5 else float(ema)
-    except ValueError:
-        return None
-
-
-def average_rate(ema: float | str | None, names: list[str]) -> str | None:
-    """Which average to use; None for the weights themselves. The highest rate, or the widest, if none is asked for."""
-    rates = [name for name in names if not name.startswith(snapshots.WIDTH)]
-    if ema is None:
-        return max(rates, key=float, default=max(names, default=None))
-    if ema in ("off", False):
-        return None
-    if str(ema) not in names:
-        kept = ", ".join(f"ema={rate}" for rate in names)
-        raise ValueError(f"no average of rate {ema} was kept; give {kept + ' or ' if kept else ''}ema=off")
-    return str(ema)
-
-
 def load_recipe(path: str, recipe: DictConfig, *, device: str) -> Trained:
     """The model of a recipe with the weights in a released file. No data are read: classes are called 0, 1, ..."""
     place = resolve_device(device)
-    weights = unet.read_weights(path)
+    weights = unet.as_state_dict(read_tensor_file(Path(path)), path)
     if recipe.ema is not None:
         raise ValueError(f"{path} holds one set of weights; leave ema={recipe.ema} out")
     experiments = GlobalHydra.instance().config_loader().get_group_options("experiment")

@@ -1,5 +1,7 @@
 """All checks of a run, before it begins: each is one clear line that says what to type."""
 
+import math
+
 import torch
 from omegaconf import DictConfig
 from torch import nn
@@ -7,19 +9,21 @@ from torch import nn
 from diffusion.compute import distributed
 from diffusion.compute.flops import on_meta
 from diffusion.compute.precision import check_precision
-from diffusion.data.conditions import Condition, arguments, blanks
+from diffusion.data.conditions import Condition, Conditions, arguments, blanks
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
-from diffusion.denoiser.diffusion import Loss
+from diffusion.denoiser.diffusion import Diffusion, Loss
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import LossSecondMoment
 from diffusion.runs import naming
+from diffusion.runs.printable import reason
 from diffusion.training.saver import require_plain
 from diffusion.training.trainer import Run, Trainer
 
+MOST_NUMBERS = 2**24  # of an image: 2364x2364 in colour
 NEEDED = ("data", "model", "diffusion", "train", "sampler", "logger")
 
 
@@ -41,7 +45,8 @@ def check_run(trainer: Trainer, run: Run) -> None:
     check_weighting(trainer, run)
     check_changes(run)
     check_label_dropout(trainer, run)
-    check_shape(run)
+    check_size(run.images.shape)
+    check_shape(run.model, run.diffusion, run.conditions, run.images.shape)
     require_plain(trainer.schedule_sampler.state_dict(), "the state of train.schedule_sampler")
     if trainer.preview.every:
         run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
@@ -111,27 +116,35 @@ def check_label_dropout(trainer: Trainer, run: Run) -> None:
         )
 
 
-def check_shape(run: Run) -> None:
+def check_size(shape: tuple[int, int, int]) -> None:
+    """Images are of a size that a batch of them fits into memory."""
+    if math.prod(shape) > MOST_NUMBERS:
+        raise ValueError(
+            f"images of {shape} are {math.prod(shape)} numbers each, and may be {MOST_NUMBERS}; set data.image_size=64"
+        )
+
+
+def check_shape(network: nn.Module, diffusion: Diffusion, conditions: Conditions, shape: tuple[int, int, int]) -> None:
     """The network accepts images of this shape, which it is shown without computing, and answers in their shape."""
-    name, shape = type(run.model).__name__, run.images.shape
-    x, time, takes = torch.zeros(2, *shape), torch.zeros(2), conditions_of(run.model)
-    told = arguments(run.conditions, x, time.long())
+    name, takes = type(network).__name__, conditions_of(network)
+    x, time = torch.zeros(2, *shape), torch.zeros(2)
+    told = arguments(conditions, x, time.long())
     given = {name: values.to("meta") for name, values in told.items() if name in takes}
     with torch.no_grad():
         try:
-            output = torch.func.functional_call(run.model, on_meta(run.model), (x.to("meta"), time.to("meta")), given)
+            output = torch.func.functional_call(network, on_meta(network), (x.to("meta"), time.to("meta")), given)
         except (TypeError, RuntimeError) as error:
             if isinstance(error, NotImplementedError) or "meta" in str(error):
                 return  # It computes what can be computed of real images alone.
-            call, reason = f"forward(x, time{', '.join(['', *given])})", " ".join(str(error).split())[:200]
-            raise ValueError(f"{name} cannot be called as {call} with images of {shape}: {reason}") from error
+            call = f"forward(x, time{', '.join(['', *given])})"
+            raise ValueError(f"{name} cannot be called as {call} with images of {shape}: {reason(error)}") from error
     if not isinstance(output, torch.Tensor):
         raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
-    if not run.diffusion.loss.classifies:
+    if not diffusion.loss.classifies:
         if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:
-            needed = (len(x), run.diffusion.outputs(shape[0]), *shape[1:])
+            needed = (len(x), diffusion.outputs(shape[0]), *shape[1:])
             raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed {needed}")
-        run.diffusion.denoiser(run.model, takes).split(output, shape[0])
+        diffusion.denoiser(network, takes).split(output, shape[0])
 
 
 def check_evaluations(trainer: Trainer, run: Run) -> None:

@@ -14,6 +14,7 @@ from diffusion.compute.device import resolve_device
 from diffusion.config import load as loading
 from diffusion.config import preflight, resume
 from diffusion.config.describe import describe
+from diffusion.config.restored import restore_model
 from diffusion.config.signature import as_list, is_plain
 from diffusion.data.conditions import BY_LABEL, Conditions, available
 from diffusion.data.images import Images
@@ -46,7 +47,7 @@ def load(
     if experiment is None:
         state = loading.read_state(str(path), trust=trust)
         parts = {"model": network, "diffusion": diffusion, "conditions": conditions}
-        model = Model(*loading.restore_model(state, ema=ema, device=device, trust=trust, parts=parts))
+        model = Model(*restore_model(state, ema=ema, device=device, trust=trust, parts=parts))
         return model._replace(name=run_folder_of(Path(path)).resolve().name)
     if not CONF.is_dir():
         raise ValueError(f"experiment={experiment} is read from conf/ of the repository, and there is no {CONF}")

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +14,14 @@ import torch
 import unet
 from diffusion.compute import distributed
 from diffusion.config import migrate
+from diffusion.config.averages import average_rate, weights_of
 from diffusion.config.data_choice import replaceable
-from diffusion.config.load import average_rate, read_own_state, restore_model, weights_of
+from diffusion.config.load import read_own_state
+from diffusion.config.restored import load_exactly, restore_model
 from diffusion.config.signature import find_class
 from diffusion.config.trust import targets
 from diffusion.runs import checkpoints, resuming
+from diffusion.runs.tensor_files import read_tensor_file
 from diffusion.training.trainer import Run
 
 # Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
@@ -80,7 +84,7 @@ def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], tr
     """
     state = read_own_state(path, trust=trust)
     if state is None:
-        unet.load_released(network, path)
+        unet.load_released(network, unet.as_state_dict(read_tensor_file(Path(path)), path))
         return
     check_same_network(state["config"]["model"], model, path)
     if isinstance(network, unet.RELEASED):  # whose names tell what to change where they do not fit
@@ -96,14 +100,3 @@ def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> N
     if changed:
         typed = [shlex.quote(f"model.{key}={json.dumps(old[key], separators=(',', ':'))}") for key in changed]
         raise ValueError(f"{path} holds the weights of another network; set {' '.join(typed)}")
-
-
-def load_exactly(network: torch.nn.Module, weights: dict[str, torch.Tensor], path: str) -> None:
-    """Give a network weights under its own names; ValueError unless they fit to the last tensor."""
-    theirs, ours = ({name: tuple(w.shape) for name, w in each.items()} for each in (weights, network.state_dict()))
-    if wrong := [name for name in [*ours, *theirs] if theirs.get(name) != ours.get(name)]:
-        has, needs = (shapes.get(wrong[0], "nothing") for shapes in (theirs, ours))
-        raise ValueError(
-            f"{path} holds {has} for {wrong[0]}, the network {needs}; give the weights of the same network"
-        )
-    network.load_state_dict(weights)

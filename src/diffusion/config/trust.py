@@ -29,6 +29,7 @@ ROOTS = {
     "conditions.*": "diffusion.Condition",
 }
 PUBLIC = re.compile(r"(unet|torch\.optim)\.[A-Z]\w*")
+OWN = ("diffusion", "unet")
 TELLS_HOW = {"_target_", "_partial_"}  # of the keys by which Hydra is told how to build, what a checkpoint may say
 
 

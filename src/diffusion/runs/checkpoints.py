@@ -2,10 +2,8 @@
 
 import io
 import logging
-import pickle
 import re
 import shutil
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,13 @@ from typing import Any
 import torch
 
 from diffusion.runs.files import DISK_FULL, atomic_write
+from diffusion.runs.printable import printable_values
+from diffusion.runs.state import wrong_parts
+from diffusion.runs.tensor_files import read_tensor_file
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_FORMAT = 1
-STATE_PARTS = {  # what every file of this format holds
-    "step": int, "model": dict, "ema": dict, "optimizer": dict, "scaler": dict, "schedule_sampler": dict,
-    "averages": dict, "config": dict,
-}  # fmt: skip
-MOST_STEPS = 2**48
-MOST_LEVELS = 30  # of a configuration
 
 
 class Foreign(ValueError):
@@ -36,7 +31,10 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a file. ValueError if it is missing, damaged or more than plain values; Foreign if not ours."""
+    """The state in a file. ValueError if it is missing, damaged or more than plain values; Foreign if not ours.
+
+    Texts among its settings are made printable, as they may be shown.
+    """
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
     foreign = Foreign(f"{path} is not a checkpoint of this program (format {CHECKPOINT_FORMAT}); give one of train.py")
@@ -44,52 +42,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         # Ours are zip archives, and begin like one even when the rest is damaged.
         if file.read(2) not in (b"PK", b""):
             raise foreign
-    try:
-        check_archive(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ValueError(f"{path} holds more than tensors and plain values, and was not opened") from None
-    except Exception as error:  # What is no such file can fail in any way: BadZipFile, KeyError, ...
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} is truncated, damaged or no checkpoint ({reason})") from None
+    state = read_tensor_file(path)
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise foreign
-    check_parts(path, state)
-    return state
-
-
-def check_archive(path: Path) -> None:
-    """ValueError if an archive's bytes do not match its checksums, or if it could unpack to any size."""
-    with zipfile.ZipFile(path) as archive:
-        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-            raise ValueError("its records are compressed, and could be of any size")
-        if archive.testzip():
-            raise ValueError("its checksum does not match")
-
-
-def check_parts(path: Path, state: dict[str, Any]) -> None:
-    """Raise ValueError unless every part is there and of its kind."""
-    wrong = [name for name, kind in STATE_PARTS.items() if not isinstance(state.get(name), kind)]
-    if "step" not in wrong and (isinstance(state["step"], bool) or not 0 <= state["step"] < MOST_STEPS):
-        wrong.append("step")
-    if not is_tree(state.get("config"), MOST_LEVELS):
-        wrong.append("config")
-    averages = () if "ema" in wrong else state["ema"].values()
-    for part in (state.get("model", {}), state.get("averages", {}), *averages):
-        if not isinstance(part, dict) or not all(isinstance(weight, torch.Tensor) for weight in part.values()):
-            wrong.append("weights")
-    if wrong:
-        names = ", ".join(dict.fromkeys(wrong))
+    if wrong := wrong_parts(state):
+        names = ", ".join(wrong[:10])
         raise ValueError(f"{path} lacks {names}, or has them of a wrong kind; it is no whole checkpoint")
-
-
-def is_tree(tree: Any, depth: int) -> bool:
-    """True for dicts and lists of text, numbers and None, at most `depth` levels deep, as one could contain itself."""
-    if isinstance(tree, dict):
-        return depth > 0 and all(isinstance(key, str) and is_tree(value, depth - 1) for key, value in tree.items())
-    if isinstance(tree, list):
-        return depth > 0 and all(is_tree(value, depth - 1) for value in tree)
-    return tree is None or isinstance(tree, bool | int | float | str)
+    return {**state, "config": printable_values(state["config"])}
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, keep: int, keep_every: int | None) -> Path:

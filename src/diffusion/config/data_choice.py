@@ -22,6 +22,8 @@ def settings_of(data: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the set's constructor, with the defaults of those that the configuration leaves out."""
     parameters = inspect.signature(class_of(data)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    if lacking := [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in (*defaults, *data)]:
+        raise ValueError(f"data.{lacking[0]} has no value; give it one: data.{lacking[0]}=...")
     return {**defaults, **{key: value for key, value in data.items() if key != "_target_"}}
 
 

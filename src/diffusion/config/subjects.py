@@ -9,8 +9,7 @@ from omegaconf import DictConfig
 
 from diffusion.config import preflight
 from diffusion.config.data_choice import class_of, from_checkpoint, identity, settings_of, title_of, with_split
-from diffusion.config.instantiate import images_from, plain_values, restore
-from diffusion.config.trust import check_checkpoint_targets
+from diffusion.config.instantiate import check_description, images_from, plain_values, restore
 from diffusion.data.images import Images
 from diffusion.evaluation.subject import Subject
 from diffusion.inference.trained import Trained
@@ -54,9 +53,9 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     if model.step is None:  # A released file: its recipe is the user's own, and may name another split.
         learned_from = with_split(learned_from, "train")
     else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
-        check_checkpoint_targets(learned_from, "data", config.trust)  # before anyone asks the class of the set
+        check_description(learned_from, "data", config.trust)  # before anyone asks the class of the set
         learned_from = from_checkpoint(learned_from)
-        open_training = partial(read_from_checkpoint, trust=config.trust)
+        open_training = partial(read_from_checkpoint, shape=model.shape, trust=config.trust)
     chosen = None if config.data is None else plain_values(config.data)
     data, open_data = (learned_from, open_training) if chosen is None else (chosen, images_from)
     names_split = tuple(f"data.{key}=" for choice in class_of(data).splits.values() for key in choice)
@@ -74,11 +73,24 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     )  # fmt: skip
 
 
-def read_from_checkpoint(data: dict[str, Any], *, trust: Iterable[str]) -> Images:
-    """The images that only a checkpoint names; ValueError if reading them could run code that their files hold."""
-    if not class_of(data).reads_no_code(settings_of(data)):
+def read_from_checkpoint(data: dict[str, Any], *, shape: tuple[int, int, int], trust: Iterable[str]) -> Images:
+    """The images that only a checkpoint names, which are of its model's `shape`.
+
+    ValueError if reading them could run code that their files hold, or if they say that they are of another shape.
+    """
+    kind, settings = class_of(data), settings_of(data)
+    if not kind.reads_no_code(settings):
         raise ValueError(
             f"the checkpoint names {title_of(data)}, whose files could run code when they are read; "
             "if you trust them, name them yourself: data=..."
+        )
+    try:
+        channels, *size = kind.shape_from(settings)
+    except ValueError:  # They do not say, as they are stored in one size.
+        channels, *size = shape
+    if (channels or shape[0], *size) != shape:
+        raise ValueError(
+            f"the checkpoint draws images of {shape}, and names {title_of(data)} of {(channels, *size)}; "
+            "name its images yourself: data=..."
         )
     return restore(data, "data", trust=trust)

@@ -37,8 +37,9 @@ class Images(Dataset[tuple[Tensor, int]]):
     """The arguments that say how images are read, not which: they make no other experiment."""
     training_only: ClassVar[tuple[str, ...]] = ("flip",)
     """The arguments that say how training shows the images, not which they are."""
-    from_checkpoint: ClassVar[Mapping[str, Any]] = {"download": False, "cache": "auto"}
-    """Takes the place of what a checkpoint says of these arguments, which must not fetch files, nor write them."""
+    from_checkpoint: ClassVar[Mapping[str, Any]] = {"download": False, "cache": "auto", "workers": 2}
+    """Takes the place of what a checkpoint says of these arguments, which must not fetch files, write them, or start
+    any number of processes."""
 
     runs_no_code: ClassVar[bool] = False
     """Whether reading any of them can run no code, whatever the files hold: only then a checkpoint may ask it."""

@@ -10,6 +10,8 @@ from diffusion.data.images import UNLABELLED, Resident
 from diffusion.data.preparation import require_channels
 from diffusion.pictures.pixels import to_uint8
 
+MOST_IMAGES, MOST_BYTES = 2**16, 2**28
+
 
 class Synthetic(Resident):
     """A soft disc before a gradient, the same for the same number; the class turns the gradient's direction."""
@@ -30,6 +32,10 @@ class Synthetic(Resident):
         for name, number in (("num_images", num_images), ("num_classes", num_classes)):
             if number is not None and number < 1:
                 raise ValueError(f"data.{name}={number} must be at least 1")
+        if num_images > MOST_IMAGES or num_images * channels * image_size * (width or image_size) > MOST_BYTES:
+            raise ValueError(
+                f"{num_images} synthetic images of this size take too long to make; set data.num_images=1024"
+            )
         self.image_size, self.width, self.channels = image_size, width, channels
         self.num_classes, self.num_images = num_classes, num_images
         shape = channels, image_size, width or image_size

@@ -14,8 +14,10 @@ from torch import Tensor
 from diffusion.data.images import UNLABELLED, Resident
 from diffusion.data.preparation import fitted
 
-# torchvision compares every file of the first two with its hash before it unpickles it, and unpickles nothing else.
-READ_NO_CODE = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "EMNIST", "QMNIST")
+# torchvision compares every file of the first two with its hash before it unpickles it, and unpickles none of the
+# others' but those of an old kind, in a folder `processed`.
+HASHED = ("CIFAR10", "CIFAR100")
+NOT_PICKLED = ("MNIST", "FashionMNIST", "KMNIST", "EMNIST", "QMNIST")
 
 
 class TorchvisionImages(Resident):
@@ -51,7 +53,8 @@ class TorchvisionImages(Resident):
 
     @classmethod
     def reads_no_code(cls, settings: Mapping[str, Any]) -> bool:
-        return settings.get("dataset") in READ_NO_CODE
+        name, root = str(settings.get("dataset")), os.path.expanduser(str(settings.get("root")))
+        return name in HASHED or (name in NOT_PICKLED and not os.path.exists(os.path.join(root, name, "processed")))
 
 
 def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
@@ -71,7 +74,7 @@ def open_dataset(name: str, *, root: str, split: str, download: bool) -> Any:
         raise ValueError(f"{name} needs what has no setting ({error}); set data.dataset=CIFAR10") from error
     except ImportError as error:
         raise ValueError(f"{name} needs the package {error.name}; type: pip install {error.name}") from error
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, AssertionError, LookupError) as error:
         if download:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"cannot fetch {name} into {root} ({reason}); set data.root=... to a copy") from error

@@ -9,11 +9,11 @@ from torch import nn
 from diffusion.compute import distributed
 from diffusion.compute.flops import on_meta
 from diffusion.compute.precision import check_precision
-from diffusion.data.conditions import Condition, Conditions, arguments, blanks
+from diffusion.data.conditions import Condition, arguments, blanks
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
-from diffusion.denoiser.diffusion import Diffusion, Loss
+from diffusion.denoiser.diffusion import Loss
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
@@ -46,7 +46,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     check_changes(run)
     check_label_dropout(trainer, run)
     check_size(run.images.shape)
-    check_shape(run.model, run.diffusion, run.conditions, run.images.shape)
+    check_shape(run)
     require_plain(trainer.schedule_sampler.state_dict(), "the state of train.schedule_sampler")
     if trainer.preview.every:
         run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
@@ -124,15 +124,15 @@ def check_size(shape: tuple[int, int, int]) -> None:
         )
 
 
-def check_shape(network: nn.Module, diffusion: Diffusion, conditions: Conditions, shape: tuple[int, int, int]) -> None:
+def check_shape(run: Run) -> None:
     """The network accepts images of this shape, which it is shown without computing, and answers in their shape."""
-    name, takes = type(network).__name__, conditions_of(network)
-    x, time = torch.zeros(2, *shape), torch.zeros(2)
-    told = arguments(conditions, x, time.long())
+    name, shape = type(run.model).__name__, run.images.shape
+    x, time, takes = torch.zeros(2, *shape), torch.zeros(2), conditions_of(run.model)
+    told = arguments(run.conditions, x, time.long())
     given = {name: values.to("meta") for name, values in told.items() if name in takes}
     with torch.no_grad():
         try:
-            output = torch.func.functional_call(network, on_meta(network), (x.to("meta"), time.to("meta")), given)
+            output = torch.func.functional_call(run.model, on_meta(run.model), (x.to("meta"), time.to("meta")), given)
         except (TypeError, RuntimeError) as error:
             if isinstance(error, NotImplementedError) or "meta" in str(error):
                 return  # It computes what can be computed of real images alone.
@@ -140,11 +140,11 @@ def check_shape(network: nn.Module, diffusion: Diffusion, conditions: Conditions
             raise ValueError(f"{name} cannot be called as {call} with images of {shape}: {reason(error)}") from error
     if not isinstance(output, torch.Tensor):
         raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
-    if not diffusion.loss.classifies:
+    if not run.diffusion.loss.classifies:
         if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:
-            needed = (len(x), diffusion.outputs(shape[0]), *shape[1:])
+            needed = (len(x), run.diffusion.outputs(shape[0]), *shape[1:])
             raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed {needed}")
-        diffusion.denoiser(network, takes).split(output, shape[0])
+        run.diffusion.denoiser(run.model, takes).split(output, shape[0])
 
 
 def check_evaluations(trainer: Trainer, run: Run) -> None:

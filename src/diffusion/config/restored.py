@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from diffusion.compute.device import resolve_device
-from diffusion.config import preflight
 from diffusion.config.averages import chosen_weights
 from diffusion.config.facts import check_facts
 from diffusion.config.instantiate import restore
 from diffusion.config.trust import OWN
-from diffusion.data.conditions import available
+from diffusion.data.conditions import Conditions, available
+from diffusion.denoiser.denoiser import conditions_of
+from diffusion.denoiser.diffusion import Diffusion
 from diffusion.inference.trained import Trained
 from diffusion.runs.printable import reason
 
@@ -61,11 +63,29 @@ def model_of_state(
         name: restore(node, f"conditions.{name}", trust=trust) for name, node in config["conditions"].items()
     }
     if "model" not in given:
-        preflight.check_shape(network, diffusion, available(conditions, classes), shape)
+        check_parts(network, diffusion, available(conditions, classes), shape)
     return Trained(
         network=network, diffusion=diffusion, shape=shape, classes=classes, config=config, step=state["step"],
         weights=name, device=torch.device("cpu"), conditions=conditions,
     )  # fmt: skip
+
+
+def check_parts(network: nn.Module, diffusion: Diffusion, conditions: Conditions, shape: tuple[int, int, int]) -> None:
+    """Raise ValueError unless a network can take images of that shape with what is told of them, and give what it must.
+
+    What its settings do not say, as those of one's own network may not, is taken to be right.
+    """
+    if getattr(network, "classifies", False) != diffusion.loss.classifies:
+        raise ValueError("of the network and the loss in the checkpoint only one is to classify")
+    for name, needed in {"in_channels": shape[0], "out_channels": diffusion.outputs(shape[0])}.items():
+        if (own := getattr(network, name, needed)) != needed:
+            raise ValueError(f"the checkpoint describes a network of {name}={own}, and needs {needed}")
+    if any(side % getattr(network, "stride", 1) for side in shape[1:]):
+        raise ValueError(f"the checkpoint draws images of {shape}, which its network cannot halve so often")
+    if untold := [name for name in conditions_of(network) if name not in conditions]:
+        raise ValueError(f"the network in the checkpoint is told {untold[0]}, and the checkpoint does not say of what")
+    for condition in conditions.values():
+        condition.image_shape(shape)
 
 
 def described_network(node: dict[str, Any], weights: Mapping[str, torch.Tensor], trust: Iterable[str]) -> nn.Module:
@@ -77,6 +97,15 @@ def described_network(node: dict[str, Any], weights: Mapping[str, torch.Tensor],
         with on_meta_with_at_most(2 * len(weights)):
             check_fit(restore(node, "model", trust=trust), weights, "the checkpoint")
     return restore(node, "model", trust=trust)
+
+
+class Unfilled(TorchFunctionMode):
+    """Leaves weights on the meta device as they are, where torch takes seconds to load what fills them with nothing."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__module__", None) == nn.init.__name__:
+            return [*args, *(kwargs or {}).values()][0]
+        return function(*args, **(kwargs or {}))
 
 
 @contextmanager
@@ -92,7 +121,7 @@ def on_meta_with_at_most(number: int) -> Iterator[None]:
 
     counting = register_module_parameter_registration_hook(count)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Unfilled():
             yield
     finally:
         counting.remove()

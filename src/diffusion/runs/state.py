@@ -12,7 +12,7 @@ from diffusion.runs.snapshots import WIDTH
 PLAIN = (bool, int, float, str)
 MOST_STEPS = 2**48
 MOST_LEVELS = 30
-MOST_SETTINGS = 10_000  # twenty times what an experiment has
+MOST_SETTINGS = 5_000  # ten times what an experiment has
 MOST_NAMES = 1_000_000  # of classes, or numbers that an optimizer or a law of levels keeps
 TEXT = 64  # so many letters count as one more value
 AVERAGE = re.compile(rf"({WIDTH})?0?\.\d+|({WIDTH})?\d+(\.\d+)?e-\d+|0(\.0)?")

@@ -108,7 +108,8 @@ def test_what_a_checkpoint_calls_its_network_may_not_be_something_else(monkeypat
     monkeypatch.setattr(TorchvisionImages, "__init__", unbuilt)  # with its signature, which is kept once it is read
     images = {"_target_": "diffusion.TorchvisionImages", "dataset": "CIFAR10", "root": "/", "download": True}
     for model in (images, {**NETWORK, "channel_mult": images}):
-        state = {"step": 1, "ema": {}, "config": {"model": model, "diffusion": DIFFUSION}}
+        facts = {"data": None, "train": None, "conditions": {}, "shape": [1, 8, 8], "classes": None}
+        state = {"step": 1, "ema": {}, "model": {}, "config": {"model": model, "diffusion": DIFFUSION, **facts}}
         with pytest.raises(ValueError, match=r"needs a torch.nn.Module|does not belong there"):
             load.restore_model(state, ema=None, device="cpu")
     with pytest.raises(ValueError, match=r"data needs a diffusion.Images"):

@@ -21,7 +21,7 @@ os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="disabled")  # before torch is
 
 from runner import Case, Ended, try_case
 
-OTHERS = ("__main__", "runner", "damage", "odd_images")
+OTHERS = ("__main__", "runner", "damage", "odd_images", "spoiling")
 KINDS = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in OTHERS)
 
 

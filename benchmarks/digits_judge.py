@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.data.digits import Digits
+from diffusion.evaluation.accuracy import predict_classes
 from diffusion.evaluation.measures import frechet_distance, gaussian
-from diffusion.evaluation.recogniser import HEAD, predict_classes, train_recogniser
+from diffusion.evaluation.recogniser import HEAD, train_recogniser
 from diffusion.evaluation.recognition import variety
 from diffusion.pictures.pixels import from_uint8, to_uint8
 

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from diffusion.compute import distributed
+from diffusion.compute.randomness import generator
 from diffusion.data.images import Images
 from diffusion.data.readers import in_order
 from diffusion.evaluation import result_cache
+from diffusion.evaluation.accuracy import Accuracy
 from diffusion.evaluation.subject import Subject, evenly_spaced, slug
 
 FINGERPRINT_IMAGES = 64
 FEATURE_BATCH = 64
+HELD_OUT = 0.1
+FEWEST_HELD_OUT = 50
 
 
 class Extracted(NamedTuple):
@@ -26,22 +30,42 @@ class Extracted(NamedTuple):
     features: Tensor
     logits: Tensor | None = None
 
+    def rows(self, chosen: Tensor) -> "Extracted":
+        """Those of some of the images, by a mask (N,)."""
+        return Extracted(self.features[chosen], None if self.logits is None else self.logits[chosen])
+
+
+def joined(parts: Iterable[Extracted]) -> Extracted:
+    """All parts, one after the other; no rows where there are none."""
+    features, logits = zip(*([*parts] or [Extracted(torch.empty(0, 0))]), strict=True)
+    return Extracted(torch.cat(features), None if logits[0] is None else torch.cat(logits))
+
 
 class Extractor(NamedTuple):
     """`see` returns the features of images, uint8 (N, C, H, W), on the CPU.
 
-    A costly extractor has a `fingerprint`: equal ones give equal features.
+    A costly extractor has a `fingerprint`: equal ones give equal features. One that was trained on the images has an
+    `accuracy` on others.
     """
 
     see: Callable[[Tensor], Extracted]
     fingerprint: str | None = None
+    accuracy: Accuracy | None = None
 
-    def extract(self, images: Images, numbers: Sequence[int]) -> Iterator[Tensor]:
-        """The features of the images of these numbers, batch by batch."""
+    def facts(self, name: str) -> dict[str, float]:
+        """The accuracy, if it has one, of the features called `name`."""
+        return {} if self.accuracy is None else self.accuracy.facts(name)
+
+    def text(self, name: str, title: str) -> list[str]:
+        """A line that says it, of images called `title`."""
+        return [] if self.accuracy is None else [f"the {name} reads {self.accuracy.text(title)}"]
+
+    def extract(self, images: Images, numbers: Sequence[int]) -> Iterator[Extracted]:
+        """What is seen in the images of these numbers, batch by batch."""
         wanted = [list(numbers[first : first + FEATURE_BATCH]) for first in range(0, len(numbers), FEATURE_BATCH)]
         with closing(in_order(images, wanted)) as reads:
             for pixels, _ in reads:
-                yield self.see(pixels).features
+                yield self.see(pixels)
 
 
 class Features(ABC):
@@ -77,23 +101,35 @@ class RealImages(NamedTuple):
     numbers: Sequence[int]
     title: str
 
-    def features(self, kind: Features, extractor: Extractor, cache: Path) -> Iterable[Tensor]:
-        """Their features, in parts (n, D), on the leader; all processes must call it.
+    def extracted(self, kind: Features, extractor: Extractor, cache: Path) -> Iterable[Extracted]:
+        """What is seen in them, in parts, on the leader; all processes must call it.
 
         Cheap ones are computed when iterated over. Costly ones are computed by all processes together, and cached.
         """
         if extractor.fingerprint is None:
-            return extractor.extract(self.images, self.numbers)
+            return extractor.extract(self.images, self.numbers) if distributed.is_leader() else []
 
         def compute() -> result_cache.Arrays:
             mine = list(extractor.extract(self.images, distributed.shard(self.numbers)))
-            return {"features": torch.cat([part for share in distributed.all_gather(mine) for part in share]).numpy()}
+            seen = joined(part for share in distributed.all_gather(mine) for part in share)
+            return {name: part.numpy() for name, part in seen._asdict().items() if part is not None}
 
         count, what = len(self.numbers), f"features of {len(self.numbers)} images of {self.title}"
-        key = result_cache.fingerprint(dataset_fingerprint(self.images), extractor.fingerprint, list(self.numbers))
+        key = result_cache.fingerprint(
+            dataset_fingerprint(self.images), extractor.fingerprint, list(self.numbers), Extracted._fields
+        )
         path = cache / f"features_{kind.name}_{slug(self.title)}_{count}_{key}.npz"
         known = result_cache.cached(path, compute, what=what, computing=f"Computing the {what}")
-        return map(torch.from_numpy, known.values())
+        return [Extracted(**{name: torch.from_numpy(part) for name, part in known.items()})] if known else []
+
+
+def held_out(total: int) -> Tensor:
+    """Which of so many training images no judge learns from, bool (total,): a tenth by chance, always the same.
+
+    A tenth of less than 500 images is too few to test on, so it is 50 of them, but never more than half.
+    """
+    count = min(max(int(HELD_OUT * total), FEWEST_HELD_OUT), total // 2)
+    return torch.randperm(total, generator=generator("held out")) < count
 
 
 def dataset_fingerprint(images: Images) -> str:

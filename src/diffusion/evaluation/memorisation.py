@@ -11,7 +11,7 @@ from torch import Tensor
 from diffusion.compute import distributed
 from diffusion.data.images import Images
 from diffusion.evaluation import result_cache
-from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages
+from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages, joined
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.pictures.grid import grid, save_picture
@@ -143,18 +143,20 @@ class Memorisation(Evaluation):
         self.features.check(subject)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
-        pixels = subject.draw(self.sampler, subject.prompts(self.num_images), self.num_images)
         extractor, training = self.features.extractor(subject, self.cache), subject.training_images()
+        pixels = subject.draw(self.sampler, subject.prompts(self.num_images), self.num_images)
         learned = RealImages(training, range(len(training)), subject.training_title)
-        known = learned.features(self.features, extractor, self.cache)
+        known = (part.features for part in learned.extracted(self.features, extractor, self.cache))
         if not distributed.is_leader():
             return NOTHING
         drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(FEATURE_BATCH)])
         others = evenly_spaced(len(subject.images), self.num_images)
-        unseen = torch.cat(list(extractor.extract(subject.images, others))) if subject.held_out else None
+        unseen = joined(extractor.extract(subject.images, others)).features if subject.held_out else None
         found = novelty(drawn, unseen, known, place=subject.model.device)
         found.show(folder, pixels, subject)
         numbers = found.numbers(f"{self.features.name}_{slug(subject.training_title)}_{self.num_images}")
+        numbers |= extractor.facts(self.features.name)
         choices = {"num_images": self.num_images, "features": self.features.name, "num_training_images": len(training)}
         write_result(folder, {**numbers, **found.facts(), **choices, **subject.facts(self.sampler)})
-        return Findings(found.text(f"L2 between {self.features.name}, {self.num_images} images"), numbers)
+        text = found.text(f"L2 between {self.features.name}, {self.num_images} images")
+        return Findings("\n".join([text, *extractor.text(self.features.name, subject.training_title)]), numbers)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from diffusion.compute import distributed
 from diffusion.evaluation import result_cache
-from diffusion.evaluation.features import Extracted, Extractor, Features, RealImages
+from diffusion.evaluation.controls import Control, check_noise, pure_noise
+from diffusion.evaluation.features import FEATURE_BATCH, Extracted, Extractor, Features, RealImages, held_out, joined
 from diffusion.evaluation.measures import Value, comparison, format_values, metric_names
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
@@ -21,6 +22,7 @@ GRID_IMAGES = 100
 NEIGHBOURS = 3
 FEWEST = 4  # so that half of them are two, which have a kernel distance
 MOST_REAL = 50_000
+MOST_NOISE_IMAGES = 1_000
 REFERENCES = ("train", "test")
 
 
@@ -32,6 +34,9 @@ class Quality(Evaluation):
     FID, KID and Inception score, on other features never. A metric's full name holds features, reference, number of
     images, and `neighbours` other than 3, since values compare at the same ones only. `reference` is the split to
     compare with, and the folder `cache` keeps its features.
+
+    Beside them stand the values of real images that were kept apart, and of pure noise, in place of drawn ones. If the
+    features take noise for real images, nothing is drawn and no precision is given.
 
     Writes result.json and grid.png.
     """
@@ -114,33 +119,62 @@ class Quality(Evaluation):
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         extractor, prompts = self.features.extractor(subject, self.cache), subject.prompts(self.num_images)
         real, unseen = self.real(subject), self.unseen(subject)
-        known = real.features(self.features, extractor, self.cache)
-        expected = None if unseen is None else unseen.features(self.features, extractor, self.cache)
+        known = joined(real.extracted(self.features, extractor, self.cache))
+        others = None if unseen is None else joined(unseen.extracted(self.features, extractor, self.cache))
+        # Before all is drawn, since they may show that nothing can be said of it.
+        controls = distributed.broadcast_from_leader(
+            lambda: [
+                *self.real_control(subject, real, known, unseen, others),
+                self.noise_control(subject, extractor, known.features),
+            ]
+        )
         drawn, first = self.draw_features(subject, extractor, prompts)
         if not distributed.is_leader():
             return NOTHING
         with atomic_write(folder / "grid.png") as path:
             save_picture(path, prompts.picture(from_uint8(first)))
-        features = torch.cat(list(known))
-        found = self.compare(drawn, features, subject)
-        numbers = metric_names(found, self.what(real, self.num_images))
-        result: dict[str, object] = {**numbers}
-        text = self.text(found, real, dimensions=features.shape[1])
-        if unseen is not None and expected is not None:
-            yardstick, count = (
-                self.compare(Extracted(torch.cat(list(expected))), features, subject),
-                len(unseen.numbers),
-            )
-            result["test_images"] = metric_names(yardstick, self.what(real, count))
-            text += f"\n{count} real images of {unseen.title} in place of drawn ones: {format_values(yardstick)}"
-        result |= {"features": self.features.name, "reference": real.title, "num_images": self.num_images}
-        result |= {"num_reference_images": len(real.numbers), "neighbours": self.neighbours}
-        write_result(folder, {**result, **subject.facts(self.sampler)})
-        return Findings(text, numbers)
+        found, what = self.compare(drawn, known.features, subject), self.what(real)
+        numbers = metric_names(found, what)
+        lines = [self.text(found, real, dimensions=known.features.shape[1])]
+        for control in controls:
+            numbers |= control.numbers(what)
+            lines.append(control.text)
+        numbers |= extractor.facts(self.features.name)
+        lines += extractor.text(self.features.name, subject.training_title)
+        counts = {f"num_{control.kind}_images": control.num_images for control in controls}
+        counts |= {"num_images": self.num_images, "num_reference_images": len(real.numbers)}
+        choices = {"features": self.features.name, "reference": real.title, "neighbours": self.neighbours}
+        write_result(folder, {**numbers, **choices, **counts, **subject.facts(self.sampler)})
+        return Findings("\n".join(lines), numbers)
 
-    def what(self, real: RealImages, count: int) -> str:
+    def real_control(
+        self, subject: Subject, real: RealImages, known: Extracted, unseen: RealImages | None, others: Extracted | None
+    ) -> list[Control]:
+        """That of images which the model has not seen; without such, of some that are left out of the real ones."""
+        title, reference = f"real images of {subject.title}", known.features
+        if others is None:
+            apart = held_out(len(real.images))[real.numbers]
+            chosen = apart.nonzero().flatten()
+            others = known.rows(chosen[evenly_spaced(len(chosen), self.num_images)])
+            title, reference = f"of the real images of {real.title}, left out,", reference[~apart]
+        if min(len(others.features), len(reference)) < self.least:
+            return []
+        return [Control("real", len(others.features), title, self.compare(others, reference, subject))]
+
+    def noise_control(self, subject: Subject, extractor: Extractor, known: Tensor) -> Control:
+        """That of pure noise; ValueError if the features take it for real images."""
+        noise = pure_noise(subject.model.shape, min(self.num_images, MOST_NOISE_IMAGES))
+        seen = joined(extractor.see(batch) for batch in noise.split(FEATURE_BATCH))
+        found = self.compare(seen, known, subject)
+        # Noise of many contrasts has wide balls: its recall is not that of noise of one, such as a model may draw.
+        found.pop("recall", None)
+        control = Control("noise", len(noise), "images of pure noise", found)
+        check_noise(control, self.metrics, features=self.features.name)
+        return control
+
+    def what(self, real: RealImages) -> str:
         """What a value was measured on, the second half of its metric's name."""
-        return "_".join([self.features.name, slug(real.title), str(count), *self.unusual])
+        return "_".join([self.features.name, slug(real.title), str(self.num_images), *self.unusual])
 
     def draw_features(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""
@@ -150,8 +184,7 @@ class Quality(Evaluation):
             mine.append((extractor.see(batch), batch[:left].cpu()))
             left -= len(mine[-1][1])
         seen, first = zip(*(part for share in distributed.all_gather(mine) for part in share), strict=True)
-        features, logits = zip(*seen, strict=True)
-        return Extracted(torch.cat(features), None if logits[0] is None else torch.cat(logits)), torch.cat(first)
+        return joined(seen), torch.cat(first)
 
     def compare(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
         """The value of each metric asked for that these features have."""

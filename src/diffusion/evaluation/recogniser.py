@@ -1,27 +1,34 @@
 """A small classifier, trained on real images alone, to judge drawn ones and to compare images by what it sees."""
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusion.compute import distributed
 from diffusion.compute.randomness import seed_of
+from diffusion.data.images import Images
 from diffusion.evaluation import result_cache
-from diffusion.evaluation.features import Extracted, Extractor, Features, dataset_fingerprint
+from diffusion.evaluation.accuracy import Accuracy, measure_accuracy
+from diffusion.evaluation.features import Extracted, Extractor, Features, dataset_fingerprint, held_out
 from diffusion.evaluation.subject import Subject, evenly_spaced, slug
 from diffusion.pictures.pixels import from_uint8
 
 MOST_TRAINING_IMAGES = 50_000
+MOST_TEST_IMAGES = 2_000
+FEWEST_TEST_IMAGES = 50
 WIDTHS = (32, 32, 64)
 MAP = 4
 HEAD = -3  # from here on, the maps are flattened to classes
 STEPS = 600
 BATCH = 64
 RATE = 3e-3
+TIMED_STEPS = 10
 
 
 def network(shape: Sequence[int], num_classes: int) -> nn.Sequential:
@@ -46,13 +53,22 @@ def random_shifts(x: Tensor, most: int) -> Tensor:
 
 
 def train_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn.Module:
-    """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them."""
+    """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them.
+
+    After a few steps it prints how long the others take.
+    """
+    began = time.monotonic()
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(seed, "recogniser"))
         recogniser = network(x.shape[1:], num_classes).to(x.device)
         optimizer = torch.optim.AdamW(recogniser.parameters(), weight_decay=1e-2)
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
-        for _ in range(STEPS):
+        for step in range(STEPS):
+            if step == TIMED_STEPS:  # The first ones are slower.
+                began = time.monotonic()
+            if step == 2 * TIMED_STEPS:
+                seconds = (time.monotonic() - began) / TIMED_STEPS * (STEPS - step)
+                distributed.print_once(f"Teaching a classifier of {len(x)} images: about {seconds:.0f} s")
             chosen = torch.randint(len(x), (BATCH,)).to(x.device)
             loss = F.cross_entropy(recogniser(random_shifts(x[chosen], max(1, x.shape[-1] // 12))), y[chosen])
             optimizer.zero_grad()
@@ -62,44 +78,50 @@ def train_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn
     return recogniser.eval()
 
 
-@torch.no_grad()
-def predict_classes(recogniser: nn.Module, x: Tensor) -> Tensor:
-    """The class that each image of x (N, C, H, W) is taken for, (N,)."""
-    return torch.cat([recogniser(part).argmax(1) for part in x.split(1024)])
-
-
 class Recogniser(Features):
     """The last maps of a small classifier, averaged over space: 64 numbers.
 
-    It is trained on the real training images, in seconds, and cached, so that the same one judges every model.
+    It is trained on nine in ten of the real training images, in seconds, and cached with its accuracy on the others, so
+    that the same one judges every model. One that reads too few of them right (`Accuracy.least`) judges nothing.
     """
 
     name = "recogniser"
+    instead = "set evaluation/features=inception, or pixels"
 
     def check(self, subject: Subject) -> None:
-        if subject.training_images().classes is None:
+        images, title = subject.training_images(), subject.training_title
+        if images.classes is None:
+            raise ValueError(f"the images of {title} have no labels for a recogniser to learn from; {self.instead}")
+        if len(images.classes) < 2:
             raise ValueError(
-                f"the images of {subject.training_title} have no labels for a recogniser to learn from; "
-                "set evaluation/features=inception, or pixels"
+                f"the images of {title} are all of one class, and a recogniser learns to tell several apart; "
+                f"{self.instead}"
+            )
+        if held_out(len(images)).sum() < FEWEST_TEST_IMAGES:
+            raise ValueError(
+                f"{title} has {len(images)} images, too few to teach a recogniser and to test it; "
+                f"give {2 * FEWEST_TEST_IMAGES} or more, or {self.instead}"
             )
 
     def extractor(self, subject: Subject, cache: Path) -> Extractor:
-        images, device = subject.training_images(), subject.model.device
-        num_classes = len(images.classes or ())
+        images, title, device = subject.training_images(), subject.training_title, subject.model.device
+        key = result_cache.fingerprint(
+            dataset_fingerprint(images), (WIDTHS, STEPS, BATCH, RATE), held_out(len(images)).numpy()
+        )
+        path = cache / f"recogniser_{slug(title)}_{key}.npz"
+        training = f"Training a recogniser of {title}"
 
         def train() -> result_cache.Arrays:
-            if not distributed.is_leader():
-                return {}
-            pixels, labels = images.read(evenly_spaced(len(images), MOST_TRAINING_IMAGES))
-            x, y = from_uint8(pixels).to(device), labels.to(device)
-            weights = train_recogniser(x, y, num_classes=num_classes, seed=0).state_dict()
-            return {name: weight.cpu().numpy() for name, weight in weights.items()}
+            return train_and_test(images, device) if distributed.is_leader() else {}
 
-        key = result_cache.fingerprint(dataset_fingerprint(images), (WIDTHS, STEPS, BATCH, RATE))
-        path = cache / f"recogniser_{slug(subject.training_title)}_{key}.npz"
-        training = f"Training a recogniser of {subject.training_title}"
         state = distributed.all_gather(result_cache.cached(path, train, what="recogniser", computing=training))[0]
-        classifier = network(images.shape, num_classes)
+        accuracy = Accuracy(*state.pop("accuracy").tolist())
+        if accuracy.share < accuracy.least:
+            raise ValueError(
+                f"a recogniser reads only {accuracy.text(title)}, too few to judge by: it takes {accuracy.least:.1%}; "
+                f"{self.instead}"
+            )
+        classifier = network(images.shape, len(images.classes or ()))
         classifier.load_state_dict({name: torch.from_numpy(weight) for name, weight in state.items()})
         classifier.to(device).eval()
 
@@ -108,4 +130,20 @@ class Recogniser(Features):
             maps = classifier[:HEAD](from_uint8(pixels.to(device)))
             return Extracted(maps.mean((2, 3)).cpu(), classifier[HEAD:](maps).cpu())
 
-        return Extractor(see, result_cache.fingerprint(*state.values()))
+        return Extractor(see, result_cache.fingerprint(*state.values()), accuracy)
+
+
+def train_and_test(images: Images, device: torch.device) -> result_cache.Arrays:
+    """The weights of a recogniser of the images by name, and its "accuracy" on those held out."""
+    apart = held_out(len(images))
+
+    def read(chosen: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        numbers = chosen.nonzero().flatten()
+        pixels, labels = images.read(numbers[evenly_spaced(len(numbers), most)].tolist())
+        return from_uint8(pixels).to(device), labels.to(device)
+
+    num_classes = len(images.classes or ())
+    recogniser = train_recogniser(*read(~apart, MOST_TRAINING_IMAGES), num_classes=num_classes, seed=0)
+    accuracy = measure_accuracy(recogniser, *read(apart, MOST_TEST_IMAGES))
+    weights = {name: weight.cpu().numpy() for name, weight in recogniser.state_dict().items()}
+    return {**weights, "accuracy": np.array(accuracy)}

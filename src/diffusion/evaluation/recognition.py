@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
+from diffusion.evaluation.accuracy import Accuracy, measure_accuracy, predict_classes
 from diffusion.evaluation.memorisation import novelty
-from diffusion.evaluation.recogniser import predict_classes, train_recogniser
+from diffusion.evaluation.recogniser import train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Examples, Findings, Subject, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import needing_images
@@ -25,7 +26,7 @@ class Judge(NamedTuple):
     """A classifier, its training and test images, and its accuracy on the latter."""
 
     network: nn.Module
-    accuracy: float
+    accuracy: Accuracy
     training: Examples
     test: Examples
 
@@ -69,7 +70,8 @@ class Recognition(Evaluation):
             "recognised_by_class": {
                 name: right[y == i].mean().item() for i, name in enumerate(subject.model.classes or [])
             },
-            "classifier_accuracy": judge.accuracy,
+            "real_recognised": judge.accuracy.share,
+            **judge.accuracy.facts("classifier"),
             "num_test_images": len(judge.test.x_0),
             **new.facts(),
             "variety": {"drawn": variety(x, y), "training": real},
@@ -77,10 +79,11 @@ class Recognition(Evaluation):
         }
         write_result(folder, {**result, **subject.facts(self.sampler)})
         numbers = {"recognised": result["recognised"], "variety": result["variety"]["drawn"]}
+        numbers |= {"real_recognised": judge.accuracy.share, "real_variety": real} | judge.accuracy.facts("classifier")
         numbers |= new.numbers(f"pixels_{slug(subject.training_title)}_{self.num_images}")
         text = (
             f"{result['recognised']:.1%} of {self.num_images} images are recognised as the class asked for, by a "
-            f"classifier that reads {judge.accuracy:.1%} of {len(judge.test.x_0)} images of {subject.title} right\n"
+            f"classifier that reads {judge.accuracy.text(subject.title)}\n"
             f"{new.text('L2, pixels in [0, 1]')}\n"
             f"variety: two images of a class lie {result['variety']['drawn']:.2f} apart on average, "
             f"real ones {real:.2f}"
@@ -93,6 +96,11 @@ class Recognition(Evaluation):
             raise ValueError(
                 "the model is unconditional: no class was asked for that could be recognised; "
                 "give a class-conditional one, or evaluation=likelihood"
+            )
+        if len(classes) < 2:
+            raise ValueError(
+                f"the model knows one class alone, {classes[0]!r}, which every image would be taken for; "
+                "take evaluation=quality or evaluation=likelihood"
             )
         if self.num_images < 2 * len(classes):
             raise ValueError(
@@ -118,11 +126,11 @@ class Recognition(Evaluation):
         network = train_recogniser(
             training.x_0, training.y, num_classes=len(subject.model.classes or []), seed=subject.seed
         )
-        accuracy = (predict_classes(network, test.x_0) == test.y).double().mean().item()
-        if accuracy < self.least_accuracy:
+        accuracy = measure_accuracy(network, test.x_0, test.y)
+        if accuracy.share < self.least_accuracy:
             raise ValueError(
-                f"the classifier reads only {accuracy:.1%} of {subject.title} right, too few to judge by; "
-                f"set evaluation.least_accuracy={int(accuracy * 100) / 100} to go on"
+                f"the classifier reads only {accuracy.text(subject.title)}, too few to judge by: it takes "
+                f"{self.least_accuracy:.1%}; set evaluation.least_accuracy={int(accuracy.share * 100) / 100} to go on"
             )
         return Judge(network, accuracy, training, test)
 

@@ -1,6 +1,7 @@
 """Quality and memorisation of models that draw what is known: training images, test images, or one image only."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from toy_gaussian import Called
 
 from diffusion import Ancestral, Cosine, Epsilon, FixedSmall, GaussianDiffusion, Simple
 from diffusion.data.digits import Digits
+from diffusion.data.synthetic import Synthetic
 from diffusion.evaluation import recogniser, result_cache
-from diffusion.evaluation.features import Pixels
+from diffusion.evaluation.features import Extracted, Extractor, Pixels
 from diffusion.evaluation.inception import Inception
 from diffusion.evaluation.memorisation import Memorisation
 from diffusion.evaluation.quality import Quality
@@ -75,23 +77,81 @@ def test_test_images_are_close_to_training_images_and_one_image_again_and_again_
     )
     assert "Using the recogniser" in capsys.readouterr().out
     what = "recogniser_digits_train_350"
-    assert real.numbers.keys() == {
+    names = {
         f"{metric}_{what}"
         for metric in (
             "frechet_distance", "kernel_distance", "kernel_distance_spread", "class_score", "class_score_spread",
             "precision", "recall",
         )
     }  # fmt: skip
+    beside = {f"{known}_{name}" for known in ("real", "noise") for name in names} - {f"noise_recall_{what}"}
+    assert real.numbers.keys() == names | beside | {"recogniser_accuracy", "recogniser_guessing"}
     assert real.numbers[f"frechet_distance_{what}"] < 0.1 * one.numbers[f"frechet_distance_{what}"]
     assert real.numbers[f"kernel_distance_{what}"] < 0.1 * one.numbers[f"kernel_distance_{what}"]
     assert real.numbers[f"class_score_{what}"] > 3 and one.numbers[f"class_score_{what}"] == pytest.approx(1)
     assert min(real.numbers[f"precision_{what}"], real.numbers[f"recall_{what}"]) > 0.7
     assert one.numbers[f"recall_{what}"] < 0.05
     # What was drawn is the test images, so the yardstick measures the same.
-    yardstick = real_result["test_images"]
-    assert yardstick[f"precision_{what}"] == pytest.approx(real.numbers[f"precision_{what}"], abs=0.03)
+    assert real.numbers[f"real_precision_{what}"] == pytest.approx(real.numbers[f"precision_{what}"], abs=0.03)
+    assert real_result.items() >= real.numbers.items()
     assert (real_result["features"], real_result["reference"]) == ("recogniser", "digits train")
     assert (real_result["num_images"], real_result["num_reference_images"]) == (350, 1442)
+    assert (real_result["num_real_images"], real_result["num_noise_images"]) == (350, 350)
+
+
+class Noise(Ancestral):
+    """Draws what a model that has learned nothing draws."""
+
+    def walk(self, denoise, levels, x, noise):
+        yield Step(x, x)
+
+
+def test_pure_noise_is_far_from_real_images_and_real_images_are_close_by_a_judge_that_says_how_good_it_is(
+    tmp_path, cache
+):
+    found, _ = measured(
+        tmp_path / "0", Quality(sampler=Noise(steps=2), features=Recogniser(), num_images=64, cache=cache)
+    )
+    precision = {kind: found.numbers[f"{kind}precision_recogniser_digits_train_64"] for kind in ("", "noise_", "real_")}
+    assert max(precision[""], precision["noise_"]) <= 0.1 and precision["real_"] > 0.7
+    assert re.search(r"^64 real images of digits test in place of drawn ones: .*precision [01]", found.text, re.M)
+    assert re.search(r"^64 images of pure noise in place of drawn ones: .*precision 0", found.text, re.M)
+    accuracy = f"{found.numbers['recogniser_accuracy']:.1%}"
+    assert f"\nthe recogniser reads {accuracy} of 144 images of digits train right (guessing: 1" in found.text
+
+
+class Blind(Pixels):
+    """Sees the same in everything."""
+
+    def extractor(self, subject, cache):
+        return Extractor(lambda pixels: Extracted(torch.zeros(len(pixels), 3)))
+
+
+def test_features_that_take_noise_for_real_images_are_refused_before_anything_is_drawn(tmp_path, cache):
+    sampler = Showing(split="test")
+    with pytest.raises(ValueError, match=r"precision of 1, .*'evaluation\.metrics=\[frechet_distance,kernel_dist"):
+        Quality(sampler=sampler, features=Blind(), num_images=20, cache=cache)(subject(), tmp_path)
+    assert sampler.drawn == 0 and not list(tmp_path.glob("*.*"))
+    without = Quality(sampler=sampler, features=Blind(), num_images=20, metrics=("recall",), cache=cache)
+    assert without(subject(), tmp_path).numbers["real_recall_pixels_digits_train_20"] == 1
+
+
+@pytest.mark.parametrize("evaluation", [Quality, Memorisation])
+def test_a_recogniser_that_learned_too_little_judges_nothing(tmp_path, cache, monkeypatch, evaluation):
+    monkeypatch.setattr(recogniser, "STEPS", 1)
+    sampler = Showing(split="test")
+    with pytest.raises(
+        ValueError, match=r"reads only .* of 144 images of digits train right .*takes 7\d\.\d%; set evalu"
+    ):
+        evaluation(sampler=sampler, features=Recogniser(), num_images=20, cache=cache)(subject(), tmp_path)
+    assert sampler.drawn == 0
+
+
+def test_without_unseen_images_some_real_ones_are_left_out_to_show_what_to_expect(tmp_path):
+    quality = Quality(sampler=Showing(split="train"), features=Pixels(), num_images=100)
+    found = quality(subject(held_out=False), tmp_path)
+    assert "\n100 of the real images of digits train, left out, in place of drawn ones: " in found.text
+    assert found.numbers["real_precision_pixels_digits_train_100"] > 0.7
 
 
 def test_a_damaged_cache_is_computed_again_to_the_same_numbers(tmp_path, cache):
@@ -169,8 +229,8 @@ def test_what_is_measured_otherwise_lies_elsewhere():
 
 def test_metrics_of_other_neighbours_have_other_names():
     real = named().real(subject())
-    assert named().what(real, 20) == "pixels_digits_train_20"
-    assert named(neighbours=8).what(real, 20) == "pixels_digits_train_20_8_neighbours"
+    assert named(num_images=20).what(real) == "pixels_digits_train_20"
+    assert named(num_images=20, neighbours=8).what(real) == "pixels_digits_train_20_8_neighbours"
 
 
 def test_a_subject_that_does_not_fit_is_refused(cache):
@@ -185,5 +245,11 @@ def test_a_subject_that_does_not_fit_is_refused(cache):
     unlabelled.classes = None
     with pytest.raises(ValueError, match="no labels for a recogniser"):
         quality.check(subject()._replace(training_images=lambda: unlabelled))
+    unlabelled.classes = ("0",)
+    with pytest.raises(ValueError, match="all of one class"):
+        quality.check(subject()._replace(training_images=lambda: unlabelled))
+    few = Synthetic(image_size=8, channels=1, num_classes=2, num_images=99)
+    with pytest.raises(ValueError, match=r"99 images, too few to teach .*give 100 or more"):
+        quality.check(subject()._replace(training_images=lambda: few))
     with pytest.raises(ValueError, match="1442 images, too few"):
         Quality(sampler=Ancestral(steps=2), features=Pixels(), neighbours=2000, num_images=3000).check(subject())

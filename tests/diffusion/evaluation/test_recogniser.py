@@ -1,8 +1,11 @@
+import pytest
 import torch
 
 from diffusion.data.digits import Digits
 from diffusion.evaluation import recogniser
-from diffusion.evaluation.recogniser import predict_classes, random_shifts, train_recogniser
+from diffusion.evaluation.accuracy import Accuracy, measure_accuracy, predict_classes
+from diffusion.evaluation.features import held_out
+from diffusion.evaluation.recogniser import random_shifts, train_recogniser
 from diffusion.pictures.pixels import from_uint8
 
 
@@ -42,3 +45,25 @@ def test_a_shift_moves_an_image_whole_and_continues_its_border():
     moved = random_shifts(x, 1)[:, 0]
     seen = {key for image in moved for key, expected in possible.items() if torch.equal(image, expected)}
     assert seen == set(possible)
+
+
+@pytest.mark.parametrize("classes, least", [(10, 0.775), (2, 0.875)])
+def test_a_judge_must_have_come_most_of_the_way_from_guessing(classes, least):
+    y = torch.arange(100) % classes
+    always_0 = measure_accuracy(lambda x: torch.eye(classes)[torch.zeros(len(x), dtype=torch.long)], y, y)
+    assert always_0.share == always_0.guessing == 1 / classes and always_0.least == pytest.approx(least)
+    assert measure_accuracy(lambda x: torch.eye(classes)[x], y, y) == Accuracy(100, 100, 100 // classes)
+
+
+def test_images_held_out_are_a_tenth_enough_to_test_on_and_never_more_than_half():
+    assert [int(held_out(total).sum()) for total in (5000, 500, 120, 100, 7)] == [500, 50, 50, 50, 3]
+    assert torch.equal(held_out(300), held_out(300))
+    # By chance: images come class by class, or each class in turn.
+    assert len((held_out(5000).nonzero() % 10).unique()) == 10
+
+
+def test_training_says_how_long_it_takes(monkeypatch, capsys):
+    monkeypatch.setattr(recogniser, "STEPS", 21)
+    x, y = digits("train")
+    train_recogniser(x[:70], y[:70], num_classes=10, seed=0)
+    assert capsys.readouterr().out == "Teaching a classifier of 70 images: about 0 s\n"

@@ -21,6 +21,8 @@ from diffusion.runs.status import STATUS_FILE
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+REAL = "real_"  # begins the name of what real images come to
+
 Measure = tuple[str, str]  # the name of a number, and the setting that it was measured under: "" is while training
 Points = list[tuple[float, float]]  # (images seen, value)
 
@@ -28,7 +30,8 @@ Points = list[tuple[float, float]]  # (images seen, value)
 class RunRecord(NamedTuple):
     """A run folder: `outcome` is its status, `logged` its training rows by step, `measured` its measures of quality.
 
-    `start` says where it comes from: the last entry of its provenance.json.
+    `real` are the values of those measures for real images in place of drawn ones, as far as they were measured.
+    `start` says where the run comes from: the last entry of its provenance.json.
     """
 
     folder: Path
@@ -37,6 +40,7 @@ class RunRecord(NamedTuple):
     logged: list[dict[str, float]]
     measured: dict[Measure, Points]
     start: Mapping[str, Any] = MappingProxyType({})
+    real: Mapping[Measure, float] = MappingProxyType({})
 
     def series(self, measure: Measure) -> Points:
         """A number of the run, by images."""
@@ -132,28 +136,37 @@ def read_run(folder: Path) -> RunRecord:
     starts = content(folder / "provenance.json", partial(load_plain, kind=list), list[Any]())
     results = {path: plain(path) for path in sorted(folder.glob("evaluation/*/result.json"))}
     logged = rows_by_step(row for row in rows if "loss" in row)
-    measured = measures_of_quality(rows_by_step(row for row in rows if "loss" not in row), logged, results)
+    measured, real = measures_of_quality(rows_by_step(row for row in rows if "loss" not in row), logged, results)
     config, outcome = plain(folder / "config.yaml"), plain(folder / STATUS_FILE)
     if unreadable:
         log.warning("%s: left out what is damaged or cannot be read: %s", folder, single_line(", ".join(unreadable)))
     start = starts[-1] if starts and isinstance(starts[-1], dict) else {}
-    return RunRecord(folder, config, outcome, logged, measured, start)
+    return RunRecord(folder, config, outcome, logged, measured, start, real)
 
 
 def measures_of_quality(
     in_training: Sequence[dict[str, float]], logged: Sequence[dict[str, float]], results: Mapping[Path, dict[str, Any]]
-) -> dict[Measure, Points]:
-    """What was measured while training, and what evaluations found, by images."""
+) -> tuple[dict[Measure, Points], dict[Measure, float]]:
+    """What was measured while training, and what evaluations found, by images; and what real images come to."""
     measured: dict[Measure, Points] = {}
+    real: dict[Measure, float] = {}
     for row in in_training:
+        real |= of_real_images(row, "")
         for name in row:
             if name not in ("step", "images") and not aside(name):
                 measured.setdefault((name, ""), []).append((row.get("images", row["step"]), row[name]))
     per_step = logged[-1].get("images", 0.0) / max(logged[-1]["step"], 1) if logged else 1.0
     for setting, step, found in evaluations(results, in_training):
+        real |= of_real_images(found, setting)
         for name, value in found.items():
-            measured.setdefault((name, setting), []).append((step * per_step, value))
-    return measured
+            if not aside(name):
+                measured.setdefault((name, setting), []).append((step * per_step, value))
+    return measured, real
+
+
+def of_real_images(found: dict[str, float], setting: str) -> dict[Measure, float]:
+    """The numbers that say what real images come to, by the measure that they stand beside."""
+    return {(name.removeprefix(REAL), setting): found[name] for name in found if name.startswith(REAL)}
 
 
 def evaluations(
@@ -170,7 +183,8 @@ def evaluations(
         if not 0 <= (step := values.get("step", nan)) < MOST_STEPS:
             continue
         # The rest of a result are its circumstances: numbers of images, standard errors and the like.
-        found = {name: value for name, value in values.items() if lower_is_better(name) is not None}
+        graded = {name for name in values if lower_is_better(name) is not None}
+        found = {name: value for name, value in values.items() if name.removeprefix(REAL) in graded}
         shared = [name for name in found if (name, step) in logged]
         if shared and all(logged[name, step] == repr(found[name]) for name in shared):
             for name in shared:

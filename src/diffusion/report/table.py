@@ -77,8 +77,9 @@ def grade(measure: Measure, rows: Sequence[Sequence[RunRecord]]) -> Column:
             continue
         spread = f" ± {style(stdev(values))}" if len(values) > 1 and isfinite(mean) else ""
         top = found[i][0][1] if len(rows[i]) == 1 else None
-        note = f"best {style(top)}" if top is not None and style(top) != style(mean) else ""
-        cells.append(Cell(style(mean) + spread, note, mean, leads[i]))
+        notes = [f"best {style(top)}"] if top is not None and style(top) != style(mean) else []
+        notes += [f"real {style(real)}" for real in [rows[i][0].real.get(measure)] if real is not None]
+        cells.append(Cell(style(mean) + spread, ", ".join(notes), mean, leads[i]))
     meaning = "mean of the last tenth" if measure == ("loss", "") else measure[1].replace("_", " ")
     return Column(measure[0], meaning or "while training", cells, True, True)
 

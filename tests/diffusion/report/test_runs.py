@@ -48,6 +48,19 @@ def test_quality_is_what_was_logged_apart_from_the_loss_and_what_evaluations_fou
     }
 
 
+def test_what_real_images_come_to_is_read_beside_what_drawn_ones_do(tmp_path):
+    lines = (
+        {"step": 5, "images": 50, "loss": 1.0},
+        {"step": 5, "recall_x": 0.5, "real_recall_x": 0.9, "noise_recall_x": 0},
+    )
+    place = run_folder(tmp_path / "run", *lines) / "evaluation" / "quality_9_images_step_10"
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(json.dumps({"fid_y": 2.5, "real_fid_y": 0.5, "real_images": 9, "step": 10}))
+    run = read_run(tmp_path / "run")
+    assert run.measured.keys() == run.real.keys() == {("recall_x", ""), ("fid_y", "quality_9_images")}
+    assert list(run.real.values()) == [0.9, 0.5]
+
+
 @pytest.mark.parametrize("value", [2.5, math.nan])
 def test_what_was_measured_while_training_is_told_once(tmp_path, value):
     folder = run_folder(tmp_path / "run", {"step": 10, "images": 100, "bits_per_dim": value})

@@ -37,7 +37,8 @@ def test_more_is_better(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["standard_error", "num_images", "classifier_accuracy", "prior", "kernel_distance_spread_digits"]
+    "name",
+    ["standard_error", "num_images", "classifier_accuracy", "prior", "kernel_distance_spread_digits", "real_recall"],
 )
 def test_neither_is_better(name):
     assert lower_is_better(name) is None
@@ -49,6 +50,13 @@ def test_the_best_leads():
     assert leading(runs, "loss") == [True, False, False, False]
     assert leading(runs, "recognised") == [True, False, False, False]
     assert next(column for column in columns(runs) if column.head == "recognised").cells[0].note == "best 0.9000"
+
+
+def test_a_measure_stands_beside_that_of_real_images():
+    one = run("a", quality=[("recall", "", 1, 0.9), ("recall", "", 2, 0.5)])._replace(real={("recall", ""): 0.95})
+    assert (
+        next(column for column in columns([one]) if column.head == "recall").cells[0].note == "best 0.9000, real 0.9500"
+    )
 
 
 def test_a_failed_run_does_not_lead():

@@ -56,14 +56,14 @@ class ContinuousLikelihood(Evaluation):
             np.savez(path, **{k: v.numpy() for k, v in whole._asdict().items()}, images=np.array(numbers))
         with atomic_write(folder / "errors.png") as path:
             plot_errors(path, whole.log_snr, whole.errors, title=f"{subject.title}: {figure}")
-        figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "decoder": decoder}
+        figures = {"continuous_bits_per_dim": mean, "standard_error": error, "prior": prior, "decoder": decoder}
         choices = {"bound": "continuous", "num_images": len(numbers), "levels": self.levels, "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})
         text = (
             f"{figure}, the continuous bound (prior {prior:.3f}, decoder {decoder:.3f}, {len(numbers)} images of "
             f"{subject.title}{'' if subject.held_out else ', seen in training'}, {subject.model.origin})"
         )
-        return Findings(text, {"bits_per_dim": mean, "bits_per_dim_standard_error": error})
+        return Findings(text, {"continuous_bits_per_dim": mean, "continuous_bits_per_dim_standard_error": error})
 
     def bounds(self, subject: Subject, numbers: Sequence[int]) -> Iterator[ContinuousBound]:
         """The bound of each batch; what chance decides of an image depends on the seed and its number alone."""

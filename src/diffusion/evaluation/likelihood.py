@@ -30,7 +30,7 @@ class Likelihood(Evaluation):
     The images are spread evenly over the set; None takes all. `steps` keeps some steps of the process (see
     `kept_steps`) and gives the bound of that shorter process. `clip` keeps every predicted x_0 in [-1, 1].
 
-    Of a process without steps it is the continuous bound (see `ContinuousLikelihood`).
+    Of a process without steps it is the continuous bound, `continuous_bits_per_dim` (see `ContinuousLikelihood`).
 
     Writes result.json, terms.png, and terms.npz: the tables of `Bound`, `images` (N,), the images' numbers in the set,
     and `t` (T,), the step in training of each column, which is T - 1 in column 0.

@@ -66,15 +66,21 @@ def test_prior_and_terms_add_up_to_the_figure_that_is_told(tmp_path):
     assert found.numbers["bits_per_dim"] == result["bits_per_dim"]
 
 
-@pytest.mark.parametrize(
-    "evaluation",
-    [Likelihood(num_images=4), ContinuousLikelihood(num_images=4, levels=4), Density(num_images=4, steps=2)],
-)
+LIKELIHOODS = [Likelihood(num_images=4), ContinuousLikelihood(num_images=4, levels=4), Density(num_images=4, steps=2)]
+
+
+@pytest.mark.parametrize("evaluation", LIKELIHOODS)
 def test_a_result_holds_what_training_logs_so_that_it_knows_what_is_measured(tmp_path, evaluation):
     found = evaluation(subject_of(Digits(split="test", image_size=8)), tmp_path)
     result = json.loads((tmp_path / "result.json").read_text())
     figure, error = found.numbers
     assert result[figure] == found.numbers[figure] and error == f"{figure}_standard_error"
+
+
+def test_what_is_measured_in_one_training_has_names_of_its_own(tmp_path):
+    subject = subject_of(Digits(split="test", image_size=8))
+    names = [name for evaluation in LIKELIHOODS for name in evaluation(subject, tmp_path).numbers]
+    assert len(set(names)) == len(names)
 
 
 def test_the_first_column_is_the_noisiest_step_and_steps_are_those_of_training(tmp_path):

@@ -36,7 +36,8 @@ class Density(Evaluation):
 
     `dequantisation` is "truncated_normal", the noise of the cleanest level within a value's width, or "uniform". Of
     `draws` of it, each with its own `probes` for the trace of the Jacobian, the mean probability counts: more of them
-    bring the bound closer. The flow is solved to `tolerance`, or in `steps` even steps of order 4. Nothing is clipped.
+    bring the bound closer. The flow is solved to `tolerance`, or in `steps` even steps of order 4. Nothing is clipped,
+    and so it is the density of another model than the bounds are of, unless these have `clip=False`.
 
     Writes result.json, and bits.npz: `bits_per_dim` (N,) of the `images` (N,), by their numbers in the set.
     """

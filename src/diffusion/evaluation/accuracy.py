@@ -35,7 +35,7 @@ class Accuracy(NamedTuple):
         return self.guessing + SKILL * (1 - self.guessing)
 
     def text(self, title: str) -> str:
-        return f"{self.share:.1%} of {self.total} images of {title} right (guessing: {self.guessing:.1%})"
+        return f"{self.share:.1%} of {self.total} held-out images of {title} right (guessing: {self.guessing:.1%})"
 
     def facts(self, judge: str) -> dict[str, float]:
         """The shares, named for the judge."""

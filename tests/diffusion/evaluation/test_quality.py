@@ -117,7 +117,7 @@ def test_pure_noise_is_far_from_real_images_and_real_images_are_close_by_a_judge
     assert re.search(r"^64 real images of digits test in place of drawn ones: .*precision [01]", found.text, re.M)
     assert re.search(r"^64 images of pure noise in place of drawn ones: .*precision 0", found.text, re.M)
     accuracy = f"{found.numbers['recogniser_accuracy']:.1%}"
-    assert f"\nthe recogniser reads {accuracy} of 144 images of digits train right (guessing: 1" in found.text
+    assert f"\nthe recogniser reads {accuracy} of 144 held-out images of digits train right (guessing: 1" in found.text
 
 
 class Blind(Pixels):
@@ -141,7 +141,7 @@ def test_a_recogniser_that_learned_too_little_judges_nothing(tmp_path, cache, mo
     monkeypatch.setattr(recogniser, "STEPS", 1)
     sampler = Showing(split="test")
     with pytest.raises(
-        ValueError, match=r"reads only .* of 144 images of digits train right .*takes 7\d\.\d%; set evalu"
+        ValueError, match=r"reads only .* of 144 held-out images of digits train right .*takes 7\d\.\d%; set evalu"
     ):
         evaluation(sampler=sampler, features=Recogniser(), num_images=20, cache=cache)(subject(), tmp_path)
     assert sampler.drawn == 0

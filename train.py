@@ -35,7 +35,9 @@ def main(config: DictConfig) -> ExitStatus:
     distributed.join_process_group(resolve_device(config.device))
     values = plain_values(config)
     also = data_choice.replaceable(values["data"])
-    step = distributed.broadcast_from_leader(lambda: status.finished_step(folder, values, also, resume.comparable))
+    step = distributed.broadcast_from_leader(
+        lambda: status.finished_step(folder, values, also, resume.comparable_settings)
+    )
     if step is not None:
         log.info(
             "Nothing to train: %s is finished, at step %d. To train on, set train.max_steps=%d or another number above "

@@ -79,7 +79,7 @@ def test_sizes_counted_from_the_coarsest_are_those_of_the_finished_run(run, type
     built = {**model, "image_size": 16, "attention_resolutions": [8, 4]}
     (run / "config.yaml").write_text(json.dumps({**CONFIG, "model": built}))
     config = {**CONFIG, "model": {**model, "image_size": "???"}}
-    assert status.finished_step(run, config, comparable=resume.comparable) == step
+    assert status.finished_step(run, config, comparable=resume.comparable_settings) == step
 
 
 def test_what_lacks_steps_or_is_another_experiment_is_not_finished(run):

@@ -56,7 +56,7 @@ def check_steps_left(run: Run, step: int) -> None:
         )
 
 
-def comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def comparable_settings(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a built run and of a command that may mean the same run, in the same words.
 
     Sizes of feature maps that the command counts from the coarsest are those of the run's images.

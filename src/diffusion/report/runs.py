@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from diffusion.runs.checkpoints import MOST_STEPS
 from diffusion.runs.metrics import MetricsFile, aside, lower_is_better, numbers
 from diffusion.runs.small_files import load_plain
+from diffusion.runs.state import MOST_STEPS
 from diffusion.runs.status import STATUS_FILE
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from diffusion.runs.checkpoints import MOST_STEPS
 from diffusion.runs.files import atomic_write
 from diffusion.runs.small_files import open_regular, regular
+from diffusion.runs.state import MOST_STEPS
 
 log = logging.getLogger(__name__)
 

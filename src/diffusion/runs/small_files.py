@@ -14,14 +14,14 @@ from typing import Any, BinaryIO, TypeVar
 
 import yaml
 
-from diffusion.runs.checkpoints import is_tree
+from diffusion.runs.state import PLAIN, is_tree
 
 Plain = TypeVar("Plain", dict, list)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times as fast
 MOST_BYTES = 2**22
 MOST_EVENTS = 2**18  # of a YAML file, which takes a second
 MOST_DIGITS = 1000
-MOST_LEVELS = 30
+MOST_VALUES = 2_000_000
 
 
 def regular(path: str, flags: int) -> int:
@@ -74,7 +74,7 @@ def load_plain(path: Path, kind: type[Plain], *, most: int = MOST_BYTES) -> Plai
         content = json.loads(text) if path.suffix == ".json" else load_yaml(text)
     except Exception:  # What is no YAML of ours can fail in any way: RecursionError, KeyError, AttributeError, ...
         content = None
-    if not isinstance(content, kind) or not is_tree(content, MOST_LEVELS):
+    if not isinstance(content, kind) or not is_tree(content, PLAIN, keys=(str,), most=MOST_VALUES):
         raise ValueError(f"{path} is damaged, or none of this program's")
     return content
 

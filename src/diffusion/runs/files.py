@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,26 @@ def make_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             for place in new:
                 place.rmdir()
+
+
+@contextmanager
+def watch_folder(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether `folder`, which is made if there is none, was removed or moved since."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+
+    def is_gone() -> bool:
+        try:
+            return not os.path.samestat(os.fstat(handle), os.stat(folder))
+        except FileNotFoundError:
+            return True
+        except OSError:  # A disk that does not answer for a moment has lost nothing.
+            return False
+
+    try:
+        yield is_gone
+    finally:
+        os.close(handle)
 
 
 _locks: set[int] = set()  # the open handles of the folders that this process has locked

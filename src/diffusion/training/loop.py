@@ -11,13 +11,14 @@ from diffusion.data.loader import Batch, batches
 from diffusion.inference.prompts import prompts_from
 from diffusion.pictures.grid import save_picture
 from diffusion.runs import checkpoints, snapshots
-from diffusion.runs.files import make_folder
+from diffusion.runs.files import make_folder, watch_folder
 from diffusion.runs.metrics import MetricsFile, require_logged
 from diffusion.runs.printable import reason
 from diffusion.runs.small_files import read_plain
 from diffusion.training.ema import WithWeights
 from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
+from diffusion.training.lost_folder import FolderGone, rescue
 from diffusion.training.not_finite import NotFinite, detect_anomalies, last_words
 from diffusion.training.preview import caption
 from diffusion.training.progress import Progress
@@ -62,13 +63,14 @@ class Loop:
         self.metrics = MetricsFile(run.folder / "metrics.jsonl")
         distributed.all_gather(None)  # Nobody reads any more what is tidied now.
         if self.leads:
+            self.folder_is_gone = opened.enter_context(watch_folder(run.folder))
             self.metrics.rewind(start)
             checkpoints.clean_up(run.checkpoints, start)
             snapshots.remove_after(run.folder / "snapshots", start)
             saver = Saver(
                 run.checkpoints, keep=trainer.keep, keep_every=trainer.keep_every, on_write=run.logger.checkpoint
             )
-            self.saver = opened.enter_context(closing(saver))
+            self.saver = opened.enter_context(saver)
             self.progress = opened.enter_context(closing(Progress(trainer.max_steps, start)))
         stream = batches(
             run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, start=start,
@@ -88,6 +90,9 @@ class Loop:
             self.save()
         except NotFinite as error:
             raise NotFinite(self.last_words(error)) from None
+        except FolderGone:
+            save = self.save_at_once if self.learner.parallel.needs_no_other else None
+            raise rescue(self.run.folder, self.learner.steps_done, save) from None
         except (ValueError, OSError, RuntimeError) as error:
             # What goes wrong outside of a step leaves the steps before worth keeping.
             outside = isinstance(error, ValueError | OSError) or distributed.is_peer_loss(error)
@@ -143,6 +148,8 @@ class Loop:
     def log(self) -> None:
         """Write down where the training stands."""
         step = self.learner.steps_done
+        if self.leads and self.folder_is_gone():
+            raise FolderGone
         self.learner.spoilt.check()
         speeds = self.throughput.readings((step - self.logged) * self.trainer.batch_size)
         readings = self.learner.readings() | speeds
@@ -226,6 +233,10 @@ class Loop:
         if self.leads:
             self.saver.save({**state, "config": self.run.config})
         self.saved = self.learner.steps_done
+
+    def save_at_once(self) -> None:
+        self.save()
+        self.saver.close()
 
     def last_words(self, error: NotFinite) -> str:
         if not self.leads:

@@ -59,6 +59,18 @@ class Saver:
         except Exception as error:  # safetensors raises its own
             log.warning("The averages of step %d are not kept: %s", step, getattr(error, "strerror", None) or error)
 
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """`close`, which must not hide another error."""
+        try:
+            self.close()
+        except Exception as failure:
+            if error is None:
+                raise
+            log.warning("The last checkpoint was not written: %s", failure)
+
     def close(self) -> None:
         """Wait until all queued states are written."""
         self._thread.shutdown()

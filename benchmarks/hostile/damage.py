@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -58,17 +59,20 @@ def listening(path: Path) -> None:
 def old(path: Path) -> bytes:
     """What the file held before, which `damaged` keeps beside it."""
     kept = path.with_name(f".{path.name}")
-    return kept.read_bytes() if kept.exists() else b""
+    return kept.read_bytes() if kept.is_file() else b""
 
 
 def damaged(path: Path, kind: str) -> None:
-    """Put a kind of damage in the place of the file `path`."""
+    """Put a kind of damage in the place of the file or folder `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = path.with_name(f".{path.name}")
     if path.exists():
         path.rename(kept)
     KINDS[kind](path)
-    kept.unlink(missing_ok=True)
+    if kept.is_dir():
+        shutil.rmtree(kept)
+    else:
+        kept.unlink(missing_ok=True)
 
 
 TORN: dict[str, Damage] = {

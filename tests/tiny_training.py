@@ -9,7 +9,7 @@ import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LossSecondMoment
 from diffusion.data.synthetic import Synthetic
-from diffusion.tracking.logger import WandbLogger
+from diffusion.tracking.wandb_logger import WandbLogger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.parallel import Replicated

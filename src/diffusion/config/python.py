@@ -25,7 +25,7 @@ from diffusion.runs.files import lock_folder
 from diffusion.runs.naming import run_folder_of
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler
-from diffusion.tracking.logger import WandbLogger
+from diffusion.tracking.wandb_logger import WandbLogger
 from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
 from diffusion.training.trainer import AdamW, Run, Trainer

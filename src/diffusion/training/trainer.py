@@ -21,7 +21,7 @@ from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.snapshots import exponent
 from diffusion.samplers.sampler import Sampler
-from diffusion.tracking.logger import WandbLogger
+from diffusion.tracking.wandb_logger import WandbLogger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.parallel import KINDS

@@ -15,7 +15,7 @@ from wandb_stand_in import KEY, StandIn
 from diffusion.runs import provenance
 from diffusion.runs.metrics import MetricsFile
 from diffusion.tracking import wandb_run
-from diffusion.tracking.logger import WandbLogger
+from diffusion.tracking.wandb_logger import WandbLogger
 
 CONFIG = {"model": {"channels": 32}, "data": {"root": f"/images/{KEY}"}}
 COMMIT = "89abcdef" * 5

@@ -1,6 +1,6 @@
 """What a run folder holds of earlier starts, and the best values among them."""
 
-from diffusion.tracking.logger import improved, logged_before
+from diffusion.tracking.wandb_logger import improved, logged_before
 from diffusion.tracking.wandb_run import run_id
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from wandb_stand_in import KEY
 
 from diffusion.runs.metrics import MetricsFile
-from diffusion.tracking.logger import WandbLogger, panel_name
+from diffusion.tracking.wandb_logger import WandbLogger, panel_name
 from diffusion.tracking.wandb_run import first_line, is_online
 
 CONFIG = {"model": {"channels": 32, "attention_resolutions": [16, 8]}, "max_steps": 40}
@@ -228,7 +228,7 @@ SCRIPT = """
 import logging, sys
 from pathlib import Path
 from diffusion.runs.metrics import MetricsFile
-from diffusion.tracking.logger import WandbLogger
+from diffusion.tracking.wandb_logger import WandbLogger
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 logger = WandbLogger({arguments})
 assert "wandb" not in sys.modules

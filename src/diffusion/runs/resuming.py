@@ -19,8 +19,11 @@ HALF_WAY = (
 
 
 def same_experiment(key: str, also: Collection[str] = ()) -> bool:
-    """True if changing the setting or group `key`, or those in `also`, leaves the experiment and its name the same."""
-    dotted = key.replace("/", ".")
+    """True if changing the setting or group `key`, or those in `also`, leaves the experiment and its name the same.
+
+    Of group@package, such as logger@logger.second, the package says what changes.
+    """
+    dotted = key.rpartition("@")[2].replace("/", ".")
     return any(dotted == same or dotted.startswith(f"{same}.") for same in (*SAME_EXPERIMENT, *also))
 
 

@@ -16,6 +16,7 @@ from diffusion.runs.resuming import check_resumable
         (["seed=1", "model=unet_64"], "model-unet_64+seed-1"),
         (["+experiment=x", "~logger"], "experiment-x"),
         (["train.preview.every=5"], "default"),
+        (["logger=both", "logger@logger.second=mine", "sampler/spacing@sampler.spacing=even"], "default"),
         (["diffusion/loss=simple", "train.optimizer.lr=1e-4"], "diffusion-loss-simple+train.optimizer.lr-1e-4"),
         (["train=debug"], "train-debug"),
         (["train/evaluations=[likelihood]", "train.evaluate_every=5", "objective=loss"], "default"),

@@ -9,7 +9,7 @@ import torch
 
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LossSecondMoment
 from diffusion.data.synthetic import Synthetic
-from diffusion.tracking.wandb_logger import WandbLogger
+from diffusion.tracking.loggers import Logger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.parallel import Replicated
@@ -65,7 +65,7 @@ def tiny_run(folder: Path, *, dropout: float = 0.1, **changes) -> Run:
     folder.mkdir(exist_ok=True)
     defaults = dict(
         folder=folder, seed=3, device=CPU, model=tiny_network(dropout), diffusion=tiny_diffusion(),
-        images=tiny_images(), sampler=Ancestral(steps=2), logger=WandbLogger(mode="disabled"),
+        images=tiny_images(), sampler=Ancestral(steps=2), logger=Logger(),
         config={"train": {"max_steps": 1}, "classes": ["0", "1"]},
     )  # fmt: skip
     return Run(**defaults | changes)

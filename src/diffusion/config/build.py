@@ -15,6 +15,7 @@ from diffusion.data.augmentation import NUMBERS, Augmentation
 from diffusion.data.conditions import Condition, available
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.runs.redaction import redact_values
+from diffusion.tracking.loggers import Loggers
 from diffusion.training.trainer import Run, Trainer
 
 
@@ -93,7 +94,7 @@ def training(config: DictConfig, folder: Path) -> tuple[Trainer, Run]:
         images=images,
         conditions=available(told, classes),
         sampler=instantiate(config.sampler),
-        logger=instantiate(config.logger),
+        logger=Loggers(instantiate(config.logger)),
         config=redact_values({**values, "shape": list(images.shape), "classes": classes}),
         subject=subject,
         objective=config.objective,

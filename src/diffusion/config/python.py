@@ -25,7 +25,7 @@ from diffusion.runs.files import lock_folder
 from diffusion.runs.naming import run_folder_of
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler
-from diffusion.tracking.wandb_logger import WandbLogger
+from diffusion.tracking.loggers import Logger, Loggers
 from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
 from diffusion.training.trainer import AdamW, Run, Trainer
@@ -60,7 +60,7 @@ def train(
     network: nn.Module, diffusion: Diffusion, images: Images, *, max_steps: int, folder: str | Path,
     conditions: Conditions = BY_LABEL, lr: float = 1e-4, optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     schedule_sampler: ScheduleSampler | None = None, preview: Preview | None = None, sampler: Sampler | None = None,
-    logger: WandbLogger | None = None, seed: int = 0, device: str = "auto", **settings: Any,
+    logger: Logger | None = None, seed: int = 0, device: str = "auto", **settings: Any,
 ) -> Model:  # fmt: skip
     """Train `network` on `images` to `max_steps`, in `folder`; the same call goes on where it was stopped.
 
@@ -85,7 +85,7 @@ def train(
     run = Run(
         folder=folder, seed=seed, device=resolve_device(device), model=copy.deepcopy(network), diffusion=diffusion,
         images=images, conditions=told, sampler=sampler or Ancestral(), config=config,
-        logger=logger or WandbLogger(mode="disabled"),
+        logger=Loggers(logger or Logger()),
     )  # fmt: skip
     preflight.check_run(trainer, run)
     with lock_folder(folder):

@@ -24,7 +24,7 @@ ROOTS = {
     "sampler": "diffusion.Sampler",
     "task": "diffusion.Task",
     "guidance": "diffusion.Guidance",
-    "logger": "diffusion.WandbLogger",
+    "logger": "diffusion.Logger",
     "evaluation": "diffusion.Evaluation",
     "conditions.*": "diffusion.Condition",
 }

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,23 +10,18 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffusion.runs.metrics import MetricsFile, best
+from diffusion.runs.metrics import best
 from diffusion.runs.redaction import redact, redact_values
+from diffusion.tracking.history import LoggedMetrics, logged_before
+from diffusion.tracking.loggers import Logger, first_line
+from diffusion.tracking.panels import panel_name, picture_name
 from diffusion.tracking.service import Service, end_service
-from diffusion.tracking.wandb_run import check_mode, first_line, open_run, run_id
+from diffusion.tracking.wandb_run import check_mode, open_run, run_id
 
 if TYPE_CHECKING:
     import numpy as np
 
 log = logging.getLogger(__name__)
-PICTURE = re.compile(r"step_(\d{8})_.+\.png")
-PANELS = (  # the first pattern that fits a metric's whole name says where it is shown
-    ("", r"step|images|.*/.*"),
-    ("loss_quartile/", r".*_q[0-3]"),
-    ("optimizer/", r"lr|loss_scale|skipped_steps|.*_norm"),
-    ("speed/", r".*_per_.*|memory.*|tflops|share_of_peak"),
-    ("loss/", r".*"),
-)
 
 
 def never_fails(method: Callable[..., None]) -> Callable[..., None]:
@@ -46,7 +40,7 @@ def never_fails(method: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-class WandbLogger:
+class WandbLogger(Logger):
     """Sends metrics and pictures to W&B. Each step is one row, over the number of images seen.
 
     `mode` is online, offline or disabled; None asks WANDB_MODE, then goes online if there is a valid key, else offline.
@@ -110,7 +104,7 @@ class WandbLogger:
         if online:
             self._last_step = run.starting_step - 1
         elif continued:  # W&B cannot be asked, but it was sent all that was logged before.
-            self._last_step = max((step for step, _ in logged_before(self._folder, math.inf)), default=-1)
+            self._last_step = max((entry.step for entry in logged_before(self._folder, math.inf)), default=-1)
         for file in (self._folder / "provenance.json", *self._folder.glob("code*.diff")):
             if file.exists():
                 # A copy of its own, since W&B says a line about every link that it makes.
@@ -196,21 +190,11 @@ class WandbLogger:
         if self._caught_up:
             return
         self._caught_up = True
-        for step, entry in logged_before(self._folder, before):
-            if not isinstance(entry, Path):
-                self._add(step, panel_row(entry, None if "loss" in entry else "quality"))
-            elif step > self._last_step:
-                name = entry.stem.split("_", 2)[2]
-                self._add(step, picture_row(name, entry, f"step {step}, {name}"))
-
-
-def logged_before(folder: Path, before: float) -> list[tuple[int, dict[str, float] | Path]]:
-    """The rows and pictures of each step below `before` that a run folder holds, by step."""
-    entries: list[tuple[int, dict[str, float] | Path]] = []
-    entries += [(int(row["step"]), row) for row in MetricsFile.read(folder / "metrics.jsonl")]
-    pictures = sorted(folder.glob("samples/step_*.png"))
-    entries += [(int(match[1]), path) for path in pictures if (match := PICTURE.fullmatch(path.name))]
-    return sorted((entry for entry in entries if entry[0] < before), key=lambda entry: entry[0])
+        for entry in logged_before(self._folder, before):
+            if isinstance(entry, LoggedMetrics):
+                self._add(entry.step, panel_row(entry.values, entry.panel))
+            elif entry.step > self._last_step:
+                self._add(entry.step, picture_row(entry.name, entry.picture, entry.caption))
 
 
 def panel_row(values: Mapping[str, float], panel: str | None) -> dict[str, float]:
@@ -223,17 +207,7 @@ def picture_row(name: str, picture: "np.ndarray | Path", caption: str) -> dict[s
     import wandb
 
     source = str(picture) if isinstance(picture, Path) else picture
-    return {name if "/" in name else f"samples/{name}": wandb.Image(source, caption=caption)}
-
-
-def panel_name(metric: str, panel: str | None = None) -> str:
-    """The W&B key of a metric, whose first part is its panel: mse -> loss/mse, mse_q0 -> loss_quartile/mse_q0.
-
-    A `panel` that is given wins, except over the place on the x-axis.
-    """
-    if panel is not None and metric not in ("step", "images"):
-        return f"{panel}/{metric}"
-    return next(where + metric for where, pattern in PANELS if re.fullmatch(pattern, metric))
+    return {picture_name(name): wandb.Image(source, caption=caption)}
 
 
 def improved(row: Mapping[str, Any], before: Mapping[str, float]) -> dict[str, float]:

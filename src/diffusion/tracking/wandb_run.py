@@ -7,12 +7,12 @@ import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from diffusion.runs.files import atomic_write_text
 from diffusion.runs.redaction import redact
 from diffusion.runs.small_files import read_plain
+from diffusion.tracking.loggers import first_line
 from diffusion.tracking.service import end_service
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 WANDB_MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # what W&B takes
 INIT_TIMEOUT = 20  # seconds for the server to answer before the run goes offline
-LONGEST_MESSAGE = 300  # of what an error of W&B says
 FINISH_TIMEOUT = 25  # seconds for the last uploads; what is left can be uploaded later with `wandb sync`
 
 
@@ -102,8 +101,3 @@ def init_run(mode: Any, commit: str | None, about: dict[str, Any]) -> "Run":
         sys.argv = arguments
     run.define_metric("*", step_metric="images")
     return run
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, its lines joined and shortened, without keys."""
-    return shorten(redact(str(error)), LONGEST_MESSAGE, placeholder=" ...") or type(error).__name__

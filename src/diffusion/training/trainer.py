@@ -21,7 +21,7 @@ from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.snapshots import exponent
 from diffusion.samplers.sampler import Sampler
-from diffusion.tracking.wandb_logger import WandbLogger
+from diffusion.tracking.loggers import Logger
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.parallel import KINDS
@@ -43,7 +43,7 @@ class Run:
     diffusion: Diffusion
     images: Images
     sampler: Sampler
-    logger: WandbLogger
+    logger: Logger
     config: dict[str, Any]
     subject: Callable[[Trained], Any] | None = None
     guidance: Guidance = field(default_factory=Guidance)

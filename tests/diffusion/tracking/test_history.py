@@ -1,6 +1,7 @@
 """What a run folder holds of earlier starts, and the best values among them."""
 
-from diffusion.tracking.wandb_logger import improved, logged_before
+from diffusion.tracking.history import logged_before
+from diffusion.tracking.wandb_logger import improved
 from diffusion.tracking.wandb_run import run_id
 
 
@@ -9,10 +10,10 @@ def test_a_folder_gives_back_its_rows_and_pictures_by_step(tmp_path):
     for name in ("step_00000002_raw.png", "step_00000002_strip_ema_0.9.png", "step_00000009_raw.png", "grid.png"):
         (tmp_path / "samples" / name).touch()
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "loss": 1}\n{"step": 2, "bits_per_dim": 3}\n{"step": 1}\n{"st')
-    names = [(step, getattr(entry, "name", entry)) for step, entry in logged_before(tmp_path, 9)]
-    assert names == [
-        (1, {"step": 1}), (2, {"step": 2, "loss": 1}), (2, {"step": 2, "bits_per_dim": 3}),
-        (2, "step_00000002_raw.png"), (2, "step_00000002_strip_ema_0.9.png"),
+    assert logged_before(tmp_path, 9) == [
+        (1, {"step": 1}, "quality"), (2, {"step": 2, "loss": 1}, None), (2, {"step": 2, "bits_per_dim": 3}, "quality"),
+        (2, "raw", tmp_path / "samples" / "step_00000002_raw.png", "step 2, raw"),
+        (2, "strip_ema_0.9", tmp_path / "samples" / "step_00000002_strip_ema_0.9.png", "step 2, strip_ema_0.9"),
     ]  # fmt: skip
     assert logged_before(tmp_path / "none", 9) == []
 

@@ -14,8 +14,10 @@ from PIL import Image
 from wandb_stand_in import KEY
 
 from diffusion.runs.metrics import MetricsFile
-from diffusion.tracking.wandb_logger import WandbLogger, panel_name
-from diffusion.tracking.wandb_run import first_line, is_online
+from diffusion.tracking.loggers import first_line
+from diffusion.tracking.panels import panel_name
+from diffusion.tracking.wandb_logger import WandbLogger
+from diffusion.tracking.wandb_run import is_online
 
 CONFIG = {"model": {"channels": 32, "attention_resolutions": [16, 8]}, "max_steps": 40}
 

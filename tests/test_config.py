@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 CONF = HERE.parent / "conf"
 
 TINY = (
-    "name=test", "device=cpu", "logger.mode=disabled", "logger.group=null", "sampler.steps=2", "train.max_steps=1",
-    "train.batch_size=2", "train.microbatch=1", "train.warmup_steps=0", "train.preview.images=2",
+    "name=test", "device=cpu", "sampler.steps=2", "train.max_steps=1", "train.batch_size=2",
+    "train.microbatch=1", "train.warmup_steps=0", "train.preview.images=2",
 )  # fmt: skip
 SHORT = "diffusion.steps=21"  # for what has steps
 SYNTHETIC = ("data=synthetic", "data.image_size=16", "data.num_images=4")
@@ -63,6 +63,8 @@ FITS = {
     "guidance": SYNTHETIC,
     "guidance/classifier_free": ("data=digits", "data.image_size=8", "train.label_dropout=0.1"),
     "logger": SYNTHETIC,
+    "logger/wandb": (*SYNTHETIC, "logger.mode=disabled", "logger.group=null"),
+    "logger/both": (*SYNTHETIC, "logger.first.mode=disabled", "logger.first.group=null"),
     "data": ("data.image_size=16",),
     "data/digits": ("data.image_size=8",),
     "conditions/small_image": ("data=digits", "data.image_size=32", "model=superres_tiny", NO_PREVIEW),
@@ -98,7 +100,8 @@ def registered():
 
 
 def composed(*overrides, root="train"):
-    config = hydra.compose(root, list(overrides))
+    quiet = () if root != "train" or any(word.startswith("logger") for word in overrides) else ("logger=none",)
+    config = hydra.compose(root, [*overrides, *quiet])
     check_known(config)
     check_schemas(config)
     return config
@@ -247,7 +250,8 @@ REFUSED = [
     (["sampler.steps=1001"], "cannot take 1001 of 1000 steps; sampler.steps must be at most 1000"),
     (["sampler=ddim", "sampler.eta=2"], "eta lies between 0"),
     (["sampler.steps=ddim300"], "sampler.steps=ddim"),
-    (["logger.mode=loud"], "logger.mode=loud is unknown"),
+    (["logger.mode=loud", "logger.group=null"], "logger.mode=loud is unknown"),
+    (["logger=[wandb,tensorboard]"], "WandbLogger and TensorBoardLogger cannot be one; .*two loggers: logger=both"),
     (["experiment=digits_classifier", "model.num_classes=7"], "the data have 10 classes; set model.num_classes=10"),
     (["experiment=digits_classifier", "model.heads=2"], r"decides the heads.*set model\.channels_per_head=null"),
     (["diffusion.steps=0"], "at least 2 steps, got 0"),
@@ -273,7 +277,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("overrides, message", REFUSED, ids=lambda value: value[-1] if isinstance(value, list) else "")
 def test_a_mistake_is_one_line_that_says_what_to_type(overrides, message):
-    line = error("name=test", "logger.group=null", *overrides)
+    line = error("name=test", *overrides)
     assert re.search(message, line), line
     assert "\n" not in line and len(line) < 400 and "Error" not in line
 

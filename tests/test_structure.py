@@ -39,6 +39,7 @@ ONLY = {
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli"},
     "wandb": {"tracking"},
+    "tensorboard": {"tracking"},
     "torch.distributed": {"compute", "training"},
     "torchvision": {"data"},
 }

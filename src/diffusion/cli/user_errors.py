@@ -49,6 +49,8 @@ def what_to_say(error: BaseException) -> str:
         )
     if several := re.search(r"Ambiguous value for argument '(.*?)'", str(error)):
         return f"'{several[1]}' gives several values; add -m for a run of each, or brackets for a list"
+    if two := re.search(r"Merge error: (\w+) is not a subclass of (\w+)", str(error)):
+        return f"{two[2]} and {two[1]} cannot be one; name one option, without a list (two loggers: logger=both)"
     cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
     if isinstance(cause, OmegaConfBaseException):
         return setting_error(cause)

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -69,6 +70,7 @@ FITS = {
     "data/digits": ("data.image_size=8",),
     "conditions/small_image": ("data=digits", "data.image_size=32", "model=superres_tiny", NO_PREVIEW),
     "data/image_folder": ("data.root={root}/pictures", "data.image_size=8", "data.labels=folder", "data.workers=0"),
+    "data/npz": ("data.path={root}/images.npz", "data.image_size=16"),
     "data/mnist": ("data.root={root}", "data.image_size=16"),
     "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),
     "data/cifar10": ("data.root={root}", "model.attention_resolutions=[8]"),
@@ -114,6 +116,7 @@ def files(tmp_path, monkeypatch):
         path = tmp_path / "pictures" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (16, 16), (60 * number, 0, 0)).save(path)
+    np.savez(tmp_path / "images.npz", x=np.zeros((4, 28, 28), np.uint8), y=np.arange(4))
     for name in ("MNIST", "FashionMNIST"):
         raw = tmp_path / name / "raw"
         raw.mkdir(parents=True)
@@ -128,7 +131,6 @@ def files(tmp_path, monkeypatch):
 def fake_cifar(folder, monkeypatch):
     import pickle
 
-    import numpy as np
     from torchvision.datasets import CIFAR10
 
     monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)

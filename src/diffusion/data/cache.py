@@ -49,9 +49,22 @@ class ImageFiles(Images):
     unreadable: Tensor
     """bool (N,): what could not be read so far"""
 
+    def place(self, file: str) -> str:
+        """Where an image lies, for people."""
+        return os.path.join(self.root, file)
+
+    def content(self) -> Iterator[str]:
+        """What tells whether the images are still the same: of each file its name, length and time."""
+        for file in self.files:
+            try:
+                now = os.stat(self.place(file))
+                yield f"{file}\0{now.st_size}\0{now.st_mtime_ns}\0"
+            except OSError:  # such as a link to nothing, which reading will name
+                yield f"{file}\0?\0"
+
     def decoded(self, file: str) -> Tensor:
         channels, height, width = self.shape
-        return read_image(os.path.join(self.root, file), channels=channels, height=height, width=width)
+        return read_image(self.place(file), channels=channels, height=height, width=width)
 
     def can_read(self, file: str) -> bool:
         try:
@@ -216,17 +229,13 @@ def file_name(root: str, shape: tuple[int, int, int]) -> str:
 
 
 def content_key(images: ImageFiles) -> str:
-    """A hash of all that decides the pixels: each file's name, length and time, the shape, and what decodes them.
+    """A hash of all that decides the pixels: what is in the files, the shape, and what decodes them.
 
     Classes do not come in: they are read off the names, and the same pixels serve every choice of `data.labels`.
     """
     key = hashlib.blake2b(repr((FORMAT, PIL.__version__, images.shape)).encode(), digest_size=16)
-    for file in images.files:
-        try:
-            now = os.stat(os.path.join(images.root, file))
-            key.update(os.fsencode(f"{file}\0{now.st_size}\0{now.st_mtime_ns}\0"))
-        except OSError:  # such as a link to nothing, which reading will name
-            key.update(os.fsencode(f"{file}\0?\0"))
+    for text in images.content():
+        key.update(os.fsencode(text))
     return key.hexdigest()
 
 

@@ -2,18 +2,15 @@
 
 import logging
 import os
-from collections.abc import Sequence
 from heapq import heappop, heappush
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from diffusion.data.cache import ImageFiles, check_cache, load_or_pack
-from diffusion.data.images import UNLABELLED, LabelledPixels, take_rows
-from diffusion.data.preparation import require_channels, why_unreadable
+from diffusion.data.decoded_images import DecodedImages
+from diffusion.data.images import UNLABELLED
+from diffusion.data.preparation import require_channels
 from diffusion.runs.printable import printable
 
 log = logging.getLogger(__name__)
@@ -21,7 +18,7 @@ log = logging.getLogger(__name__)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-class ImageFolder(ImageFiles):
+class ImageFolder(DecodedImages):
     """Every image below `root`, at any depth, in the order of its path.
 
     `labels` names the class: "none", "folder" (the first folder below `root`) or "prefix" (the file's name up to the
@@ -49,79 +46,21 @@ class ImageFolder(ImageFiles):
         cache: str = "auto",
     ) -> None:
         require_channels(channels)
-        check_cache(cache)
         if labels not in ("none", "folder", "prefix"):
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
         self.root = os.path.abspath(os.path.expanduser(root))
         self.settings = {
             "root": self.root, "image_size": image_size, "width": width, "channels": channels, "labels": labels,
             "on_error": on_error, "flip": flip, "workers": workers, "cache": cache,
         }  # fmt: skip
         self.files = image_files(self.root)
+        super().__init__(on_error=on_error, flip=flip, workers=workers, cache=cache)
         self.shape = channels, image_size, width or image_size
-        self.on_error, self.flip, self.workers, self.cache = on_error, flip, workers, cache
-        self.pixels: Tensor | None = None
         self.classes, self.labels = None, torch.full((len(self.files),), UNLABELLED)
         if labels != "none":
             of_files = [class_name(file, labels, self.root) for file in self.files]
             names, numbers = np.unique(of_files, return_inverse=True)
             self.classes, self.labels = tuple(names.tolist()), torch.from_numpy(numbers)
-        # Shared between the processes that read, so that an unreadable file is tried and named once.
-        self.unreadable = torch.zeros(len(self.files), dtype=torch.bool).share_memory_()
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def prepare(self) -> None:
-        """Pack the images, or find them packed: then a batch is one indexing operation, and no process decodes."""
-        if self.cache == "off" or self.pixels is not None:
-            return
-        found = load_or_pack(self, self.cache)
-        if found is None:
-            self.cache = "off"  # said once
-            return
-        self._leave_out(found.unreadable)
-        self.pixels, self.workers = found.pixels, 0
-
-    def _leave_out(self, files: list[str]) -> None:
-        """Treat `files` as what they were when the others were packed: unreadable, the next one in their place."""
-        if not files:
-            return
-        if self.on_error == "raise":
-            raise unreadable_error(os.path.join(self.root, files[0]), "as it was when the images were packed")
-        names = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
-        log.warning("%d of %d images cannot be read and are left out: %s", len(files), len(self), names)
-        bad = set(files)
-        self.unreadable[:] = torch.tensor([file in bad for file in self.files])
-        readable = (~self.unreadable).nonzero().flatten()
-        self.labels = self.labels[readable[torch.searchsorted(readable, torch.arange(len(self))) % len(readable)]]
-
-    def read(self, indices: Sequence[int]) -> LabelledPixels:
-        return super().read(indices) if self.pixels is None else take_rows(self.pixels, self.labels, indices)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        first = range(len(self))[index]
-        if self.pixels is not None:
-            return self.pixels[first].clone(), int(self.labels[first])
-        for at in chain(range(first, len(self)), range(first)):
-            if self.unreadable[at]:
-                continue
-            try:
-                return self.decoded(self.files[at]), int(self.labels[at])
-            except Exception as error:
-                path = os.path.join(self.root, self.files[at])
-                if self.on_error == "raise":
-                    raise unreadable_error(path, why_unreadable(error)) from error
-                self.unreadable[at] = True
-                log.warning("skipping %s: %s", path, why_unreadable(error))
-        raise ValueError(f"none of the {len(self)} images in {self.root} can be read; set data.root to others")
-
-
-def unreadable_error(path: str, why: str) -> ValueError:
-    """What to say of an image that cannot be read."""
-    return ValueError(f"cannot read {path} ({why}); set data.on_error=skip to go on without it")
 
 
 def image_files(root: str) -> list[str]:

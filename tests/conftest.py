@@ -1,6 +1,6 @@
 """Puts this folder on the path, so that tests read the golden numbers with `from golden import load_golden`.
 
-No test touches what its user has cached.
+No test touches what its user has cached, or the network.
 """
 
 import sys
@@ -17,3 +17,4 @@ torch.set_num_threads(1)  # these tensors are too small to share: on a busy mach
 def own_cache(tmp_path_factory, monkeypatch):
     """A folder of its own for whatever a test, or a program that it starts, caches."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")

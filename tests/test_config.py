@@ -70,6 +70,7 @@ FITS = {
     "data/digits": ("data.image_size=8",),
     "conditions/small_image": ("data=digits", "data.image_size=32", "model=superres_tiny", NO_PREVIEW),
     "data/image_folder": ("data.root={root}/pictures", "data.image_size=8", "data.labels=folder", "data.workers=0"),
+    "data/hub": ("data.name={root}/pictures", "data.image_size=16", "data.workers=0"),
     "data/npz": ("data.path={root}/images.npz", "data.image_size=16"),
     "data/mnist": ("data.root={root}", "data.image_size=16"),
     "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),

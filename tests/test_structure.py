@@ -42,6 +42,7 @@ ONLY = {
     "tensorboard": {"tracking"},
     "torch.distributed": {"compute", "training"},
     "torchvision": {"data"},
+    "datasets": {"data"},
 }
 
 

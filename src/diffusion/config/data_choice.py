@@ -40,8 +40,7 @@ def from_checkpoint(data: dict[str, Any]) -> dict[str, Any]:
 
 def absolute_paths(data: dict[str, Any]) -> dict[str, str]:
     """The arguments that are files or folders, made absolute, so that they are found from anywhere."""
-    given = {key: data.get(key) for key in class_of(data).paths}
-    return {key: os.path.abspath(os.path.expanduser(path)) for key, path in given.items() if path is not None}
+    return {key: os.path.abspath(os.path.expanduser(data[key])) for key in class_of(data).paths_of(data)}
 
 
 def identity(data: dict[str, Any]) -> dict[str, Any]:
@@ -63,4 +62,4 @@ def incidental(data: dict[str, Any]) -> tuple[str, ...]:
 
 def replaceable(data: dict[str, Any] | None) -> tuple[str, ...]:
     """The settings that may differ between a run and its resumption: the incidental ones, and where the files lie."""
-    return USUAL if data is None else incidental(data) + tuple(f"data.{key}" for key in class_of(data).paths)
+    return USUAL if data is None else incidental(data) + tuple(f"data.{key}" for key in class_of(data).paths_of(data))

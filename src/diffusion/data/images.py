@@ -67,9 +67,14 @@ class Images(Dataset[tuple[Tensor, int]]):
         return LabelledPixels(torch.stack(pixels), torch.tensor(labels))
 
     @classmethod
+    def paths_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those of the `paths` that these settings give as such."""
+        return tuple(path for path in cls.paths if settings.get(path) is not None)
+
+    @classmethod
     def title(cls, settings: Mapping[str, Any]) -> str:
         """What people call the images: "digits test", or the name of their folder."""
-        folders = [os.path.basename(os.path.abspath(settings[path])) for path in cls.paths if settings.get(path)]
+        folders = [os.path.basename(os.path.abspath(settings[path])) for path in cls.paths_of(settings)]
         return " ".join([*(folders or [cls.__name__.lower()]), *cls.split_of(settings)])
 
     @classmethod

@@ -48,9 +48,7 @@ def compose(script: str, words: list[str]) -> None:
         [] if script == "train" else [f"{key}={value}" for key, value in needed.items() if f"{key}=" not in str(words)]
     )
     for run in BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]:
-        config = hydra.compose(
-            script, ["name=test", "logger.group=null", *run] if script == "train" else [*given, *run]
-        )
+        config = hydra.compose(script, ["name=test", *run] if script == "train" else [*given, *run])
         check_known(config)
         check_schemas(config)
 

@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from .layers import without_autocast
 
 
-def timestep_embedding(time: Tensor, channels: int, max_period: float = 10_000) -> Tensor:
-    """[cos(w_j time), sin(w_j time)] with w_j = max_period^(-j / half), (N,) -> (N, channels), float32.
+def timestep_embedding(time: Tensor, channels: int, max_period: float = 10_000, *, shift: int = 0) -> Tensor:
+    """[cos(w_j time), sin(w_j time)] with w_j = max_period^(-j / (half - shift)), (N,) -> (N, channels), float32.
 
     Vaswani et al. 2017, section 3.5, but the cosines come first. Times may be fractional; an odd width ends in zeros.
     """
     half = channels // 2
-    w = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=time.device) / half)
+    w = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=time.device) / (half - shift))
     angles = time.float()[:, None] * w
     return F.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, channels % 2))
 
@@ -23,12 +23,14 @@ def timestep_embedding(time: Tensor, channels: int, max_period: float = 10_000) 
 class ConditionEmbedding(nn.Module):
     """(time, y, augmentation) -> the activated vector that every residual block reads, (N, 4 * channels).
 
-    `numbers` (N, numbers) enter by a linear layer without bias, so that zeros leave the rest as it is.
+    `numbers` (N, numbers) enter by a linear layer without bias, so that zeros leave the rest as it is. `shift` is that
+    of `timestep_embedding`.
     """
 
     def __init__(self, channels: int, num_classes: int | None, numbers: int = 0):
         super().__init__()
         self.channels = channels
+        self.shift = 0
         self.num_classes = num_classes
         self.width = 4 * channels
         self.time = nn.Sequential(nn.Linear(channels, self.width), nn.SiLU(), nn.Linear(self.width, self.width))
@@ -38,7 +40,8 @@ class ConditionEmbedding(nn.Module):
     def forward(self, time: Tensor, y: Tensor | None = None, numbers: Tensor | None = None) -> Tensor:
         self._check_labels(y)
         with without_autocast(time):
-            emb = self.time(timestep_embedding(time, self.channels).to(next(self.parameters()).dtype))
+            emb = timestep_embedding(time, self.channels, shift=self.shift)
+            emb = self.time(emb.to(next(self.parameters()).dtype))
             if self.label is not None:
                 emb = emb + self.label(y)
             if self.numbers is not None:

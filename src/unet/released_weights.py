@@ -1,6 +1,6 @@
 """The weights that OpenAI released with improved-diffusion and guided-diffusion: what they are called there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .attention import AttentionBlock
 from .blocks import Downsample, ResBlock
 from .classifier import AttentionPool, Classifier
+from .ddpm_unet import DDPMUNet
 from .released_recipe import what_to_change
 from .unet import UNet
 
@@ -90,12 +91,19 @@ def _check_fit(file: dict[str, tuple[int, ...]], network: dict[str, tuple[int, .
 
 def released_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     """The network's own parameters by their released names, in the released order; the shapes are the same."""
+    return named_parameters_of(_modules(of_a_released_kind(network)), PARTS)
+
+
+def named_parameters_of(
+    modules: Iterable[tuple[str, nn.Module]], parts: Mapping[type[nn.Module], Mapping[str, str]]
+) -> dict[str, nn.Parameter]:
+    """The parameters of modules at their places in another program, which calls the parts of some kinds otherwise."""
     named = {}
-    for place, module in _modules(of_a_released_kind(network)):
-        parts = PARTS.get(type(module), {})
+    for place, module in modules:
+        other = next((parts[kind] for kind in type(module).__mro__ if kind in parts), {})
         for name, parameter in module.named_parameters():
             part, dot, rest = name.partition(".")
-            named[f"{place}.{parts.get(part, part)}{dot}{rest}"] = parameter
+            named[f"{place}.{other.get(part, part)}{dot}{rest}"] = parameter
     return named
 
 
@@ -106,6 +114,8 @@ def of_a_released_kind(network: nn.Module) -> UNet | Classifier:
             f"{type(network).__name__} has no released names, only a UNet, SuperResolutionUNet or Classifier has; "
             "its checkpoints hold its weights under its own names"
         )
+    if isinstance(network, DDPMUNet):
+        raise ValueError("a DDPMUNet computes what the original's code does not; write it with format=diffusers")
     if network.trunk.embedding.numbers is not None:
         raise ValueError(
             "a network that is told of augmentation has no released names; its checkpoints hold its weights"

@@ -28,11 +28,14 @@ WALLS = {
     "samplers": {"denoiser", "process", "compute"},
     "tasks": METHOD | BASE | {"data"},
     "inference": METHOD | BASE | {"data", "tasks"},
+    "interchange": METHOD | BASE | {"inference", "unet"},
     "tracking": {"runs", "compute"},
     "report": {"runs", "pictures"},
     "training": METHOD | BASE | {"data", "inference", "tracking"},
     "evaluation": METHOD | BASE | {"data", "inference"},
-    "config": METHOD | BASE | {"data", "tasks", "inference", "training", "evaluation", "tracking", "unet"},
+    "config": METHOD
+    | BASE
+    | {"data", "tasks", "inference", "training", "evaluation", "tracking", "interchange", "unet"},
     "cli": BASE | {"config", "report", "tracking"},
 }
 ONLY = {

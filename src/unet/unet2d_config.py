@@ -48,16 +48,18 @@ def unet2d_config(network: UNet) -> dict[str, Any]:
 def check_mappable(network: object) -> None:
     """Raise ValueError unless UNet2DModel has the layers of `network`."""
     if type(network) not in (UNet, DDPMUNet):
-        raise cannot(f"a {type(network).__name__} is no unet.UNet, the one network that it is like")
+        raise no_counterpart(f"a {type(network).__name__} is no unet.UNet, the one network that it is like")
     assert isinstance(network, UNet)
     if network.augmentation_numbers:
-        raise cannot("it is told of no augmentation")
+        raise no_counterpart("it is told of no augmentation")
     if network.dims != 2:
-        raise cannot(f"it has 2 dimensions, the network {network.dims}")
+        raise no_counterpart(f"it has 2 dimensions, the network {network.dims}")
     if network.resampling not in RESAMPLINGS:
-        raise cannot(f"it has no resampling={network.resampling}, only {' and '.join(RESAMPLINGS)}")
+        raise no_counterpart(f"it has no resampling={network.resampling}, only {' and '.join(RESAMPLINGS)}")
     if network.channel_mult[0] != 1:
-        raise cannot(f"its first level is as wide as base_channels, and here {network.channel_mult[0]} times as wide")
+        raise no_counterpart(
+            f"its first level is as wide as base_channels, and here {network.channel_mult[0]} times as wide"
+        )
 
 
 def head_width(network: UNet) -> int | None:
@@ -67,14 +69,14 @@ def head_width(network: UNet) -> int | None:
     if all(module.heads == 1 for module in attentions):
         return None
     if len(widths) > 1:
-        raise cannot(
+        raise no_counterpart(
             f"all its heads have the same number of channels, and here they have {' or '.join(map(str, widths))}; "
             "train with model.channels_per_head=..."
         )
     return widths[0]
 
 
-def cannot(why: str) -> ValueError:
+def no_counterpart(why: str) -> ValueError:
     return ValueError(f"this network cannot be a UNet2DModel of diffusers: {why}")
 
 

@@ -1,7 +1,8 @@
-"""Trained models from their files: our own checkpoints, and released weights, which need a recipe beside them."""
+"""Trained models from their files: our own checkpoints, folders of diffusers, and released weights with a recipe."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -12,11 +13,13 @@ from diffusion.compute.device import resolve_device
 from diffusion.config import build, migrate, preflight
 from diffusion.config.data_choice import class_of, settings_of
 from diffusion.config.instantiate import instantiate, plain_values
+from diffusion.config.pretrained import load_folder
 from diffusion.config.restored import restore_model
 from diffusion.config.signature import signature
 from diffusion.config.trust import kind_of_hint
 from diffusion.denoiser.guidance import Guidance, Guide
 from diffusion.inference.trained import Trained
+from diffusion.interchange.folder import is_pipeline_folder
 from diffusion.runs import checkpoints, naming
 from diffusion.runs.checkpoints import Foreign
 from diffusion.runs.tensor_files import read_tensor_file
@@ -26,19 +29,30 @@ RECIPE = ("model", "diffusion", "data", "train")  # what an experiment describes
 
 def load_choice(config: DictConfig, *, reads_data: bool = False) -> Trained:
     """The model that the command line of a script asks for (`ModelChoice`). `reads_data`: data=... has a use anyway."""
-    state = read_own_state(config.checkpoint, trust=config.trust)
-    if state is None:
+    in_folder = is_pipeline_folder(Path(config.checkpoint))
+    state = None if in_folder else read_own_state(config.checkpoint, trust=config.trust)
+    if state is None and not in_folder:
         return load_recipe(config.checkpoint, config, device=config.device)
     useless = [name for name in RECIPE if config[name] and not (name == "data" and reads_data)]
     useless += ["conditions"] if config.conditions else []
     if useless:
         raise ValueError(f"{config.checkpoint} describes its own network; leave out {', '.join(useless)} or experiment")
+    if state is None:
+        data = None if config.data is None else plain_values(config.data)
+        return load_folder(config.checkpoint, ema=config.ema, device=config.device, data=data)
     return restore_model(state, ema=config.ema, device=config.device, trust=config.trust)
 
 
-def load_model(path: str, *, device: str, trust: Iterable[str] = ()) -> Trained:
-    """The model in a checkpoint or run folder, with the weights that it draws best with."""
-    return restore_model(read_state(path, trust=trust), ema=None, device=device, trust=trust)
+def load_model(
+    path: str, *, device: str, ema: float | str | None = None, trust: Iterable[str] = (),
+    parts: Mapping[str, Any] = MappingProxyType({}),
+) -> Trained:  # fmt: skip
+    """The model in a checkpoint, a run folder or a folder of diffusers; the rest is as for `restore_model`."""
+    if not is_pipeline_folder(Path(path)):
+        return restore_model(read_state(path, trust=trust), ema=ema, device=device, trust=trust, parts=parts)
+    if given := [name for name, part in parts.items() if part is not None]:
+        raise ValueError(f"{path} describes its own network; leave {', '.join(given)} out")
+    return load_folder(path, ema=ema, device=device)
 
 
 def add_guidance(model: Trained, path: str, node: DictConfig, *, trust: Iterable[str] = ()) -> Trained:
@@ -62,9 +76,10 @@ def guidance_of(node: DictConfig, model: Trained, *, trust: Iterable[str] = ()) 
 
 
 def load_guide(path: str, device: str, trust: Iterable[str]) -> Trained:
-    """The model in a checkpoint or run folder, called by the folder's name and its step."""
+    """The model at a path, called by the folder's name and its step."""
     model = load_model(path, device=device, trust=trust)
-    return model._replace(name=f"{naming.run_folder_of(Path(path)).resolve().name}_step_{model.step}")
+    folder = naming.run_folder_of(Path(path)).resolve().name
+    return model._replace(name=folder if model.step is None else f"{folder}_step_{model.step}")
 
 
 def read_own_state(path: str, *, trust: Iterable[str] = ()) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ from diffusion.compute.device import resolve_device
 from diffusion.config import load as loading
 from diffusion.config import preflight, resume
 from diffusion.config.describe import describe
-from diffusion.config.restored import restore_model
 from diffusion.config.signature import as_list, is_plain
 from diffusion.data.conditions import BY_LABEL, Conditions, available
 from diffusion.data.images import Images
@@ -38,16 +37,16 @@ def load(
     conditions: Conditions | None = None, ema: float | str | None = None, device: str = "auto",
     trust: Iterable[str] = (), experiment: str | None = None,
 ) -> Model:  # fmt: skip
-    """The trained model at `path`: a run folder, a checkpoint, or with `experiment` a file of weights from OpenAI.
+    """The trained model at `path`: a run folder, a checkpoint, a folder of diffusers' UNet2DModel and its scheduler,
+    or with `experiment` a file of weights from OpenAI.
 
     `ema` names the weights (a rate, or "off"; the slowest average by default). `network`, `diffusion` and `conditions`
     are needed where the run was begun in Python with parts that do not keep their arguments. `trust` lists the packages
     whose classes a checkpoint may name.
     """
     if experiment is None:
-        state = loading.read_state(str(path), trust=trust)
         parts = {"model": network, "diffusion": diffusion, "conditions": conditions}
-        model = Model(*restore_model(state, ema=ema, device=device, trust=trust, parts=parts))
+        model = Model(*loading.load_model(str(path), ema=ema, device=device, trust=trust, parts=parts))
         return model._replace(name=run_folder_of(Path(path)).resolve().name)
     if not CONF.is_dir():
         raise ValueError(f"experiment={experiment} is read from conf/ of the repository, and there is no {CONF}")

@@ -85,7 +85,8 @@ class EvaluateConfig(ModelUse):
 
 @dataclasses.dataclass
 class ExportConfig(ModelChoice):
-    """`python export.py checkpoint=runs/NAME out=model.pt`: a trained model's weights for the original's code."""
+    """`python export.py checkpoint=runs/NAME out=model.pt`: a trained model for the original's code, or diffusers."""
 
     out: str = MISSING
+    format: str = "released"
     overwrite: bool = False

@@ -46,17 +46,17 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     if config.batch_size < 1:
         raise ValueError(f"batch_size={config.batch_size} must be at least 1")
     preflight.check_draws(model, config.checkpoint)
-    learned_from = model.config["data"]
+    chosen = None if config.data is None else plain_values(config.data)
+    learned_from = model.config["data"] or chosen
     if learned_from is None:
-        raise ValueError("this run does not say which images it was trained on; give them: data=...")
+        raise ValueError("the model does not say which images it was trained on; give them: data=...")
     open_training: Read = images_from
-    if model.step is None:  # A released file: its recipe is the user's own, and may name another split.
+    if learned_from == chosen or model.step is None:  # What the user names may be another split.
         learned_from = with_split(learned_from, "train")
     else:  # A checkpoint may come from anyone: only the command line makes this program fetch files.
         check_description(learned_from, "data", config.trust)  # before anyone asks the class of the set
         learned_from = from_checkpoint(learned_from)
         open_training = partial(read_from_checkpoint, shape=model.shape, trust=config.trust)
-    chosen = None if config.data is None else plain_values(config.data)
     data, open_data = (learned_from, open_training) if chosen is None else (chosen, images_from)
     names_split = tuple(f"data.{key}=" for choice in class_of(data).splits.values() for key in choice)
     if not any(word.startswith(names_split) for word in HydraConfig.get().overrides.task):

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -75,6 +76,20 @@ class Sigmoid:
         reached = torch.linspace(self.start / self.tau, self.end / self.tau, steps + 1, dtype=torch.float64).sigmoid()
         alpha_bar = (reached[-1] - reached) / (reached[-1] - reached[0])
         return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(min=0, max=self.max_beta)
+
+
+class ListedBetas:
+    """The betas themselves, one for each step, such as those that a network of another program was trained with."""
+
+    def __init__(self, *, values: Sequence[float]) -> None:
+        self.values = values
+
+    def betas(self, steps: int) -> Tensor:
+        if len(self.values) != steps:
+            raise ValueError(
+                f"{len(self.values)} betas are listed for {steps} steps; set diffusion.steps to their number"
+            )
+        return torch.tensor(list(self.values), dtype=torch.float64)
 
 
 class ScheduleTransform(ABC):

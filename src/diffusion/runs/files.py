@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -104,6 +105,24 @@ def watch_folder(folder: Path) -> Iterator[Callable[[], bool]]:
         yield is_gone
     finally:
         os.close(handle)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to, whose files take their places in `folder` at the end; nothing is left there if that fails.
+
+    Other files of an old folder stay, and what lies deeper comes first.
+    """
+    with make_folder(folder), TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        partial = Path(name)
+        yield partial
+        files = [path for path in sorted(partial.rglob("*"), key=lambda path: -len(path.parts)) if path.is_file()]
+        for path in files:
+            sync(path)
+        for path in files:
+            place = folder / path.relative_to(partial)
+            place.parent.mkdir(exist_ok=True, parents=True)
+            os.replace(path, place)
 
 
 _locks: set[int] = set()  # the open handles of the folders that this process has locked

@@ -48,7 +48,7 @@ def unet2d_config(network: UNet) -> dict[str, Any]:
 def check_mappable(network: object) -> None:
     """Raise ValueError unless UNet2DModel has the layers of `network`."""
     if type(network) not in (UNet, DDPMUNet):
-        raise no_counterpart(f"a {type(network).__name__} is no unet.UNet, the one network that it is like")
+        raise no_counterpart(f"{type(network).__name__} is no unet.UNet, the one network that it is like")
     assert isinstance(network, UNet)
     if network.augmentation_numbers:
         raise no_counterpart("it is told of no augmentation")

@@ -124,8 +124,8 @@ REFUSED = {
     "a wide first level": ({"channel_mult": (2, 2)}, "base_channels, and here 2 times"),
     "volumes": ({"dims": 1}, "2 dimensions, the network 1"),
     "augmentation": ({"augmentation_numbers": 9}, "no augmentation"),
-    "a small image": ({"kind": SuperResolutionUNet}, "a SuperResolutionUNet is no unet.UNet"),
-    "a classifier": ({"kind": Classifier, "num_classes": 3, "channels_per_head": 8}, "a Classifier is no"),
+    "a small image": ({"kind": SuperResolutionUNet}, "SuperResolutionUNet is no unet.UNet"),
+    "a classifier": ({"kind": Classifier, "num_classes": 3, "channels_per_head": 8}, "Classifier is no"),
 }
 
 

@@ -16,7 +16,7 @@ from diffusion.interchange.folder import INDEX, WEIGHTS, is_pipeline_folder, rea
 from unet import UNet
 
 diffusers = pytest.importorskip("diffusers")
-STEPS = 24
+STEPS = 8
 CPU = torch.device("cpu")
 
 
@@ -64,8 +64,8 @@ def levels_apart(theirs, ours):
     return (theirs - (ours / 2 + 0.5).clamp(0, 1)).abs().max().item() * 255
 
 
-# A pixel that float32 carries through 24 steps from their table and from ours: measured 0.01 of 255.
-TOLERANCE = 0.1
+# A pixel that float32 carries through the steps of their table and of ours: measured 0.0004 of 255.
+TOLERANCE = 0.01
 
 
 def test_the_library_draws_the_same_images_of_classes(tmp_path):

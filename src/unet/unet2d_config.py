@@ -70,14 +70,14 @@ def head_width(network: UNet) -> int | None:
         return None
     if len(widths) > 1:
         raise no_counterpart(
-            f"all its heads have the same number of channels, and here they have {' or '.join(map(str, widths))}; "
-            "train with model.channels_per_head=..."
+            f"all its heads have the same number of channels, and here they have {' or '.join(map(str, widths))} "
+            "(train with model.channels_per_head=...)"
         )
     return widths[0]
 
 
 def no_counterpart(why: str) -> ValueError:
-    return ValueError(f"this network cannot be a UNet2DModel of diffusers: {why}")
+    return ValueError(f"this network cannot be a UNet2DModel of diffusers: {why}; out=model.pt keeps its weights")
 
 
 def network_options(config: Config) -> dict[str, Any]:

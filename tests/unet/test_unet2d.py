@@ -119,7 +119,7 @@ def test_a_network_of_the_tensorflow_kind_computes_the_same_here(tmp_path):
 
 
 REFUSED = {
-    "two widths of heads": ({"attention_resolutions": (8, 4)}, "heads .* 8 or 16; train with model.channels_per_head"),
+    "two widths of heads": ({"attention_resolutions": (8, 4)}, "heads .* 8 or 16 .train with model.channels_per_head"),
     "pooling": ({"resampling": "pooling"}, "no resampling=pooling"),
     "a wide first level": ({"channel_mult": (2, 2)}, "base_channels, and here 2 times"),
     "volumes": ({"dims": 1}, "2 dimensions, the network 1"),

@@ -44,6 +44,10 @@ def write_folder(model: Trained, folder: Path, name: str) -> None:
     config |= {"sample_size": height if height == width else [height, width]}
     assert config["in_channels"] == channels, "a UNet sees what it draws"
     index = index_of(model)
+    if config["num_class_embeds"] != num_labels(index):
+        raise ValueError(
+            f"this network is told one of {config['num_class_embeds']} labels, which are not the classes of its images"
+        )
     (folder / "unet").mkdir()
     (folder / "scheduler").mkdir()
     tensors = {key: tensor.cpu().contiguous() for key, tensor in unet.unet2d_tensors(network).items()}  # type: ignore[arg-type]
@@ -70,6 +74,12 @@ def index_of(model: Trained) -> dict[str, Any]:
         "time_scale": scale,
         "label_dropout": (model.config.get("train") or {}).get("label_dropout", 0.0),
     }
+
+
+def num_labels(index: dict[str, Any]) -> int | None:
+    """How many labels a network knows: its classes, and the one that stands for none of them."""
+    names = index.get("id2label")
+    return None if names is None else len(names) + (index["label_dropout"] > 0)
 
 
 def card(model: Trained, name: str, index: dict[str, Any], scheduler: dict[str, Any]) -> str:

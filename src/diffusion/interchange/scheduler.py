@@ -80,7 +80,7 @@ def name_of(choice: object, names: Mapping[str, Callable[..., object]]) -> str:
 
 
 def no_scheduler(why: str) -> ValueError:
-    return ValueError(f"this process cannot be a DDPMScheduler of diffusers: {why}")
+    return ValueError(f"this process cannot be a DDPMScheduler of diffusers: {why}; out=model.pt keeps the weights")
 
 
 def diffusion_of(config: Config, *, time_scale: float = 1.0) -> GaussianDiffusion:

@@ -3,6 +3,7 @@
 No test touches what its user has cached, or the network.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["HF_HUB_OFFLINE"] = "1"  # diffusers shall never look beyond the folders that it is given
 torch.set_num_threads(1)  # these tensors are too small to share: on a busy machine, threads wait for each other
 
 

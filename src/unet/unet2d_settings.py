@@ -49,7 +49,7 @@ MOST = 2**16  # channels, layers, classes
 def completed_config(config: Config) -> dict[str, Any]:
     """The whole configuration; ValueError where it says what no network of this program does."""
     if unknown := sorted(key for key in config if not key.startswith("_") and key not in DEFAULTS | FIXED):
-        raise ValueError(f"it has a setting {unknown[0]}, which this program does not know")
+        raise ValueError(f"it has a setting {unknown[0]!r:.60}, which this program does not know")
     given = {**DEFAULTS, **FIXED, **config}
     for key, rule in RULES.items():
         if not rule.holds(given[key], given):

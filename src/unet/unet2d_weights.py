@@ -99,7 +99,7 @@ def check_fit(file: Mapping[str, Any], network: Mapping[str, View], path: str | 
     for name in [*network, *file]:
         if name not in file or name not in network:
             where = f"in {path}, and its configuration has it" if name in network else "in the configuration"
-            raise ValueError(f"{name} does not occur {where}")
+            raise ValueError(f"{name!r:.100} does not occur {where}")
         shape, dtype = tuple(file[name].get_shape()), file[name].get_dtype()
         if shape != network[name].shape:
             raise ValueError(f"{name} has shape {shape} in {path}, {network[name].shape} by its configuration")

@@ -163,13 +163,13 @@ def test_weights_that_do_not_fit_take_no_memory(tiny, tmp_path):
     for change, said in (
         (wide, r"conv_in.weight has shape \(16, 3, 3, 3\) in"),
         ({**config, "layers_per_block": 2**16}, "more layers than the"),
-        ({**config, "num_class_embeds": 2}, "class_embedding.weight does not occur in"),
-        ({**config, "colour": 1}, "setting colour, which this program does not know"),
+        ({**config, "num_class_embeds": 2}, "'class_embedding.weight' does not occur in"),
+        ({**config, "colour": 1}, "setting 'colour', which this program does not know"),
     ):
         with pytest.raises(ValueError, match=said):
             read_unet2d(change, path)
     save_file({**tensors, "more": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="more does not occur in the configuration"):
+    with pytest.raises(ValueError, match="'more' does not occur in the configuration"):
         read_unet2d(config, path)
     save_file({**tensors, "conv_in.bias": torch.zeros(16, dtype=torch.long)}, path)
     with pytest.raises(ValueError, match=r"conv_in\.bias is of type I64"):

@@ -108,7 +108,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def is_pipeline_folder(path: Path) -> bool:
-    """Whether `path` is a folder as diffusers writes them, of a pipeline or of a network alone."""
+    """Whether `path` is a folder as diffusers writes one, of a pipeline or of a network alone."""
     return any((path / name).exists() for name in (INDEX, NETWORK))
 
 
@@ -141,9 +141,9 @@ def check_components(path: Path, index: dict[str, Any]) -> None:
     """Raise ValueError unless a pipeline is made of a UNet2DModel and a scheduler, and of no more."""
     parts = {name: part for name, part in index.items() if isinstance(part, list) and not name.startswith("_")}
     others = [name for name, part in parts.items() if part != [None, None] and name not in LIBRARIES]
-    kind = parts.get("unet", [None])[-1]
+    *_, kind = [None, *parts.get("unet", [])]
     if others or kind != "UNet2DModel" or "scheduler" not in parts:
-        held = f"with a part {others[0]}" if others else f"with unet={kind}" if kind else "without a unet"
+        held = f"with a part {others[0]!r:.60}" if others else f"with unet={kind!r:.60}" if kind else "without a unet"
         raise ValueError(
             f"{path} holds a {index.get('_class_name')!r:.60} {held}; only pipelines of a UNet2DModel and a scheduler, "
             "and of nothing else, are read"

@@ -148,7 +148,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """The state in the file `path`, or the newest in the run folder `path`."""
     state = load_newest(path) if path.is_dir() else read_checkpoint(path)
     if state is None:
-        raise ValueError(
-            f"{path} has no checkpoint yet; train there first, or give another run or a folder of diffusers: checkpoint=DIR"
-        )
+        raise ValueError(f"{path} has no checkpoint yet; train there first, or give a run or a folder of diffusers")
     return state

@@ -154,11 +154,12 @@ def pipe(folder, name):
 BAD = {
     "another pipeline": (
         lambda f: changed(f, INDEX, _class_name="StableDiffusionPipeline", vae=["diffusers", "AutoencoderKL"]),
-        "holds a 'StableDiffusionPipeline' with a part vae; only pipelines of a UNet2DModel and a scheduler",
+        "holds a 'StableDiffusionPipeline' with a part 'vae'; only pipelines of a UNet2DModel and a scheduler",
     ),
     "another network": (
-        lambda f: changed(f, INDEX, unet=["diffusers", "UNet2DConditionModel"]), "with unet=UNet2DConditionModel"
+        lambda f: changed(f, INDEX, unet=["diffusers", "UNet2DConditionModel"]), "with unet='UNet2DConditionModel'"
     ),
+    "a network of no name": (lambda f: changed(f, INDEX, unet=[]), "without a unet; only pipelines"),
     "a network alone": (lambda f: (without(f, INDEX), os.replace(f / "unet/config.json", f / "config.json")),
         f"{INDEX} does not exist"),
     "no JSON": (lambda f: (f / INDEX).write_text("{"), "damaged or no JSON"),

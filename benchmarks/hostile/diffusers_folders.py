@@ -74,7 +74,7 @@ def of_files() -> Damages:
             f"{name} is a pickle": (
                 partial(lambda name, f: (f / name).write_bytes(pickle.dumps(Mark(str(f.parent / MARK)))), name), refused
             ),
-            f"{name} takes 100 GB": (partial(lambda name, f: os.truncate(f / name, 10**11), name), refused),
+            f"{name} is filled up to 1 GB": (partial(lambda name, f: os.truncate(f / name, 10**9), name), refused),
         }  # fmt: skip
     code = f"open({MARK!r}, 'w')"
     found["its code"] = (lambda f: (f / "pipeline.py").write_text(code), ("accepted",))

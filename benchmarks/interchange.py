@@ -2,8 +2,8 @@
 
     python benchmarks/interchange.py runs/default [steps]
 
-The run is written as a folder of diffusers, and its library draws from it. It draws in float32 from a table of its own,
-and so a pixel differs by its rounding.
+The run is written as a folder of diffusers, and the library draws from it. It computes the coefficients of its steps in
+float32, and so pixels differ by their rounding.
 """
 
 import sys

@@ -18,7 +18,7 @@ from runner import MARK, Case, run, trained_run
 KIND = "a folder of diffusers"
 INDEX, NETWORK, SCHEDULER = "model_index.json", "unet/config.json", "scheduler/scheduler_config.json"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-ODD = (
+ODD: tuple[object, ...] = (
     None,
     True,
     -1,

@@ -108,8 +108,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def is_pipeline_folder(path: Path) -> bool:
-    """Whether `path` is a folder as diffusers writes one, of a pipeline or of a network alone."""
-    return any((path / name).exists() for name in (INDEX, NETWORK))
+    """Whether `path` is a folder as diffusers writes one, of a pipeline or of a network alone, and no run."""
+    return not (path / "checkpoints").is_dir() and any((path / name).exists() for name in (INDEX, NETWORK))
 
 
 def read_folder(path: Path) -> Pretrained:

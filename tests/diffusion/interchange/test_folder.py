@@ -219,7 +219,9 @@ def test_what_it_cannot_be_told_of_is_refused(tmp_path):
         diffusion.load(folder, diffusion=a_model().diffusion)
     with pytest.raises(ValueError, match="has no checkpoint"):
         diffusion.load(tmp_path)
-    assert not is_pipeline_folder(tmp_path)
+    assert is_pipeline_folder(folder) and not is_pipeline_folder(tmp_path)
+    (folder / "checkpoints").mkdir()
+    assert not is_pipeline_folder(folder), "a run that somebody put such a file into"
 
 
 def test_weights_are_those_of_the_network(tmp_path):

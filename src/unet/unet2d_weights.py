@@ -73,7 +73,7 @@ def read_unet2d(config: Mapping[str, Any], path: str | Path) -> UNet:
                 raise ValueError(f"its configuration has more layers than the {len(names)} tensors of {path}")
             with torch.device("meta"):
                 network = unet_of(options)
-            check_fit(slices, views(network), path)
+            check_tensors(slices, views(network), path)
             network.to_empty(device="cpu")
             with torch.no_grad():
                 for name, view in views(network).items():
@@ -94,7 +94,7 @@ def unet_of(options: dict[str, Any]) -> UNet:
     return UNet(**plain) if usual else DDPMUNet(**options)
 
 
-def check_fit(file: Mapping[str, Any], network: Mapping[str, View], path: str | Path) -> None:
+def check_tensors(file: Mapping[str, Any], network: Mapping[str, View], path: str | Path) -> None:
     """ValueError about the first tensor that the file lacks, adds, or has in another shape or in whole numbers."""
     for name in [*network, *file]:
         if name not in file or name not in network:

@@ -5,7 +5,6 @@ its code is run.
 """
 
 import json
-import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import unet
 from diffusion.denoiser.diffusion import GaussianDiffusion
 from diffusion.inference.trained import Trained
 from diffusion.interchange.scheduler import diffusion_of, scheduler_config
+from diffusion.runs.small_files import load_plain, require_regular
 
 INDEX = "model_index.json"
 NETWORK = "config.json"
@@ -22,7 +22,6 @@ SCHEDULER = "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 LIBRARIES = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
 PIPELINE = "pipeline"  # the file of the pipeline for what the library's own does not draw
-MOST_BYTES = 2**24  # of a JSON file
 HOME = Path(__file__).parent
 
 
@@ -114,14 +113,14 @@ def is_pipeline_folder(path: Path) -> bool:
 
 def read_folder(path: Path) -> Pretrained:
     """The model in a folder of a UNet2DModel and its scheduler. ValueError if it is another, or damaged."""
-    index = read_json(path / INDEX)
+    index = load_plain(path / INDEX, dict)
     check_components(path, index)
     # The parts of an old folder lie beside its index.
     places = {part: path / part if (path / part).is_dir() else path for part in LIBRARIES}
     network_file, scheduler_file = places["unet"] / NETWORK, places["scheduler"] / SCHEDULER
-    config, scheduler = read_json(network_file), read_json(scheduler_file)
+    config, scheduler = load_plain(network_file, dict), load_plain(scheduler_file, dict)
     try:
-        network = unet.read_unet2d(config, regular_file(places["unet"] / WEIGHTS))
+        network = unet.read_unet2d(config, weights_file(places["unet"]))
     except ValueError as error:
         raise ValueError(f"{network_file} is no network of this program: {error}") from error
     try:
@@ -166,23 +165,10 @@ def classes_of(path: Path, index: dict[str, Any], num_classes: int | None) -> tu
     return list(names.values()), dropout
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a small JSON file; ValueError if there is none."""
-    try:
-        content = json.loads(regular_file(path, most=MOST_BYTES).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged or no JSON") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return content
-
-
-def regular_file(path: Path, *, most: int | None = None) -> Path:
-    """`path`, if it is a file that can be read to its end, of at most so many bytes; ValueError otherwise."""
+def weights_file(folder: Path) -> Path:
+    """The file of weights in a folder; an error if there is none that can be read to its end."""
+    path = folder / WEIGHTS
     if not path.exists():
-        hint = "; only weights in safetensors are read" if path.suffix == ".safetensors" else ""
-        raise ValueError(f"{path} does not exist, which a folder of diffusers has{hint}")
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or (most is not None and status.st_size > most):
-        raise ValueError(f"{path} is no regular file{'' if most is None else f' of at most {most} bytes'}")
+        raise ValueError(f"there is no {path}, and only weights in safetensors are read")
+    require_regular(str(path), path.stat())
     return path

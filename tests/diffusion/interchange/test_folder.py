@@ -161,17 +161,17 @@ BAD = {
     ),
     "a network of no name": (lambda f: changed(f, INDEX, unet=[]), "without a unet; only pipelines"),
     "a network alone": (lambda f: (without(f, INDEX), os.replace(f / "unet/config.json", f / "config.json")),
-        f"{INDEX} does not exist"),
-    "no JSON": (lambda f: (f / INDEX).write_text("{"), "damaged or no JSON"),
-    "deep JSON": (lambda f: (f / INDEX).write_text("[" * 100_000), "damaged or no JSON"),
-    "a list": (lambda f: (f / INDEX).write_text("[]"), "holds no JSON object"),
-    "a large index": (lambda f: (f / INDEX).write_bytes(b" " * (2**24 + 1)), "no regular file of at most"),
-    "a pipe": (lambda f: pipe(f, "scheduler/scheduler_config.json"), "no regular file of at most"),
-    "weights that are a pipe": (lambda f: pipe(f, f"unet/{WEIGHTS}"), "no regular file"),
-    "no scheduler": (lambda f: without(f, "scheduler/scheduler_config.json"), "scheduler_config.json does not exist"),
+        INDEX),
+    "no JSON": (lambda f: (f / INDEX).write_text("{"), "is damaged, or none of"),
+    "deep JSON": (lambda f: (f / INDEX).write_text("[" * 100_000), "is damaged, or none of"),
+    "a list": (lambda f: (f / INDEX).write_text("[]"), "is damaged, or none of"),
+    "a large index": (lambda f: (f / INDEX).write_bytes(b" " * (2**22 + 1)), "File too large"),
+    "a pipe": (lambda f: pipe(f, "scheduler/scheduler_config.json"), "not a regular file"),
+    "weights that are a pipe": (lambda f: pipe(f, f"unet/{WEIGHTS}"), "not a regular file"),
+    "no scheduler": (lambda f: without(f, "scheduler/scheduler_config.json"), "scheduler_config.json"),
     "pickled weights": (
         lambda f: os.replace(f / "unet" / WEIGHTS, f / "unet/diffusion_pytorch_model.bin"),
-        "does not exist.*only weights in safetensors",
+        "there is no .*only weights in safetensors",
     ),
     "pickled weights under the name of others": (
         lambda f: (f / "unet" / WEIGHTS).write_bytes(pickle.dumps({"a": 1})), "damaged or no file of safetensors"
@@ -200,7 +200,7 @@ def test_a_folder_that_is_none_is_refused_in_one_line(tmp_path, name):
     folder = written(a_model(["cat", "dog"]), tmp_path / "model")
     damage, said = BAD[name]
     damage(folder)
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises((ValueError, OSError), match=said) as caught:
         diffusion.load(folder, device="cpu")
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
 

@@ -2,15 +2,20 @@
 
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import yaml
 
 
 def answer_help(script: str) -> None:
-    """Print the help of a script and end, if --help is on its command line."""
+    """Print the help of a script and end, if --help is on its command line; or the version, for --version."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(Path(script).stem, folders_of_command(script, sys.argv[1:])), end="")
+        sys.exit()
+    if "--version" in sys.argv[1:]:
+        project = tomllib.loads((Path(script).resolve().parent / "pyproject.toml").read_text())["project"]
+        print(f"{project['name']} {project['version']}")
         sys.exit()
 
 

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.config.schema_source import schema
-from diffusion.config.signature import signature
 from diffusion.config.trust import check_checkpoint_targets, check_user_targets, root_kind, walk
+from diffusion.config.values import check_values
 from diffusion.data.images import Images
 from diffusion.runs.printable import reason
 
@@ -18,14 +18,14 @@ from diffusion.runs.printable import reason
 def instantiate(node: DictConfig, **given: Any) -> Any:
     """The object that a node of the user's own configuration describes; `given` replaces arguments by objects.
 
-    ValueError if a class in it cannot be imported or does not belong there, or a value is missing. What a constructor
-    refuses comes out as it was raised.
+    ValueError if a class in it cannot be imported or does not belong there, or a value is missing or cannot be. What a
+    constructor refuses comes out as it was raised.
     """
     plain = plain_values(node)
     check_user_targets(plain, key_of(node))
     if missing := sorted(OmegaConf.missing_keys(node)):
         raise ValueError(f"{missing[0]} has no value; give it one: {missing[0]}=...")
-    check_nulls(plain, key_of(node))
+    check_values(plain, key_of(node))
     return construct(plain, **given)
 
 
@@ -53,19 +53,6 @@ def check_description(node: Any, part: str, trust: Iterable[str] = ()) -> None:
             except OmegaConfBaseException as error:
                 said = str(error.msg or error).partition("\n")[0]
                 raise ValueError(f"{place} in the checkpoint is refused: {said}") from error
-
-
-def check_nulls(node: Any, place: str) -> None:
-    """Raise ValueError if an argument is null that its constructor cannot do without."""
-    for at, each in walk(node, place):
-        if not isinstance(each, dict) or "_target_" not in each:
-            continue
-        for key, setting in signature(str(each["_target_"])).settings.items():
-            if each.get(key, key) is None and not setting.takes_none:
-                inner = f"{at}.{key}".lstrip(".")
-                raise ValueError(
-                    f"{inner} is null, and {each['_target_']} cannot be built without it; leave {inner}=null out"
-                )
 
 
 def construct(node: dict[str, Any], **given: Any) -> Any:

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion.cli import sweep_worker
-from diffusion.cli.sweep import Note, Sweep, best_line, final_note, fixed_name, mark_dead_run, maximizes
+from diffusion.cli.sweep import Note, Sweep, best_line, check_folders, final_note, mark_dead_run, maximizes
 from diffusion.cli.user_errors import one_line
 from diffusion.config import resume
 from diffusion.config.resolvers import register_resolvers
@@ -102,7 +102,7 @@ def test_the_objective_is_the_last_value_logged(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert objective_value(tmp_path, "loss") == 1.5
     assert objective_value(tmp_path, "fid") == 9.0
-    with pytest.raises(ValueError, match=r"objective=bits was never logged; this run logged fid, loss; .*evaluations"):
+    with pytest.raises(ValueError, match=r"objective=bits is not logged; this run logs fid, loss; .*evaluations"):
         objective_value(tmp_path, "bits")
 
 
@@ -259,7 +259,7 @@ def test_several_runs_cannot_share_one_folder(words):
     ],
 )
 def test_a_name_is_free_where_the_runs_have_a_folder_each(words):
-    assert fixed_name(multirun(*words)) is None
+    check_folders(multirun(*words))
 
 
 def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp_path):

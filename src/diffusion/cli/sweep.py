@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli import sweep_worker
 from diffusion.compute import distributed
 from diffusion.report.page import write_page
-from diffusion.runs import status
+from diffusion.runs import naming, status
 from diffusion.runs.files import atomic_write_text, lock_folder
 from diffusion.runs.metrics import lower_is_better, objective_value
 from diffusion.runs.redaction import redact
@@ -55,11 +55,10 @@ class Sweep(Callback):
             return
         if searches and config.objective is None:
             sys.exit("train: Optuna does not know what to make small; set objective=loss, or another logged metric")
-        if name := fixed_name(config):
-            sys.exit(
-                f"train: name={name} would be one folder for all runs of the sweep; leave it out, and each is named by "
-                f"what varies; runs={name} keeps them together"
-            )
+        try:
+            check_folders(config)
+        except ValueError as error:
+            sys.exit(f"train: {error}")  # Hydra would only warn of an error here.
         self.folder = Path(config.hydra.sweep.dir).absolute()
         self.objective, self.maximize = config.objective, maximizes(config)
         self.page = Path(config.runs).absolute() / f"{self.folder.name}.html"
@@ -123,19 +122,25 @@ def quiet_optuna() -> None:
     plugin.addFilter(lambda record: "Got 'FailedRun(" not in record.getMessage())
 
 
-def fixed_name(config: DictConfig) -> str | None:
-    """The name that a sweep of several runs would give to all of them, in one place; None if each has a folder.
-
-    A name with an interpolation counts as one for each run.
-    """
+def check_folders(config: DictConfig) -> None:
+    """Raise ValueError unless each run of a sweep can have a folder of its own."""
     written: Any = OmegaConf.to_container(config, resolve=False)
     params = [f"{key}={value}" for key, value in (written["hydra"]["sweeper"].get("params") or {}).items()]
     overrides = OverridesParser.create().parse_overrides(params + written["hydra"]["overrides"]["task"])
     chosen = {override.key_or_group: override for override in overrides}
     varied = {key for key, override in chosen.items() if override.is_sweep_override()}
-    several = bool(varied) or (OmegaConf.select(config, "hydra.sweeper.n_trials") or 1) > 1
+    if "runs" not in varied:
+        naming.check_runs(str(chosen["runs"].value() if "runs" in chosen else written["runs"]))
     name = str(chosen["name"].value() if "name" in chosen else written["name"])
-    return name if several and "${" not in name and not varied & {"name", "runs"} else None
+    if "name" in varied or "${" in name:  # then it is one for each run
+        return
+    naming.check_name(name)
+    several = bool(varied) or (OmegaConf.select(config, "hydra.sweeper.n_trials") or 1) > 1
+    if several and "runs" not in varied:
+        raise ValueError(
+            f"name={name} would be one folder for all runs of the sweep; leave it out, and each is named by "
+            f"what varies; runs={name} keeps them together"
+        )
 
 
 def maximizes(config: DictConfig) -> bool:

@@ -1,4 +1,4 @@
-"""The names that a configuration asks for: of the run, of its sweep, and of the group that a sweep's runs share."""
+"""The names that a configuration asks for: of a run and its folder, of its sweep, of the group of a sweep's runs."""
 
 from typing import Any
 
@@ -12,7 +12,10 @@ from diffusion.runs import naming
 
 
 def register_resolvers(sweep: str = "sweep") -> None:
-    """Define `${run_name:}`, `${sweep_name:}` and `${sweep_group:}` in this process."""
+    """Define `${run_name:}`, `${sweep_name:}` and `${sweep_group:}` in this process.
+
+    Also `${runs_folder:...}` and `${run_folder:...}`, which refuse what names no folder before Hydra makes one.
+    """
 
     def run_name(*, _root_: Any) -> str:
         try:
@@ -25,5 +28,7 @@ def register_resolvers(sweep: str = "sweep") -> None:
         return sweep if HydraConfig.get().mode == RunMode.MULTIRUN else None
 
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("runs_folder", lambda runs: naming.check_runs(str(runs)), replace=True)
+    OmegaConf.register_new_resolver("run_folder", lambda name: naming.check_name(str(name)), replace=True)
     OmegaConf.register_new_resolver("sweep_name", lambda: sweep, replace=True)
     OmegaConf.register_new_resolver("sweep_group", sweep_group, replace=True)

@@ -40,13 +40,21 @@ def short_hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError unless `name` is that of a folder below the runs folder."""
+def check_name(name: str) -> str:
+    """`name` where it is that of a folder below the runs folder; ValueError otherwise."""
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or not set(parts) - {"", "."}:
+    if name.startswith("/") or ".." in parts or not set(parts) - {"", "."} or not name.isprintable():
         raise ValueError(
             f"name={name} is no folder below the runs folder; set name=my_run, or runs=... to keep runs elsewhere"
         )
+    return name
+
+
+def check_runs(folder: str) -> str:
+    """`folder` where it can hold runs; ValueError if it says nothing."""
+    if not folder.strip() or not folder.isprintable():
+        raise ValueError(f"runs={folder} names no folder; set runs=runs, or another folder to keep runs in")
+    return folder
 
 
 def sweep_name(command: Iterable[str], also: Collection[str] = ()) -> str:

@@ -12,6 +12,7 @@ from .blocks import Downsample, ResBlock, Stage, Upsample, grow, shrink
 from .layers import CONVOLUTIONS
 
 HEADS = 4
+MOST_BLOCKS = 100  # in a level; no published network has more than 8, and each takes a millisecond to make
 RESAMPLINGS = ("convolution", "pooling", "residual")
 
 
@@ -64,12 +65,7 @@ class Planned(nn.Module):
             raise ValueError(
                 f"resampling={self.resampling!r} is unknown; set model.resampling={' or '.join(RESAMPLINGS)}"
             )
-        if not self.channel_mult or min(self.base_channels, self.blocks_per_level, *self.channel_mult) < 1:
-            raise ValueError(
-                f"base_channels={self.base_channels}, channel_mult={list(self.channel_mult)}, "
-                f"blocks_per_level={self.blocks_per_level} make no network; set model.base_channels, "
-                "model.blocks_per_level and one or more numbers in model.channel_mult to 1 or more"
-            )
+        self._check_numbers()
         if self.channels_per_head is not None and (self.heads != HEADS or self.heads_up is not None):
             idle, default = ("heads", HEADS) if self.heads != HEADS else ("heads_up", "null")
             raise ValueError(
@@ -86,6 +82,8 @@ class Planned(nn.Module):
         sizes = [self.image_size >> level for level in range(len(self.channel_mult))]
         for option in self.sizes_of_maps:
             named = self.sizes_meant(getattr(self, option), self.image_size, len(sizes))
+            if len({*named}) < len(named):
+                raise ValueError(f"{option}={list(named)} names a size twice; set 'model.{option}={sorted({*named})}'")
             for size in {*named} - {*sizes}:
                 raise ValueError(
                     f"{option} names size {size}, which never occurs at image_size={self.image_size}; "
@@ -97,6 +95,24 @@ class Planned(nn.Module):
     def sizes_meant(sizes: Iterable[int], image_size: int, levels: int) -> tuple[int, ...]:
         """The sizes of feature maps, where those of `sizes` that are negative count from the coarsest of `levels`."""
         return tuple(image_size >> (levels + size) if -levels <= size < 0 else size for size in sizes)
+
+    def _check_numbers(self) -> None:
+        """Raise ValueError for a number that makes no network."""
+        if not self.channel_mult or min(self.base_channels, self.blocks_per_level, *self.channel_mult) < 1:
+            raise ValueError(
+                f"base_channels={self.base_channels}, channel_mult={list(self.channel_mult)}, "
+                f"blocks_per_level={self.blocks_per_level} make no network; set model.base_channels, "
+                "model.blocks_per_level and one or more numbers in model.channel_mult to 1 or more"
+            )
+        if self.blocks_per_level > MOST_BLOCKS:
+            raise ValueError(
+                f"blocks_per_level={self.blocks_per_level} is too many; set model.blocks_per_level up to {MOST_BLOCKS}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout} must lie in [0, 1), 1 leaving nothing; set model.dropout=0.1")
+        for option in ("in_channels", "norm_groups", "heads", "heads_up", "channels_per_head"):
+            if (value := getattr(self, option)) is not None and value < 1:
+                raise ValueError(f"{option}={value} must be at least 1; set model.{option} to 1 or more")
 
     @property
     def stride(self) -> int:

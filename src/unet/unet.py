@@ -29,6 +29,9 @@ class UNet(Planned):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for option, least in (("out_channels", 1), ("num_classes", 1), ("augmentation_numbers", 0)):
+            if (value := getattr(self, option)) is not None and value < least:
+                raise ValueError(f"{option}={value} must be {least} or more; leave model.{option} out")
         seen = self.stacked_images * self.in_channels
         self.trunk = Trunk(self, seen, self.num_classes, self.augmentation_numbers)
         self.up = up_half(self, self.trunk.skip_channels)

@@ -22,6 +22,8 @@ def resolve_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={name} cannot be used ({reason}); device=cpu always can") from None
+    if device.type == "meta":
+        raise ValueError("device=meta computes no numbers; device=cpu always can")
     set_matmul_precision("float32", device)
     return device
 

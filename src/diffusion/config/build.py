@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion.compute.device import resolve_device
+from diffusion.compute.memory import bytes_of, check_room
 from diffusion.config import preflight
 from diffusion.config.data_choice import absolute_paths
 from diffusion.config.instantiate import instantiate, plain_values
@@ -50,11 +52,22 @@ def model(
         elif node[key] != fact and not (key == "num_classes" and node[key] is None):
             asked = "null" if fact is None else fact
             raise ValueError(f"model.{key}={node[key]}, but {reason}; set model.{key}={asked}")
+    check_network_fits(node)
     network = instantiate(node)
     for option in getattr(network, "sizes_of_maps", ()):
         if option in node:
             node[option] = list(getattr(network, option))  # those that were counted from the coarsest, too
     return network
+
+
+def check_network_fits(node: DictConfig) -> None:
+    """Raise ValueError if the weights of the network are more than fits into memory; it is built without any."""
+    try:
+        with torch.device("meta"):
+            network = instantiate(node)
+    except (RuntimeError, TypeError, InstantiationException):
+        return  # It computes as it is built, which weights without numbers do not allow.
+    check_room(bytes_of(network), f"{type(network).__name__} as model=... describes it", "set a smaller model")
 
 
 def build_conditions(nodes: dict[str, Any] | DictConfig) -> dict[str, Condition]:

@@ -40,7 +40,10 @@ def from_checkpoint(data: dict[str, Any]) -> dict[str, Any]:
 
 def absolute_paths(data: dict[str, Any]) -> dict[str, str]:
     """The arguments that are files or folders, made absolute, so that they are found from anywhere."""
-    return {key: os.path.abspath(os.path.expanduser(data[key])) for key in class_of(data).paths_of(data)}
+    given = {key: data[key] for key in class_of(data).paths_of(data)}
+    if empty := [key for key, path in given.items() if path == ""]:
+        raise ValueError(f"data.{empty[0]} is empty; set it to a file or folder, or leave data.{empty[0]}= out")
+    return {key: os.path.abspath(os.path.expanduser(path)) for key, path in given.items()}
 
 
 def identity(data: dict[str, Any]) -> dict[str, Any]:

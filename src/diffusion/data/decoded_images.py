@@ -13,6 +13,8 @@ from diffusion.data.preparation import why_unreadable
 
 log = logging.getLogger(__name__)
 
+MOST_WORKERS = 256
+
 
 class DecodedImages(ImageFiles):
     """Images of `files`, which are decoded when they are read; `prepare` packs them.
@@ -25,6 +27,8 @@ class DecodedImages(ImageFiles):
 
     def __init__(self, *, on_error: str, flip: bool, workers: int, cache: str) -> None:
         check_cache(cache)
+        if not 0 <= workers <= MOST_WORKERS:
+            raise ValueError(f"data.workers={workers} must lie between 0 and {MOST_WORKERS}; set data.workers=2")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"there is no on_error {on_error!r}; set data.on_error to raise or skip")
         self.on_error, self.flip, self.workers, self.cache = on_error, flip, workers, cache

@@ -10,7 +10,7 @@ import torch
 
 from diffusion.data.decoded_images import DecodedImages
 from diffusion.data.images import UNLABELLED
-from diffusion.data.preparation import require_channels
+from diffusion.data.preparation import require_channels, require_sides
 from diffusion.runs.printable import printable
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class ImageFolder(DecodedImages):
         cache: str = "auto",
     ) -> None:
         require_channels(channels)
+        require_sides(image_size=image_size, width=width)
         if labels not in ("none", "folder", "prefix"):
             raise ValueError(f"there are no labels {labels!r}; set data.labels to none, folder or prefix")
         self.root = os.path.abspath(os.path.expanduser(root))

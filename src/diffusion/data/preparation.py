@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusion.runs.small_files import open_regular
 
 MODES = {1: "L", 3: "RGB"}
+MOST_SIDE = 2**14
 # Pillow refuses what has more pixels, 0.7 GB once decoded.
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
 MOST_BYTES = 2**28
@@ -79,6 +80,13 @@ def eight_bit(image: Image.Image) -> Image.Image:
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"levels from {levels.min()} to {levels.max()}; save it with 8 or 16 bits")
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))  # the nearest of 0..255
+
+
+def require_sides(**sides: int | None) -> None:
+    """Raise ValueError if a side of the images, by the name of its setting, is none that images have."""
+    for name, side in sides.items():
+        if side is not None and not 1 <= side <= MOST_SIDE:
+            raise ValueError(f"data.{name}={side} must lie between 1 and {MOST_SIDE}; set data.{name}=64")
 
 
 def require_channels(channels: int) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from diffusion.compute.randomness import generator
 from diffusion.data.images import UNLABELLED, Resident
-from diffusion.data.preparation import require_channels
+from diffusion.data.preparation import require_channels, require_sides
 from diffusion.pictures.pixels import to_uint8
 
 MOST_IMAGES, MOST_BYTES = 2**16, 2**28
@@ -29,12 +29,17 @@ class Synthetic(Resident):
         flip: bool = False,
     ) -> None:
         require_channels(channels)
+        require_sides(image_size=image_size, width=width)
         for name, number in (("num_images", num_images), ("num_classes", num_classes)):
             if number is not None and number < 1:
                 raise ValueError(f"data.{name}={number} must be at least 1")
         if num_images > MOST_IMAGES or num_images * channels * image_size * (width or image_size) > MOST_BYTES:
             raise ValueError(
                 f"{num_images} synthetic images of this size take too long to make; set data.num_images=1024"
+            )
+        if num_classes is not None and num_classes > num_images:
+            raise ValueError(
+                f"{num_images} images show no {num_classes} classes; set data.num_classes={num_images} or less"
             )
         self.image_size, self.width, self.channels = image_size, width, channels
         self.num_classes, self.num_images = num_classes, num_images

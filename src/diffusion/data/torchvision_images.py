@@ -11,9 +11,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from diffusion.compute.memory import check_pixels
 from diffusion.data.images import UNLABELLED, Resident
-from diffusion.data.preparation import fitted
+from diffusion.data.preparation import fitted, require_sides
 
+MOST_PADDING = 1000  # pixels
 # torchvision compares every file of the first two with its hash before it unpickles it, and unpickles none of the
 # others' but those of an old kind, in a folder `processed`.
 HASHED = ("CIFAR10", "CIFAR100")
@@ -43,6 +45,9 @@ class TorchvisionImages(Resident):
     ) -> None:
         self.dataset, self.root, self.split, self.download = dataset, os.path.abspath(root), split, download
         self.padding, self.image_size = padding, image_size
+        require_sides(image_size=image_size)
+        if not 0 <= padding <= MOST_PADDING:
+            raise ValueError(f"data.padding={padding} must lie between 0 and {MOST_PADDING}; set data.padding=2")
         source = open_dataset(dataset, root=root, split=split, download=download)
         pixels, labels = load_into_memory(source, dataset, padding=padding, image_size=image_size)
         super().__init__(pixels, labels, classes=class_names(source, labels), flip=flip)
@@ -111,6 +116,7 @@ def load_into_memory(source: Any, name: str, *, padding: int, image_size: int | 
         raise ValueError(f"{name} does not consist of images; set data.dataset=CIFAR10 or another set that does")
     width, height = (image_size, image_size) if image_size else ImageOps.expand(first, padding).size
     shape = {"channels": 1 if first.mode in ("1", "L") else 3, "height": height, "width": width}
+    check_pixels(len(source), (shape["channels"], height, width), "set a smaller data.image_size or data.padding")
     pixels = torch.empty(len(source), *shape.values(), dtype=torch.uint8)
     labels = torch.full((len(source),), UNLABELLED)
     for i in range(len(source)):

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.compute import distributed
+from diffusion.compute.memory import check_pixels
 from diffusion.inference.draw import task_steps
 from diffusion.inference.film import Film
 from diffusion.inference.labels import Labels
@@ -71,6 +72,7 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
     for name in ("num_images", "batch_size"):
         if getattr(request, name) < 1:
             raise ValueError(f"{name}={getattr(request, name)} must be at least 1")
+    check_pixels(request.num_images, model.shape, "set a smaller num_images")
     sampler.levels(model.diffusion.process)  # Steps that it cannot take are refused before there is a folder.
     images, partial_folder = folder / "images", folder / "images.partial"
     if numbered_images(images) and not (folder / "samples.npz").is_file():

@@ -15,6 +15,7 @@ from diffusion.pictures.plots import plot_weights
 from diffusion.samplers.sampler import Sampler, Step, draw
 from diffusion.training.ema import WithWeights
 
+MOST = 1000  # images, all of which are drawn at once
 IMAGES, MOMENTS = 4, 10  # of a strip
 
 
@@ -25,6 +26,8 @@ class Preview:
     """
 
     def __init__(self, *, every: int = 10_000, images: int = 64, seed: int = 0) -> None:
+        if images > MOST:
+            raise ValueError(f"train.preview.images={images} are drawn at once; set {MOST} or less")
         self.every, self.images, self.seed = every, images, seed
 
     def due(self, step: int, last: bool) -> bool:

@@ -63,6 +63,9 @@ class Run:
         return self.folder / "checkpoints"
 
 
+LEAST_EPS = 1e-30  # what float32 holds, so that no weight without a gradient is divided 0 by 0
+
+
 class AdamW(torch.optim.AdamW):
     """AdamW with decoupled weight decay (Loshchilov & Hutter 2019), fused into one pass over the weights."""
 
@@ -78,6 +81,13 @@ class AdamW(torch.optim.AdamW):
     ) -> None:
         if len(betas) != 2:
             raise ValueError(f"AdamW has two betas, got {list(betas)}; set 'train.optimizer.betas=[0.9,0.999]'")
+        for name, value, usual, right in (
+            ("lr", lr, 1e-4, lr >= 0), ("eps", eps, 1e-8, eps >= LEAST_EPS),
+            ("weight_decay", weight_decay, 0.05, weight_decay >= 0),
+            ("betas", list(betas), "[0.9,0.999]", all(0 <= beta < 1 for beta in betas)),
+        ):  # fmt: skip
+            if not right:
+                raise ValueError(f"train.optimizer.{name}={value} is out of range; set train.optimizer.{name}={usual}")
         super().__init__(parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
 
 
@@ -147,6 +157,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.ema_rates, self.ema_widths = tuple(self.ema_rates), tuple(self.ema_widths)
+        for name in ("ema_rates", "ema_widths"):
+            if len({*getattr(self, name)}) < len(getattr(self, name)):
+                raise ValueError(f"train.{name}={list(getattr(self, name))} names one average twice; leave one out")
         for width in self.ema_widths:
             exponent(width)
         check_precision(self.precision, setting="train.precision")

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from diffusion.cli.command import command
 from diffusion.compute import distributed
-from diffusion.config import load, subjects
+from diffusion.config import load, preflight, subjects
 from diffusion.config.instantiate import instantiate
 from diffusion.inference import fast_network
 from diffusion.runs import naming
@@ -21,12 +21,13 @@ from diffusion.runs.files import make_folder
 
 @command(__file__)
 def main(config: DictConfig) -> None:
+    preflight.check_sampler(config)
     evaluation = instantiate(config.evaluation)
     model = load.load_choice(config, reads_data=True)
     model = load.add_guidance(model, config.checkpoint, config.guidance, trust=config.trust)
     model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
     subject = subjects.subject(config, model)
-    evaluation.check(subject)
+    preflight.check_evaluation(evaluation, subject)
     results = naming.run_folder_of(Path(config.checkpoint)) / "evaluation"
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
     distributed.print_once(f"Measuring {subject.model.origin} on {subject.title} into {folder}")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 import unet
 from diffusion.cli.command import command
-from diffusion.config import load
+from diffusion.config import load, preflight
 from diffusion.inference.trained import Trained
 from diffusion.interchange import folder
 from diffusion.runs.files import atomic_folder, atomic_write, make_folder
@@ -23,6 +23,7 @@ def main(config: DictConfig) -> None:
         raise ValueError(f"format={config.format} is unknown; set format={' or '.join(FORMATS)}")
     check, write = FORMATS[config.format]
     out = Path(config.out)
+    preflight.check_sampler(config)
     check(out, overwrite=config.overwrite)
     model = load.load_choice(config)
     print(f"Wrote {write(model, out)} of {model.origin} to {out}")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffusion.cli.command import ExitStatus, command
 from diffusion.compute import distributed
 from diffusion.compute.device import resolve_device
-from diffusion.config import build, data_choice, load, resume
+from diffusion.config import build, data_choice, load, preflight, resume
 from diffusion.config.instantiate import plain_values
 from diffusion.config.trust import targets
 from diffusion.inference.prompts import needing_images
@@ -31,7 +31,7 @@ log = logging.getLogger("train")
 @command(__file__)
 def main(config: DictConfig) -> ExitStatus:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    naming.check_name(config.name)
+    preflight.check_configuration(config)
     distributed.join_process_group(resolve_device(config.device))
     values = plain_values(config)
     also = data_choice.replaceable(values["data"])

@@ -154,14 +154,15 @@ def test_a_sweep_is_a_folder_for_each_run_and_one_group(tmp_path):
         (["train/evaluations=[foo]"], "no train/evaluations foo; there are .*likelihood, .*quality"),
         (["train.microbatch=7"], "not a multiple of train.microbatch=7; choose one"),
         (["runs=/proc/nowhere"], "/proc/nowhere"),
+        (["name=/etc/x"], "name=/etc/x is no folder below the runs folder"),
     ],
-    ids=["composing", "choosing several", "building", "folder"],
+    ids=["composing", "choosing several", "building", "folder", "name"],
 )
 def test_a_mistake_ends_in_one_line_and_leaves_nothing(tmp_path, words, message):
     done = ran(tmp_path, "train.py", *words)
     assert done.returncode == 1
     assert re.fullmatch(rf"train: .*{message}.*\n", done.stderr), done.stderr
-    assert files(tmp_path).keys() <= {"runs"}
+    assert not files(tmp_path)
 
 
 def test_a_run_that_diverges_ends_in_one_line_and_keeps_its_last_good_checkpoint(tmp_path):

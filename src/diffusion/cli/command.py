@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
-import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.cli import sweep_worker
 from diffusion.cli.help import answer_help
+from diffusion.cli.new_folders import NewFolders
 from diffusion.cli.run_log import RunLog
 from diffusion.cli.sweep import FailedRun, Sweep
-from diffusion.cli.user_errors import check_config_folders, check_known, check_schemas, one_line
+from diffusion.cli.user_errors import check_known, check_schemas, is_of_user, one_line
+from diffusion.cli.words import check_words
 from diffusion.compute import distributed
 from diffusion.config import data_choice
 from diffusion.config.resolvers import register_resolvers
+from diffusion.config.values import check_command
 from diffusion.runs import naming
 from diffusion.runs.files import remove_if_empty
 
@@ -64,7 +64,7 @@ def command(script: str) -> Callable[[Main], Callable[[], None]]:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print in several lines
             logging.raiseExceptions = False  # A log that cannot be written must not fill the screen with tracebacks.
             with distributed.exit_without_teardown(), report_errors(path.stem), show_sweep_at_end():
-                check_config_folders(script, sys.argv[1:])
+                check_words(script, sys.argv[1:])
                 hydra.main(version_base="1.3", config_path=str(conf), config_name=path.stem)(run)()
 
         return entry
@@ -109,6 +109,7 @@ class Command:
                 sys.exit(STOPPED)
             check_known(config)
             check_schemas(config)
+            check_command(config)
             ended = self.main(config) or ExitStatus()
         if ended.code:
             sweep_worker.forward_requeue_signal(ended.code)
@@ -153,16 +154,24 @@ def show_sweep_at_end() -> Iterator[None]:
 
 @contextmanager
 def tidy_up(folder: Path) -> Iterator[None]:
-    """End a run's log with the run, so that the next run of a sweep does not go on in it; drop a folder left empty."""
+    """End a run's log with the run, so that the next run of a sweep does not go on in it; leave no empty folder.
+
+    A run that was refused has nothing but its log, which goes too.
+    """
     try:
         yield
     finally:
+        logs = []
         for handler in [h for h in logging.getLogger().handlers if type(h) in HANDLERS]:
             logging.getLogger().removeHandler(handler)
+            if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+                logs.append(Path(handler.baseFilename))
             with suppress(OSError):  # a full disk: what the run came to is said elsewhere
                 handler.close()
         if folder != Path.cwd():
-            remove_if_empty(folder)
+            remove_if_empty(folder, logs)
+            for place in NewFolders.around(folder):
+                remove_if_empty(place)
 
 
 @contextmanager
@@ -173,15 +182,13 @@ def report_errors(name: str, show_whole: bool = SHOW_WHOLE) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(STOPPED)
-    except (ValueError, OSError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError) as error:
-        if show_whole:
+    except Exception as error:
+        if show_whole or not (is_of_user(error) or distributed.is_peer_loss(error)):
             raise
+        if distributed.is_peer_loss(error):
+            time.sleep(5)  # until torchrun ends this process, as it does once another has failed
+            sys.exit(f"{name}: another process ended, and with it this one")
         whose = "" if distributed.is_leader() else f"process {distributed.rank()}: "
         if whose:  # until torchrun ends this process, if the leader failed too and reports it
             time.sleep(3)
         sys.exit(f"{name}: {whose}{one_line(error)}")
-    except RuntimeError as error:
-        if show_whole or not distributed.is_peer_loss(error):
-            raise
-        time.sleep(5)  # until torchrun ends this process, as it does once another has failed
-        sys.exit(f"{name}: another process ended, and with it this one")

@@ -19,10 +19,7 @@ class NewFolders(Callback):
             NewFolders.runs = runs = Path(config.runs).absolute()
             NewFolders.missing = [place for place in (runs, *runs.parents) if not place.exists()]
 
-
-def remove_empty(folder: Path) -> None:
-    """Remove a run's folder and those around it that are empty, up to the folder of runs, and it if it is new."""
-    inside = [] if NewFolders.runs is None else [p for p in folder.parents if NewFolders.runs in p.parents]
-    with suppress(OSError):
-        for place in (folder, *inside, *NewFolders.missing):
-            place.rmdir()
+    @classmethod
+    def around(cls, folder: Path) -> list[Path]:
+        """The folders around a run's, up to that of runs and, if they were missing, beyond; the innermost first."""
+        return [*(place for place in folder.parents if cls.runs in place.parents), *cls.missing]

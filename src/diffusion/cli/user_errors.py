@@ -28,14 +28,29 @@ from diffusion.runs.printable import printable
 PLUGINS = ("joblib", "submitit_local", "submitit_slurm", "optuna")  # what the extra "sweep" brings
 
 
+TOO_LARGE = re.compile("can't allocate memory|Storage size calculation overflowed|Overflow when unpacking")
+IN_SETTING = re.compile(r"^\s*full_key: (.+)$", re.MULTILINE)  # which OmegaConf adds to any error that it meets
+MOST_LETTERS = 1000
+
+
+def is_of_user(error: BaseException) -> bool:
+    """True for an error that what a user typed or keeps can cause; others are mistakes of this program."""
+    kinds = (ValueError, OSError, MemoryError, HydraException, OmegaConfBaseException, torch.cuda.OutOfMemoryError)
+    return isinstance(error, kinds) or any(signs.search(str(error)) for signs in (TOO_LARGE, IN_SETTING))
+
+
 def one_line(error: BaseException) -> str:
     """What went wrong and what to type, in one line that a terminal shows as it is."""
-    return printable(" ".join(what_to_say(error).split()))
+    line = printable(" ".join(what_to_say(error).split()))
+    return line if len(line) <= MOST_LETTERS else f"{line[: MOST_LETTERS // 2]} ... {line[-MOST_LETTERS // 2 :]}"
 
 
 def what_to_say(error: BaseException) -> str:
+    """What went wrong and what to type."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "the GPU has too little memory; set a smaller train.microbatch, 'model.checkpoint=[...]', or batch_size"
+    if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)):
+        return "what is asked for does not fit into memory; set smaller sizes, such as batch_size=64 or a smaller model"
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError | OSError | HydraException):
         return what_to_say(error.__cause__)  # what the constructor said, without Hydra's words around it
     if isinstance(error, OSError) and error.strerror:
@@ -54,6 +69,8 @@ def what_to_say(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
     if isinstance(cause, OmegaConfBaseException):
         return setting_error(cause)
+    if setting := IN_SETTING.search(str(error)):
+        return f"{setting[1]} cannot take that value; --cfg job shows what it holds"
     return str(error)
 
 
@@ -67,13 +84,6 @@ def config_folders() -> list[Path]:
     return help.folders_of_command(sys.argv[0], sys.argv[1:])
 
 
-def check_config_folders(script: str, words: list[str]) -> None:
-    """Raise ValueError if --config-dir names no folder."""
-    for folder in help.folders_of_command(script, words)[1:]:
-        if not folder.is_dir():
-            raise ValueError(f"--config-dir {folder} is no folder; give one with groups, such as DIR/model/mine.yaml")
-
-
 def setting_error(error: OmegaConfBaseException) -> str:
     """What OmegaConf refused: an unknown key, a value of a wrong type, or no value."""
     key, problem = error.full_key or error.key, str(error.msg or error).splitlines()[0]
@@ -84,17 +94,20 @@ def setting_error(error: OmegaConfBaseException) -> str:
         return f"{key}: {problem}{hint}"
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return unknown_setting(str(key))
-    return problem
+    return problem.removeprefix("ValueError raised while resolving interpolation: ")  # by one of our resolvers
 
 
-def check_known(config: DictConfig) -> None:
-    """Refuse what +key=value put beside the known settings, where nothing would read it."""
-    root = OmegaConf.get_type(config)
-    assert root is not None, "every root has a schema"
-    known = {field.name for field in dataclasses.fields(root)}
+def check_known(config: DictConfig, place: str = "") -> None:
+    """Refuse what +key=value or ++key=value put beside the known settings, where nothing would read it."""
+    kind = OmegaConf.get_type(config)
+    known = {field.name for field in dataclasses.fields(kind)} if kind is not None and kind is not dict else None
     for key in config:
-        if key not in known:
-            raise ValueError(unknown_setting(str(key)))
+        inner = f"{place}.{key!s}".lstrip(".")
+        if known is not None and key not in known:
+            raise ValueError(unknown_setting(inner))
+        child = config._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            check_known(child, inner)
 
 
 def check_schemas(config: DictConfig, place: str = "") -> None:

@@ -1,37 +1,49 @@
 """All checks of a run, before it begins: each is one clear line that says what to type."""
 
 import math
+import re
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import on_meta
+from diffusion.compute.memory import check_pixels
 from diffusion.compute.precision import check_precision
 from diffusion.data.conditions import Condition, arguments, blanks
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Loss
+from diffusion.evaluation.subject import Evaluation, Subject
 from diffusion.inference.labels import numbers_of
 from diffusion.inference.prompts import needing_images
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import LossSecondMoment
 from diffusion.runs import naming
+from diffusion.runs.metrics import require_logged
 from diffusion.runs.printable import reason
+from diffusion.training.parallel import check_processes
 from diffusion.training.saver import require_plain
 from diffusion.training.trainer import Run, Trainer
 
 MOST_NUMBERS = 2**24  # of an image: 2364x2364 in colour
+# What training logs beside the terms of its loss.
+LOGGED = (
+    "grad_norm", "lr", "param_norm", "loss_scale", "skipped_steps", "images_per_second", "tflops", "share_of_peak",
+    "memory_gb",
+)  # fmt: skip
 NEEDED = ("data", "model", "diffusion", "train", "sampler", "logger")
 
 
 def check_configuration(config: DictConfig) -> None:
     """What can be said of a training configuration before anything is built of it."""
     naming.check_name(config.name)
-    if absent := [part for part in NEEDED if config[part] is None]:
-        raise ValueError(f"{absent[0]} is null, and nothing can be trained without it; leave {absent[0]}=null out")
+    for part in NEEDED:
+        if config.get(part) is None or "_target_" not in config[part]:
+            raise ValueError(f"{part} names no class, and nothing can be trained without it; choose one by {part}=...")
 
 
 def check_run(trainer: Trainer, run: Run) -> None:
@@ -40,6 +52,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     trainer.optimizer([nn.Parameter(torch.zeros(1))])
     world = distributed.world_size()
     batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
+    check_processes(trainer.parallel)
     check_purpose(trainer, run)
     check_conditions(run)
     check_weighting(trainer, run)
@@ -51,6 +64,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     if trainer.preview.every:
         run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
     check_evaluations(trainer, run)
+    check_objective(trainer, run)
 
 
 def check_purpose(trainer: Trainer, run: Run) -> None:
@@ -153,11 +167,33 @@ def check_evaluations(trainer: Trainer, run: Run) -> None:
         return
     for name, evaluation in trainer.evaluations.items():
         try:
-            evaluation.check(run.subject(run.trained(run.model)))
+            check_evaluation(evaluation, run.subject(run.trained(run.model)))
         except ValueError as error:
             place = f"train.evaluations.{name}"
             said = str(error).replace("evaluation.", f"{place}.")
             raise ValueError(said.replace("evaluation/features", f"evaluation/features@{place}.features")) from None
+
+
+def check_evaluation(evaluation: Evaluation, subject: Subject) -> None:
+    """It can measure the subject, by no more images than fit into memory."""
+    check_pixels(
+        getattr(evaluation, "num_images", None) or 0, subject.model.shape, "set a smaller evaluation.num_images"
+    )
+    evaluation.check(subject)
+
+
+def check_objective(trainer: Trainer, run: Run) -> None:
+    """The objective of a run that measures nothing is a number that training itself logs."""
+    if run.diffusion.loss.terms is not None and not trainer.evaluations:
+        require_logged(run.objective, [*run.diffusion.loss.terms, *LOGGED])
+
+
+def check_sampler(config: DictConfig) -> None:
+    """Raise ValueError if a command is told how to draw and draws nothing."""
+    if "sampler" not in (config.get("evaluation") or ()):
+        for word in HydraConfig.get().overrides.task:
+            if re.match(r"\+*sampler\b", word):
+                raise ValueError(f"{word} has no use here, where nothing is drawn; leave it out")
 
 
 def check_labels(loss: Loss, images: Images) -> None:

@@ -37,6 +37,8 @@ class Loss(ABC):
 
     classifies: ClassVar[bool] = False
     """Whether it trains what names the class of an image, and needs its labels, instead of what draws"""
+    terms: ClassVar[tuple[str, ...] | None] = None
+    """The names of the terms, None where only computing them tells"""
 
     def check(self, diffusion: "Diffusion") -> None:
         """Raise ValueError if this loss cannot train with that process, variance or weighting."""

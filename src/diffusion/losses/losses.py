@@ -74,6 +74,8 @@ def require_chain(diffusion: Diffusion, loss: str) -> None:
 class Simple(Loss):
     """L_simple: the mean squared error (Ho et al. 2020, eq. 14), or weighted by level. It leaves the variance alone."""
 
+    terms = ("loss", "mse")
+
     def check(self, diffusion: Diffusion) -> None:
         if diffusion.variance.outputs:
             raise ValueError(
@@ -92,6 +94,8 @@ class Hybrid(Loss):
 
     `vlb_weight` is the paper's lambda. L_vlb is estimated by T times one term, in bits/dim.
     """
+
+    terms = ("loss", "mse", "vb")
 
     def __init__(self, *, vlb_weight: float = 0.001) -> None:
         self.vlb_weight = vlb_weight
@@ -116,6 +120,8 @@ class Hybrid(Loss):
 class VLB(Loss):
     """L_vlb: the variational bound itself in bits/dim, estimated by T times one term, times `weight` (eq. 4)."""
 
+    terms = ("loss", "vb")
+
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
 
@@ -136,6 +142,7 @@ class Classification(Loss):
     """Cross-entropy in nats of a classifier that sees x_t (Dhariwal & Nichol 2021, section 4); accuracies beside it."""
 
     classifies = True
+    terms = ("loss", "accuracy", "accuracy_top5")
 
     def check(self, diffusion: Diffusion) -> None:
         if diffusion.weighting is not None:

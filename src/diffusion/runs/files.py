@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -174,9 +174,12 @@ def open_locked(folder: Path) -> int:
         os.close(handle)  # What is locked was removed meanwhile, and the folder of now is another.
 
 
-def remove_if_empty(folder: Path) -> None:
-    """Remove `folder` if there is nothing in it, and no process that is about to train in it."""
+def remove_if_empty(folder: Path, logs: Sequence[Path] = ()) -> None:
+    """Remove `folder` if there is nothing in it, but for its own `logs`, and no process that is about to train in it."""
     with suppress(ValueError, OSError):
         if folder.exists():
             with lock_folder(folder):
+                if [*folder.iterdir()] == [*logs]:
+                    for log in logs:
+                        log.unlink()
                 folder.rmdir()

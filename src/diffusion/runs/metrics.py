@@ -104,7 +104,7 @@ def require_logged(objective: str | None, logged: Collection[str]) -> None:
         return
     known = ", ".join(sorted(set(logged) - {"step", "images"})) or "nothing"
     raise ValueError(
-        f"objective={objective} was never logged; this run logged {known}; "
+        f"objective={objective} is not logged; this run logs {known}; "
         "what is measured needs 'train/evaluations=[...]' and train.evaluate_every"
     )
 

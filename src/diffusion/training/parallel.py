@@ -17,6 +17,15 @@ from diffusion.compute import distributed
 from diffusion.compute.device import channels_last
 
 
+def check_processes(kind: str) -> None:
+    """Raise ValueError if a network cannot be spread over the processes that there are in this way."""
+    if kind == "fsdp" and distributed.world_size() == 1:
+        raise ValueError(
+            "train.parallel=fsdp spreads the weights over several processes, and this is one; "
+            "start it with torchrun --nproc_per_node=2, or leave it out"
+        )
+
+
 class Replicated:
     """Every process has the whole network (DDP); one process alone needs nothing more."""
 
@@ -45,11 +54,7 @@ class Sharded:
     network: Callable[..., Tensor]
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
-        if distributed.world_size() == 1:
-            raise ValueError(
-                "train.parallel=fsdp spreads the weights over several processes, and this is one; "
-                "start it with torchrun --nproc_per_node=2, or leave it out"
-            )
+        check_processes("fsdp")
         from torch.distributed.fsdp import fully_shard  # here, since it takes most of a second
 
         self.skeleton, self.device = copy.deepcopy(model), device

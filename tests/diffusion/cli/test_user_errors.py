@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
-import pytest
-
-from diffusion.cli.user_errors import check_config_folders, known_keys, unknown_setting
+from diffusion.cli.user_errors import known_keys, unknown_setting
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,10 +18,3 @@ def test_settings_of_the_commands_and_of_every_class_in_the_folders_are_known(tm
     assert {"checkpoint", "num_images", "lr", "dropout", "offset", "wiggle", "trust"} <= known_keys()
     assert unknown_setting("model.wigle") == "there is no setting model.wigle; did you mean wiggle?"
     assert unknown_setting("zzz") == "there is no setting zzz; --cfg job lists what there is"
-
-
-def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    check_config_folders("train.py", ["--config-dir", str(tmp_path)])
-    for words in (["--config-dir", "/nowhere"], ["--config-dir=/nowhere"]):
-        with pytest.raises(ValueError, match=r"^--config-dir /nowhere is no folder; give one with groups"):
-            check_config_folders("train.py", words)

@@ -15,11 +15,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue
 from PIL import Image
 
-from diffusion.cli.user_errors import check_known, check_schemas, one_line
+from diffusion.cli.user_errors import check_known, check_schemas, is_of_user, one_line
 from diffusion.config import build, instantiate
 from diffusion.config.data_choice import from_checkpoint, identity
 from diffusion.config.resolvers import register_resolvers
 from diffusion.config.trust import check_user_targets
+from diffusion.config.values import check_command
 from diffusion.runs.metrics import MetricsFile
 from diffusion.training.loop import fit
 
@@ -107,6 +108,7 @@ def composed(*overrides, root="train"):
     config = hydra.compose(root, [*overrides, *quiet])
     check_known(config)
     check_schemas(config)
+    check_command(config)
     return config
 
 
@@ -275,6 +277,43 @@ REFUSED = [
     (["device=cuda:99"], "device=cuda:99 cannot be used .* device=cpu always can"),
     (["device=cuda"], "device=cuda cannot be used .*there is no GPU.*; device=cpu always can"),
     (["device=abacus"], "device=abacus cannot be used"),
+    (["device=meta"], "device=meta computes no numbers; device=cpu always can"),
+    (
+        ["train.optimizer.lr=inf"],
+        r"optimizer\.lr=inf is no finite number; set one, such as train\.optimizer\.lr=",
+    ),
+    (["train.optimizer.betas=[0.9,nan]"], r"train\.optimizer\.betas=nan is no finite number"),
+    (["train.clip_grad_norm=nan"], r"train\.clip_grad_norm=nan is no finite number"),
+    (["train.optimizer.eps=0"], r"train\.optimizer\.eps=0.* out of range; set train\.optimizer\.eps=1e-08"),
+    (["train.optimizer.lr=-1"], r"train\.optimizer\.lr=-1.* out of range"),
+    (["train.ema_rates=[0.9,0.9]"], r"train\.ema_rates=\[0\.9, 0\.9\] names one average twice"),
+    (["model.dropout=1"], r"dropout=1\.0 must lie in \[0, 1\)"),
+    (["model.dropout=nan"], r"model\.dropout=nan is no finite number"),
+    (["model.attention_resolutions=[8,8]"], "names a size twice; set 'model.attention_resolutions="),
+    (["model.heads=0"], "heads=0 must be at least 1"),
+    (["model.blocks_per_level=1000000000"], "blocks_per_level=1000000000 is too many"),
+    (["model.blocks_per_level=1" + "0" * 30], "is too large for a whole number"),
+    (["model.base_channels=1000000"], r"UNet .* would take .* GB, and this machine has .*; set a smaller model"),
+    (["data=synthetic", "data.image_size=1000000"], "data.image_size=1000000 must lie between 1 and"),
+    (["data=synthetic", "data.num_images=1000000000"], "would take .* GB, and this machine has"),
+    (["data=mnist", "data.root="], "data.root is empty; set it to a file or folder"),
+    (
+        ["train.schedule_sampler=x"],
+        r"=x is no diffusion\.ScheduleSampler; choose one by train/schedule_sampler=",
+    ),
+    (["diffusion.schedule=x"], r"=x is no diffusion\.Schedule; choose one by diffusion/schedule="),
+    (["train.optimizer=5"], r"train\.optimizer=5 is no torch\.optim\.Optimizer; choose one by train/optimizer="),
+    (["train.preview=3"], r"train\.preview=3 is no diffusion\.Preview"),
+    (["train.preview.images=1000000000"], "train.preview.images=1000000000 are drawn at once"),
+    (["diffusion=continuous", "sampler.steps=1000000000"], "give a number from 1 to 100000"),
+    (["train.parallel=fsdp"], "this is one; start it with torchrun"),
+    (["objective=nothing"], "objective=nothing is not logged; this run logs .*loss"),
+    (["+model.x=3"], "no setting model.x"),
+    (["++train.optimizer.x=3"], "no setting train.optimizer.x"),
+    (["+conditions.foo=5"], r"conditions\.foo=5 is no diffusion\.Condition"),
+    (["+conditions.y.x=5"], "x"),
+    (["seed=1" + "0" * 30], "seed=1e.30 is too large for a whole number"),
+    (["name='a\x1b[31m'"], "is no folder below the runs folder"),
 ]
 
 
@@ -283,6 +322,29 @@ def test_a_mistake_is_one_line_that_says_what_to_type(overrides, message):
     line = error("name=test", *overrides)
     assert re.search(message, line), line
     assert "\n" not in line and len(line) < 400 and "Error" not in line
+
+
+def test_a_value_that_omegaconf_cannot_merge_is_one_line():
+    with pytest.raises(AttributeError) as caught:
+        composed("train.evaluations={x:3}")
+    assert is_of_user(caught.value)
+    assert one_line(caught.value) == "train.evaluations cannot take that value; --cfg job shows what it holds"
+
+
+def test_the_bound_is_trained_on_in_one_way():
+    """By diffusion/objective=vlb as by the published recipe."""
+    common = ("name=test", "logger.group=null")
+    here = composed("diffusion/objective=vlb", "diffusion.steps=4000", "train=paper", *common)
+    published = composed("experiment=cifar10_vlb", *common)
+    assert here.diffusion == published.diffusion and here.train == published.train
+
+
+def test_a_recipe_that_draws_by_its_own_sampler_is_measured_by_what_draws_nothing():
+    for evaluation in ("likelihood", "continuous_likelihood", "density"):
+        words = (f"evaluation={evaluation}", "experiment=cifar10_edm", "checkpoint=x")
+        assert "sampler" not in composed(*words, root="evaluate").evaluation
+    quality = composed("evaluation=quality", "experiment=cifar10_edm", "checkpoint=x", root="evaluate")
+    assert quality.evaluation.sampler._target_ == "diffusion.Heun"
 
 
 def test_a_setting_without_a_value_is_asked_for():

@@ -12,7 +12,7 @@ from diffusion.process.log_snr import LogSNRSchedule
 from diffusion.process.process import MOST_STEPS, Process
 from diffusion.process.respacing import Steps
 
-STEPS, MOST_STEPS = 50, 100_000
+STEPS = 50
 
 
 class NoisePath(ABC):

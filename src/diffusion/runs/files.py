@@ -175,7 +175,7 @@ def open_locked(folder: Path) -> int:
 
 
 def remove_if_empty(folder: Path, logs: Sequence[Path] = ()) -> None:
-    """Remove `folder` if there is nothing in it, but for its own `logs`, and no process that is about to train in it."""
+    """Remove `folder` if it holds nothing but its own `logs`, and no process is about to train in it."""
     with suppress(ValueError, OSError):
         if folder.exists():
             with lock_folder(folder):

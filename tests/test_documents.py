@@ -19,11 +19,13 @@ from diffusion.config.resolvers import register_resolvers
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+TOP = ("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = [*TOP, *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 SCRIPTS = ("train", "sample", "evaluate", "export")
 OF_OTHERS = re.compile(
     r"--config-dir|benchmarks/|interval\(|=mine\b|\.\.\."
 )  # own files, Optuna's words, the rest of a line
+TRANSLATIONS = [("docs/walkthrough.ko.md", "docs/walkthrough.md"), ("README.ko.md", "README.md")]
 # What the tables of docs/flags.md leave to the page around them: the script of a section, and what a flag goes with.
 SECTIONS = {"Sampling": "sample", "Likelihood": "evaluate"}
 GOES_WITH = {
@@ -111,11 +113,12 @@ def test_every_name_beside_a_link_to_a_source_file_stands_in_it():
             assert re.search(rf"^\s*(def|class) {name.rpartition('.')[2]}\b", source, re.M), (page, name, link)
 
 
-@pytest.mark.parametrize("korean, english", [("docs/walkthrough.ko.md", "docs/walkthrough.md")])
-def test_a_translation_leads_to_the_same_files_in_the_same_order(korean, english):
-    pages = [(ROOT / page).read_text(encoding="utf-8") for page in (korean, english)]
-    titles, links = ([re.findall(pattern, page, re.M) for page in pages] for pattern in (r"^#+", r"\]\((\.\./[^)]+)\)"))
+@pytest.mark.parametrize("korean, english", TRANSLATIONS)
+def test_a_translation_leads_to_the_same_files_and_commands(korean, english):
+    pages = [(ROOT / page).read_text(encoding="utf-8").replace(".ko.md", ".md") for page in (korean, english)]
+    titles, links = ([re.findall(pattern, page, re.M) for page in pages] for pattern in (r"^#+", r"\]\(([^)#]+)"))
     assert titles[0] == titles[1] and sorted(links[0]) == sorted(links[1])
+    assert commands(korean) == commands(english)
 
 
 def test_every_yaml_says_what_it_is_in_its_first_line():

@@ -90,6 +90,12 @@ def cases(place: Path, seed: int) -> Iterator[Case]:
         )  # fmt: skip
 
 
+WRONG: tuple[Any, ...] = ("text", [], 7.5, None, nested(3), {1: 2})
+WITHOUT: tuple[tuple[str | int, ...], ...] = (
+    ("model", 0), ("ema", "0.9", 0), ("ema", 0), ("optimizer", "state", 0), ("optimizer", "state"),
+)  # fmt: skip
+
+
 def spoilt(chance: random.Random) -> Iterator[tuple[str, str, Spoil]]:
     """(kind, name, how) of every way to spoil a checkpoint."""
     yield "sound", "as it was", lambda path: None
@@ -98,14 +104,15 @@ def spoilt(chance: random.Random) -> Iterator[tuple[str, str, Spoil]]:
     yield from (("bytes", *each) for each in damages(chance, 60))
     for part in PARTS:
         yield "parts", f"{part} missing", without(part)
-        for value in ("text", [], 7.5, None, nested(3), {1: 2}):
+        for value in WRONG:
             yield "parts", f"{part}={value!r}", put(value, part)
     for part, *first in WEIGHTS:
         for name, shape in SHAPES.items():
             yield "weights", f"{part} {first} {name}", put(shape, part, *first)
-    for keys in (("model",), ("ema",), ("ema", 0), ("optimizer",), ("config",), ("schedule_sampler",), ("averages",)):
-        yield "weights", f"other names in {keys}", renamed(*keys)
-    for keys in (("model", 0), ("ema", "0.9", 0), ("ema", 0), ("optimizer", "state", 0), ("optimizer", "state")):
+    for part in ("model", "ema", "optimizer", "config", "schedule_sampler", "averages"):
+        yield "weights", f"other names in {part}", renamed(part)
+    yield "weights", "other names in an average", renamed("ema", 0)
+    for keys in WITHOUT:
         yield "weights", f"{keys} missing", without(*keys)
     yield "weights", "a moment of no weight", put(lambda kept: {**kept, 999: kept[0]}, "optimizer", "state")
     yield "weights", "a moment lacking", without("optimizer", "state", 0, "exp_avg")

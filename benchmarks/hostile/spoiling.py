@@ -10,6 +10,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def bombs() -> Iterator[tuple[str, Spoil]]:
         yield f"a call of {name}", put(call, "config", "name")
         yield (
             f"a call of {name} in an old file",
-            holding(lambda state, call=call: state.update(extra=call), _use_new_zipfile_serialization=False),
+            holding(partial(dict.update, extra=call), _use_new_zipfile_serialization=False),
         )
     yield "a bare pickle", lambda path: path.write_bytes(pickle.dumps(mark))
     yield (

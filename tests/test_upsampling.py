@@ -1,5 +1,7 @@
 """Super-resolution from the data to the preview, without a command line."""
 
+import math
+
 import torch
 from tiny_training import tiny_run, tiny_trainer
 
@@ -7,6 +9,8 @@ from diffusion.data.conditions import Label, SmallImage
 from diffusion.data.synthetic import Synthetic
 from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
+from diffusion.pictures.grid import GAP, MIN_WIDTH
+from diffusion.pictures.lettering import FRAME
 from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
 from unet import SuperResolutionUNet
@@ -44,11 +48,11 @@ def test_a_preview_enlarges_the_first_images_and_shows_them_between_small_and_tr
         assert not close(middle, small) and not close(middle, prompts.true[number, 0])
 
 
-def tile(grid, column: int) -> torch.Tensor:
-    """Tile `column` of a picture with one row of 8x8 images, in [-1, 1]."""
-    factor = grid.shape[0] // 8
-    left = column * (8 * factor + 2)
-    return torch.from_numpy(grid[: 8 * factor : factor, left : left + 8 * factor : factor, 0]) / 127.5 - 1
+def tile(picture, column: int) -> torch.Tensor:
+    """Tile `column` of a titled picture with one row of 12 images of 8x8, in [-1, 1]."""
+    factor = math.ceil(MIN_WIDTH / (12 * 8))
+    pixels, left = picture[-8 * factor - FRAME : -FRAME, FRAME:], column * (8 * factor + GAP)
+    return torch.from_numpy(pixels[::factor, left : left + 8 * factor : factor, 0].copy()) / 127.5 - 1
 
 
 def close(shown: torch.Tensor, image: torch.Tensor) -> bool:

@@ -15,6 +15,7 @@ from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
 from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
+from diffusion.inference.titles import model_title
 from diffusion.losses.continuous_bound import ContinuousBound, continuous_bound
 from diffusion.pictures.plots import plot_errors
 from diffusion.runs.files import atomic_write
@@ -54,8 +55,9 @@ class ContinuousLikelihood(Evaluation):
         figure = f"{mean:.3f} +- {error:.3f} bits/dim"
         with atomic_write(folder / "terms.npz") as path:
             np.savez(path, **{k: v.numpy() for k, v in whole._asdict().items()}, images=np.array(numbers))
+        title = f"{model_title(subject.model)}\n{subject.title}: {figure}"
         with atomic_write(folder / "errors.png") as path:
-            plot_errors(path, whole.log_snr, whole.errors, title=f"{subject.title}: {figure}")
+            plot_errors(path, whole.log_snr, whole.errors, title=title)
         figures = {"continuous_bits_per_dim": mean, "standard_error": error, "prior": prior, "decoder": decoder}
         choices = {"bound": "continuous", "num_images": len(numbers), "levels": self.levels, "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})

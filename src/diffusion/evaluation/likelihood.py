@@ -17,6 +17,7 @@ from diffusion.denoiser.guided_denoisers import bind
 from diffusion.evaluation.continuous_likelihood import ContinuousLikelihood
 from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
+from diffusion.inference.titles import model_title
 from diffusion.losses.bound import Bound, bound
 from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
@@ -72,8 +73,9 @@ class Likelihood(Evaluation):
         with atomic_write(folder / "terms.npz") as path:
             np.savez(path, **tables, images=np.array(numbers), t=np.array(kept[::-1]))
         means = whole.vb.double().mean(0).tolist()
+        title = f"{model_title(subject.model)}\n{subject.title}: {figure}"
         with atomic_write(folder / "terms.png") as path:
-            plot_terms(path, kept[::-1], means, title=f"{subject.title}: {figure}")
+            plot_terms(path, kept[::-1], means, title=title)
         figures = {"bits_per_dim": mean, "standard_error": error, "prior": prior, "prior_standard_error": prior_error}
         choices = {"bound": "chain", "num_images": len(numbers), "steps": len(kept), "clip": self.clip}
         write_result(folder, {**figures, **choices, **subject.facts()})

@@ -1,6 +1,6 @@
 """Whether drawn images are new, or copies of images that the model learned from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,9 @@ from diffusion.evaluation import result_cache
 from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages, joined
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
+from diffusion.inference.titles import model_title, picture_title
 from diffusion.pictures.grid import grid, save_picture
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.pixels import from_uint8
 from diffusion.pictures.plots import plot_distances
 from diffusion.runs.files import atomic_write
@@ -22,6 +24,7 @@ from diffusion.samplers.sampler import Sampler
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = 10
+PLACES = ("closest", "median", "farthest")  # of the pairs that are shown
 # The quicker way by a matrix product would not tell a copy from a near copy.
 EXACT = "donot_use_mm_for_euclid_dist"
 
@@ -72,15 +75,32 @@ class Novelty(NamedTuple):
             f"{self.copies} are nearer to one than any test image is"
         )
 
-    def show(self, folder: Path, pixels: Tensor, subject: Subject, y: Tensor | None = None) -> None:
-        """Write nearest.png, of drawn images uint8 (N, C, H, W) and their classes y (N,), and distances.png."""
-        shown = closest_to_farthest(self.distance, y)
+    def show(
+        self, folder: Path, pixels: Tensor, subject: Subject, title: str, labels: Sequence[str], y: Tensor | None = None
+    ) -> None:
+        """Write nearest.png, of drawn images uint8 (N, C, H, W) and their classes y (N,), and distances.png.
+
+        `title` and `labels` (N,) say in words what was drawn.
+        """
+        picture = self.pairs(pixels, subject.training_images(), closest_to_farthest(self.distance, y), labels)
+        title += f"\ndrawn images above the nearest training images, of {subject.training_title}, and the L2 distance"
         with atomic_write(folder / "nearest.png") as path:
-            save_picture(path, pairs(pixels, self.which, subject.training_images(), shown))
+            save_picture(path, titled(picture, title))
         distances = {"drawn": self.distance.tolist()}
         distances |= {} if self.unseen is None else {subject.title: self.unseen.tolist()}
         with atomic_write(folder / "distances.png") as path:
-            plot_distances(path, distances, xlabel="L2 distance to the nearest training image")
+            xlabel = "L2 distance to the nearest training image"
+            plot_distances(path, distances, xlabel=xlabel, title=model_title(subject.model))
+
+    def pairs(self, pixels: Tensor, training: Images, shown: Tensor, labels: Sequence[str]) -> np.ndarray:
+        """For each row of `shown` (3, columns) these drawn images, uint8 (N, C, H, W), above their training images: a
+        picture, uint8 (height, width, C)."""
+        rows, words, names = [], [], []
+        for place, chosen in zip(PLACES, shown.cpu(), strict=True):
+            rows += [pixels.cpu()[chosen], training.read(self.which.cpu()[chosen].tolist()).pixels]
+            words += [labels[number] for number in chosen] + [f"{self.distance[number]:.2f}" for number in chosen]
+            names += [f"drawn,\n{place}", "nearest\nin training"]
+        return grid(from_uint8(torch.cat(rows)), columns=shown.shape[1], labels=words, rows=names)
 
 
 def novelty(drawn: Tensor, unseen: Tensor | None, training: Iterable[Tensor], *, place: torch.device) -> Novelty:
@@ -105,14 +125,6 @@ def closest_to_farthest(distance: Tensor, y: Tensor | None = None) -> Tensor:
         return torch.stack([order[int(place * (len(order) - columns)) :][:columns] for place in (0.0, 0.5, 1.0)])
     of_class = [distance.where(y == label, torch.inf).argsort()[: (y == label).sum()] for label in y.unique()[:COLUMNS]]
     return torch.stack([torch.stack([o[int(place * (len(o) - 1))] for o in of_class]) for place in (0.0, 0.5, 1.0)])
-
-
-def pairs(pixels: Tensor, which: Tensor, training: Images, shown: Tensor) -> np.ndarray:
-    """A row of drawn images, uint8 (N, C, H, W), above a row of those training images, (N,), for each row of `shown`:
-    a picture, uint8 (height, width, C)."""
-    pixels, which, shown = pixels.cpu(), which.cpu(), shown.cpu()
-    rows = [rows for chosen in shown for rows in (pixels[chosen], training.read(which[chosen].tolist()).pixels)]
-    return grid(from_uint8(torch.cat(rows)), columns=shown.shape[1])
 
 
 class Memorisation(Evaluation):
@@ -144,7 +156,8 @@ class Memorisation(Evaluation):
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         extractor, training = self.features.extractor(subject, self.cache), subject.training_images()
-        pixels = subject.draw(self.sampler, subject.prompts(self.num_images), self.num_images)
+        prompts = subject.prompts(self.num_images)
+        pixels = subject.draw(self.sampler, prompts, self.num_images)
         learned = RealImages(training, range(len(training)), subject.training_title)
         known = (part.features for part in learned.extracted(self.features, extractor, self.cache))
         if not distributed.is_leader():
@@ -153,7 +166,8 @@ class Memorisation(Evaluation):
         others = evenly_spaced(len(subject.images), self.num_images)
         unseen = joined(extractor.extract(subject.images, others)).features if subject.held_out else None
         found = novelty(drawn, unseen, known, place=subject.model.device)
-        found.show(folder, pixels, subject)
+        title = picture_title(subject.model, self.sampler, seed=subject.seed)
+        found.show(folder, pixels, subject, title, prompts.labels(range(self.num_images)))
         numbers = found.numbers(f"{self.features.name}_{slug(subject.training_title)}_{self.num_images}")
         numbers |= extractor.facts(self.features.name)
         choices = {"num_images": self.num_images, "features": self.features.name, "num_training_images": len(training)}

@@ -13,7 +13,9 @@ from diffusion.evaluation.measures import Value, comparison, format_values, metr
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import Prompts
+from diffusion.inference.titles import picture_title
 from diffusion.pictures.grid import save_picture
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.pixels import from_uint8
 from diffusion.runs.files import atomic_write
 from diffusion.samplers.sampler import Sampler
@@ -131,8 +133,9 @@ class Quality(Evaluation):
         drawn, first = self.draw_features(subject, extractor, prompts)
         if not distributed.is_leader():
             return NOTHING
+        title = picture_title(subject.model, self.sampler, seed=subject.seed)
         with atomic_write(folder / "grid.png") as path:
-            save_picture(path, prompts.picture(from_uint8(first)))
+            save_picture(path, titled(prompts.picture(from_uint8(first)), title))
         found, what = self.compare(drawn, known.features, subject), self.what(real)
         numbers = metric_names(found, what)
         lines = [self.text(found, real, dimensions=known.features.shape[1])]

@@ -13,7 +13,9 @@ from diffusion.evaluation.recogniser import train_recogniser
 from diffusion.evaluation.subject import NOTHING, Evaluation, Examples, Findings, Subject, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.inference.prompts import needing_images
+from diffusion.inference.titles import picture_title
 from diffusion.pictures.grid import save_picture
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.pixels import from_uint8
 from diffusion.runs.files import atomic_write
 from diffusion.samplers.sampler import Sampler
@@ -62,9 +64,10 @@ class Recognition(Evaluation):
         alike = matching_counts(judge.training.y, y)
         real = variety(judge.training.x_0[alike], judge.training.y[alike])
         new = novelty(flat_pixels(x), unseen, known, place=device)
-        new.show(folder, pixels, subject, y)
+        title = picture_title(subject.model, self.sampler, seed=subject.seed)
+        new.show(folder, pixels, subject, title, prompts.labels(range(self.num_images)), y)
         with atomic_write(folder / "grid.png") as path:
-            save_picture(path, prompts.picture(x[:SHOWN_IMAGES]))
+            save_picture(path, titled(prompts.picture(x[:SHOWN_IMAGES]), title))
         result: dict[str, Any] = {
             "recognised": right.mean().item(),
             "recognised_by_class": {

@@ -11,13 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion.pictures.grid import grid
+from diffusion.pictures.lettering import titled
 from diffusion.runs.files import atomic_write
 from diffusion.samplers.sampler import Step
 
 IMAGES = 16  # that it shows
 FRAMES = 60  # at most
 PER_SECOND = 15
-WIDTH = 200  # pixels at least: noise takes many bytes in a .gif
+WIDTH = 400  # pixels at least: noise takes many bytes in a .gif
+WORDS = "x_t, and beside it the x_0 predicted in it"
 HOLD = 1.5  # seconds that the last frame stays
 
 
@@ -46,15 +48,15 @@ class Film:
         if last is not None and self.steps[-1][0] != last[0]:
             self.steps.append(last)
 
-    @property
-    def frames(self) -> list[np.ndarray]:
-        """Each uint8 (height, width, C)."""
-        return [side_by_side(*step) for _, step in self.steps]
+    def frames(self, title: str) -> list[np.ndarray]:
+        """Each uint8 (height, width, C), below its title and its step."""
+        title, total = f"{title}\n{WORDS}", self.steps[-1][0] + 1
+        return [titled(side_by_side(*step), f"{title}\nstep {n + 1} of {total}") for n, step in self.steps]
 
-    def save(self) -> None:
+    def save(self, title: str) -> None:
         """Writes the film to its file."""
         with atomic_write(self.path) as path:
-            WRITERS[self.path.suffix](path, self.frames)
+            WRITERS[self.path.suffix](path, self.frames(title))
 
 
 def side_by_side(x: Tensor, x_0: Tensor) -> np.ndarray:
@@ -62,7 +64,9 @@ def side_by_side(x: Tensor, x_0: Tensor) -> np.ndarray:
     columns = math.ceil(math.sqrt(len(x)))
     blank = x.new_ones(-len(x) % columns, *x.shape[1:])
     left, right = (torch.cat([images, blank]).unflatten(0, (-1, columns)) for images in (x / x.std().clamp(min=1), x_0))
-    return grid(torch.cat([left, right], dim=1).flatten(0, 1), columns=2 * columns, width=WIDTH)
+    heads = ["x_t"] * columns + ["x_0"] * columns
+    tiles = torch.cat([left, right], dim=1).flatten(0, 1)
+    return grid(tiles, columns=2 * columns, labels=heads * len(left), width=WIDTH)
 
 
 def write_gif(path: Path, frames: list[np.ndarray]) -> None:

@@ -21,8 +21,10 @@ from diffusion.inference.draw import task_steps
 from diffusion.inference.film import Film
 from diffusion.inference.labels import Labels
 from diffusion.inference.prompts import Prompts
+from diffusion.inference.titles import picture_title
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.runs.files import atomic_write, make_folder, name_in_errors
 from diffusion.runs.naming import shorten, slugify
@@ -77,13 +79,14 @@ def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Pa
     images, partial_folder = folder / "images", folder / "images.partial"
     if numbered_images(images) and not (folder / "samples.npz").is_file():
         raise ValueError(f"{images} holds numbered images that were not drawn here; give another out=...")
+    title = picture_title(model, sampler, seed=request.seed, task=request.task)
     with shared_folder(partial_folder):
         shares = distributed.all_gather(write_shard(request, model, sampler, partial_folder, film))
         if distributed.is_leader():
-            write_grid_and_npz(np.concatenate(shares), request, folder)
+            write_grid_and_npz(np.concatenate(shares), request, folder, title)
             move_images(partial_folder, images)
             if film is not None:
-                film.save()
+                film.save(title)
         distributed.all_gather(None)  # Nobody goes before all is in its place.
 
 
@@ -139,15 +142,19 @@ def write_image(path: Path, picture: np.ndarray) -> None:
         save_picture(path, picture)
 
 
-def write_grid_and_npz(pixels: np.ndarray, request: Request, folder: Path) -> None:
+def write_grid_and_npz(pixels: np.ndarray, request: Request, folder: Path, title: str) -> None:
     """Writes samples.npz and grid.png of images, uint8 (N, H, W, C)."""
     y = request.prompts.condition(request.rows).get("y")
     with atomic_write(folder / "samples.npz") as path:
         np.savez(path, pixels, *([] if y is None else [y.numpy()]))
     shown = from_uint8(torch.from_numpy(pixels[:GRID]).permute(0, 3, 1, 2))
-    picture = request.task.picture(shown)
+    rows = request.rows[:GRID]
+    picture = request.task.picture(shown, request.prompts.labels(rows))
+    if picture is None:
+        picture = request.prompts.picture(shown, rows)
+    title += f"\nthe first {GRID} of {len(pixels):,} images" if len(pixels) > GRID else ""
     with atomic_write(folder / "grid.png") as path:
-        save_picture(path, request.prompts.picture(shown) if picture is None else picture)
+        save_picture(path, titled(picture, title))
 
 
 def check_finite(x: Tensor, sampler: Sampler) -> None:

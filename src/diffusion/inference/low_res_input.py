@@ -22,7 +22,8 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
     if not needed:
         if low_res is not None:
             raise ValueError(f"low_res={low_res} was given, but the model enlarges no images; leave low_res out")
-        return Prompts({**in_turn, **by_label(chosen_labels(labels, model.classes_to_ask))})
+        asked = by_label(chosen_labels(labels, model.classes_to_ask))
+        return Prompts({**in_turn, **asked}, classes=model.classes_to_ask)
     shapes = [told.image_shape(model.shape) for told in needed.values()]
     # Images that are themselves what the network is told, where there is one such size.
     accepted = [small[1:] for small in shapes if small is not None and len(shapes) == 1]
@@ -34,10 +35,11 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
     classes = {**in_turn, **by_label(labels_of(own_labels, labels, model.classes_to_ask, low_res))}
     x, size, shown = from_uint8(pixels), tuple(pixels.shape[2:]), image_names(needed, model.shape)
     if size in accepted:
-        return Prompts({**classes, **dict.fromkeys(needed, x)}, shown=shown)
+        return Prompts({**classes, **dict.fromkeys(needed, x)}, shown=shown, classes=model.classes_to_ask)
     if size == model.shape[1:]:
         y = classes.get("y", torch.tensor([UNLABELLED]))
-        return Prompts({**classes, **arguments(needed, x, y[torch.arange(len(x)) % len(y)])}, shown=shown, true=x)
+        told = arguments(needed, x, y[torch.arange(len(x)) % len(y)])
+        return Prompts({**classes, **told}, shown=shown, true=x, classes=model.classes_to_ask)
     raise ValueError(
         f"the images in {low_res} are {sizes([size])}; give "
         + (f"{sizes(accepted)} to enlarge, or " if accepted else "")

@@ -15,7 +15,8 @@ def task_prompts(model: Trained, task: Task, sampler: Sampler, *, labels: Labels
         return low_res_prompts(model, labels=labels, low_res=low_res)
     if low_res is not None:
         raise ValueError(f"low_res={low_res} was given, but {type(task).__name__} enlarges no images; leave it out")
-    return Prompts({**rows_in_turn(model.conditions, model.classes), **by_label(task_labels(model, task, labels))})
+    rows = {**rows_in_turn(model.conditions, model.classes), **by_label(task_labels(model, task, labels))}
+    return Prompts(rows, classes=model.classes_to_ask)
 
 
 def check_task(model: Trained, task: Task, sampler: Sampler) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 def quiet_matplotlib() -> Any:
     """Matplotlib, imported here since it takes half a second that only a plot needs."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # or it lists the fonts that it looks for
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name that its font cannot write
     import matplotlib
 
     return matplotlib
@@ -28,6 +30,7 @@ def figure(*, size: tuple[float, float] = (6.4, 4.0), dpi: int = 150) -> tuple[A
     axes = empty.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
+    axes.title.set_parse_math(False)  # a run may be called $x
     return empty, axes
 
 
@@ -50,25 +53,25 @@ def plot_errors(path: Path, log_snr: Tensor, errors: Tensor, *, title: str) -> N
     picture.savefig(path)
 
 
-def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlabel: str) -> None:
+def plot_distances(path: Path, distances: Mapping[str, Sequence[float]], *, xlabel: str, title: str = "") -> None:
     """How often each distance occurs, a histogram a name, all on the same bins."""
     picture, axes = figure()
     everything = [value for values in distances.values() for value in values]
     bins = np.histogram_bin_edges(everything, bins=40)
     for name, values in distances.items():
         axes.hist(values, bins=bins, density=True, alpha=0.55, label=name)
-    axes.set(xlabel=xlabel, ylabel="density")
+    axes.set(xlabel=xlabel, ylabel="density", title=title)
     axes.legend(frameon=False)
     picture.savefig(path)
 
 
-def plot_weights(probabilities: Sequence[float]) -> np.ndarray:
+def plot_weights(probabilities: Sequence[float], *, title: str = "") -> np.ndarray:
     """The probability of each t = 0 .. T-1 in training, beside the uniform one: uint8 (height, width, 3)."""
     steps = len(probabilities)
     picture, axes = figure(size=(6.4, 3.2), dpi=125)
     axes.plot(range(steps), probabilities, linewidth=1.2, label="drawn with")
     axes.axhline(1 / steps, color="grey", linewidth=0.8, linestyle="--", label="uniform")
-    axes.set(xlabel="t", ylabel="p(t)", xlim=(0, max(steps - 1, 1)), yscale="log")
+    axes.set(xlabel="t", ylabel="p(t)", xlim=(0, max(steps - 1, 1)), yscale="log", title=title)
     axes.legend(frameon=False)
     file = io.BytesIO()
     picture.savefig(file, format="png")

@@ -14,7 +14,7 @@ from diffusion.pictures.grid import grid
 from diffusion.pictures.pixels import from_uint8
 from diffusion.process.process import Process
 from diffusion.samplers.sampler import Sampler
-from diffusion.tasks.task import Drawing, Task
+from diffusion.tasks.task import Drawing, Task, drawn_as
 
 Images = str | Sequence[str] | Tensor
 TILES = 12  # images in a row of a picture
@@ -67,21 +67,23 @@ class FromImages(Task, ABC):
         """The given image of each that is drawn, (N, C, H, W)."""
         return in_turn(self.given(drawing.shape).x, drawing.numbers).to(drawing.device)
 
-    def shown(self, shape: tuple[int, int, int]) -> list[Tensor]:
-        """What a picture shows before the versions of each given image, (M, C, H, W) each."""
-        return [self.given(shape).x]
+    def shown(self, shape: tuple[int, int, int]) -> dict[str, Tensor]:
+        """What a picture shows before the versions of each given image, (M, C, H, W) each, and what it is."""
+        return {"given": self.given(shape).x}
 
-    def picture(self, x: Tensor) -> np.ndarray:
+    def picture(self, x: Tensor, labels: Sequence[str]) -> np.ndarray:
         beside = self.shown((x.shape[1], x.shape[2], x.shape[3]))
-        originals = len(beside[0])
-        rows = []
+        originals = len(beside["given"])
+        width = len(beside) + -(-len(x) // originals)
+        rows, words = [], []
         for number in range(min(originals, len(x))):
-            tiles = torch.cat([*(images[number : number + 1] for images in beside), x[number::originals].cpu()])
-            width = len(beside) + -(-len(x) // originals)
+            before = [images[number : number + 1] for images in beside.values()]
+            tiles = torch.cat([*before, x[number::originals].cpu()])
             rows.append(torch.cat([tiles, tiles.new_ones(width - len(tiles), *tiles.shape[1:])]))
-        width = len(rows[0])
+            told = [*beside, *map(drawn_as, labels[number::originals])]
+            words += [*told, *[""] * (width - len(told))]
         several = len(rows) < len(x)  # versions: a row for each given image
-        return grid(torch.cat(rows), columns=width if several else max(TILES - TILES % width, width))
+        return grid(torch.cat(rows), columns=width if several else max(TILES - TILES % width, width), labels=words)
 
 
 def read_images(images: Images, shape: tuple[int, int, int], setting: str) -> GivenImages:

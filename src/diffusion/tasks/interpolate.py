@@ -1,6 +1,6 @@
 """Images between images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -69,10 +69,13 @@ class Interpolate(Task):
         images = self.given(drawing.shape).x[numbers].to(drawing.device)
         return latents(drawing.sampler, drawing.denoise_of(numbers), drawing.levels, images)
 
-    def picture(self, x: Tensor) -> np.ndarray:
+    def picture(self, x: Tensor, labels: Sequence[str]) -> np.ndarray:
         """A row for each way, between the given images where there are some."""
-        rows = list(x.cpu().split(self.count))
+        shares = [f"{self.place(number)[1]:.0%}" for number in range(len(x))]
+        told = [", ".join(filter(None, both)) for both in zip(shares, labels, strict=True)]
+        rows, words = list(x.cpu().split(self.count)), [told[n : n + self.count] for n in range(0, len(x), self.count)]
         if self.given is not None:
             images = self.given((x.shape[1], x.shape[2], x.shape[3])).x
             rows = [torch.cat([images[n : n + 1], row, images[n + 1 : n + 2]]) for n, row in enumerate(rows)]
-        return grid(torch.cat(rows), columns=len(rows[0]))
+            words = [["given", *line, "given"] for line in words]
+        return grid(torch.cat(rows), columns=len(rows[0]), labels=[word for line in words for word in line])

@@ -56,7 +56,7 @@ class FromMasked(FromImages, ABC):
         mask = in_turn(self.masks(drawing.shape), drawing.numbers).to(drawing.device)
         return KnownPixels(self.originals(drawing), mask)
 
-    def shown(self, shape: tuple[int, int, int]) -> list[Tensor]:
+    def shown(self, shape: tuple[int, int, int]) -> dict[str, Tensor]:
         """Each image, and what is known of it before grey."""
         x = self.given(shape).x
-        return [x, torch.where(in_turn(self.masks(shape), range(len(x))), x, 0)]
+        return {"given": x, "known": torch.where(in_turn(self.masks(shape), range(len(x))), x, 0)}

@@ -39,6 +39,11 @@ class Drawing(NamedTuple):
         return self.sampler.levels(self.process)
 
 
+def drawn_as(label: str) -> str:
+    """What stands above a drawn image among others that are not, "" being no label."""
+    return f"drawn, {label}" if label else "drawn"
+
+
 class Task(ABC):
     """What is drawn. An image must be a function of the seed and of its own number, whatever batch it is drawn in.
 
@@ -76,9 +81,10 @@ class Task(ABC):
     def steps(self, drawing: Drawing) -> Iterator[Step]:
         """Every step of drawing the images of `drawing.numbers`; the last one holds them."""
 
-    def picture(self, x: Tensor) -> np.ndarray | None:
+    def picture(self, x: Tensor, labels: Sequence[str]) -> np.ndarray | None:
         """The drawn images x (N, C, H, W), number 0 first, beside what they were made of: uint8 (height, width, C).
 
-        None where they are shown as what plain drawing gives.
+        `labels` (N,) say in words what each was asked to be, "" for nothing. None where the images are shown as what
+        plain drawing gives.
         """
         return None

@@ -1,6 +1,6 @@
 """Pictures of what the network draws while it learns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -8,15 +8,18 @@ from torch import Tensor
 
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.prompts import Prompts
+from diffusion.inference.titles import drawn_by, model_title, picture_title
 from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.pictures.grid import grid
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.plots import plot_weights
 from diffusion.samplers.sampler import Sampler, Step, draw
 from diffusion.training.ema import WithWeights
 
 MOST = 1000  # images, all of which are drawn at once
 IMAGES, MOMENTS = 4, 10  # of a strip
+STRIP = "x_t from noise to image, below it the predicted x_0"
 
 
 class Preview:
@@ -41,7 +44,7 @@ class Preview:
         prompts: Prompts,
         schedule_sampler: ScheduleSampler | None = None,
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """(name, grid): what `prompts` ask for, drawn with each of the named `weights`, uint8 (H, W, C).
+        """(name, picture): what `prompts` ask for, drawn with each of the named `weights`, uint8 (H, W, C).
 
         Also a strip that shows how the first images of the last of them come out of the noise, and the probabilities
         of a schedule sampler unless they are all the same.
@@ -52,23 +55,22 @@ class Preview:
         for name, chosen in weights.items():
             with_chosen = model._replace(network=WithWeights(model.network, chosen))
             steps = draw_steps(with_chosen, sampler, numbers, seed=self.seed, condition=condition)
+            title = picture_title(model._replace(weights=name), sampler, seed=self.seed)
             strip = Strip(len(sampler.levels(model.diffusion.process)) - 1)
-            yield name, prompts.picture(draw(strip.watch(steps)))
+            yield name, titled(prompts.picture(draw(strip.watch(steps))), title)
             if name == [*weights][-1]:
-                yield f"strip_{name}", strip.picture()
+                yield f"strip_{name}", titled(strip.picture(prompts.labels(numbers)), f"{title}\n{STRIP}")
         p = None if schedule_sampler is None else schedule_sampler.probabilities(model.diffusion.process)
         if p is not None:
-            yield "schedule_sampler", plot_weights(p.tolist())
+            yield "schedule_sampler", plot_weights(p.tolist(), title=model_title(model))
 
 
 def caption(step: int, name: str, sampler: Sampler) -> str:
     """What W&B shows below a picture: the step, the weights, the sampler."""
     if name == "schedule_sampler":
         return f"step {step}, how often each t is drawn"
-    drawn = f"{type(sampler).__name__}, {'all' if sampler.steps is None else sampler.steps} steps"
     weights = name.removeprefix("strip_")
-    shown = "" if weights == name else "; x_t from noise to image, below it the predicted x_0"
-    return f"step {step}, {weights}, {drawn}{shown}"
+    return f"step {step}, {weights}, {drawn_by(sampler)}{'' if weights == name else f'; {STRIP}'}"
 
 
 class Strip:
@@ -85,7 +87,14 @@ class Strip:
                 self.steps.append(Step(*(images[:IMAGES].cpu() for images in step)))
             yield step
 
-    def picture(self) -> np.ndarray:
-        """Two rows an image, x_t and below it the expected x_0, from noise to image: uint8 (height, width, C)."""
+    def picture(self, labels: Sequence[str] = ("",) * IMAGES) -> np.ndarray:
+        """Two rows an image, x_t and below it the expected x_0, from noise to image: uint8 (height, width, C).
+
+        `labels` say what the images are asked to be.
+        """
         moments = [torch.stack(step, dim=1) for step in self.steps]
-        return grid(torch.stack(moments, dim=2).flatten(0, 2), columns=len(moments))
+        tiles = torch.stack(moments, dim=2).flatten(0, 2)
+        heads = [f"step {moment + 1}" for moment in sorted(self.moments)[: len(moments)]]
+        told = [f"x_t, {label}" if label else "x_t" for label in labels[: len(moments[0])]]
+        rows = [text for each in told for text in (each, "predicted x_0")]
+        return grid(tiles, columns=len(moments), labels=heads * len(rows), rows=rows)

@@ -1,8 +1,10 @@
 import torch
 
 from diffusion.data.synthetic import Synthetic
-from diffusion.evaluation.memorisation import closest_to_farthest, nearest, novelty, pairs
+from diffusion.evaluation.memorisation import Novelty, closest_to_farthest, nearest, novelty
 from diffusion.evaluation.recognition import matching_counts, variety
+from diffusion.pictures.grid import GAP
+from diffusion.pictures.lettering import LINE
 
 CPU = torch.device("cpu")
 
@@ -52,12 +54,13 @@ def test_the_closest_the_median_and_the_farthest_are_shown_with_or_without_class
 def test_a_picture_of_pairs_shows_the_neighbour_below_its_image_in_colour_too():
     training = Synthetic(image_size=8, channels=3, num_classes=2, num_images=12)
     pixels = training.read(range(5)).pixels
-    picture = pairs(pixels, torch.arange(5), training, torch.tensor([[0, 1], [2, 3], [4, 0]]))
-    height = (picture.shape[0] + 2) // 6  # a gap of 2 below all but the last row
+    found = Novelty(torch.arange(5.0), torch.arange(5), None)
+    picture = found.pairs(pixels, training, torch.tensor([[0, 1], [2, 3], [4, 0]]), ["cat"] * 5)
+    height = (picture.shape[0] + GAP) // 6  # words above each row, a gap below all but the last
     assert picture.shape[2] == 3
     for row in (0, 2, 4):
-        upper, lower = (picture[(row + i) * height :][: height - 2] for i in (0, 1))
-        assert (upper == lower).all()
+        upper, lower = (picture[(row + i) * height + LINE : (row + i + 1) * height - GAP, -802:] for i in (0, 1))
+        assert (upper == lower).all() and upper.std() > 0
 
 
 def test_variety_is_the_mean_distance_of_pairs_within_a_class():

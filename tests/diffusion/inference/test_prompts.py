@@ -35,17 +35,30 @@ def test_an_enlarged_image_stands_between_the_small_and_the_true_one():
     enlarged = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     expected = torch.cat([enlarged[:1], drawn[:1], true[:1], enlarged[1:], drawn[1:], true[1:]])
     assert np.array_equal(
-        Prompts({"low_res": small}, shown=("low_res",), true=true).picture(drawn), grid(expected, columns=12)
+        Prompts({"low_res": small}, shown=("low_res",), true=true).picture(drawn),
+        grid(expected, columns=12, labels=["low_res", "drawn", "true"] * 2),
     )
     without = torch.cat([enlarged[:1], drawn[:1], enlarged[1:], drawn[1:]])
-    assert np.array_equal(Prompts({"low_res": small}, shown=("low_res",)).picture(drawn), grid(without, columns=12))
+    told = Prompts({"low_res": small, "y": torch.tensor([1])}, shown=("low_res",), classes=("a", "b"))
+    assert np.array_equal(told.picture(drawn), grid(without, columns=12, labels=["low_res", "drawn, b"] * 2))
 
 
 def test_classes_are_columns_while_they_fit():
     x = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
     for classes, columns in [(10, 10), (4, 8), (1000, 7)]:
-        assert np.array_equal(Prompts({"y": torch.arange(classes)}).picture(x), grid(x, columns=columns))
+        prompts = Prompts({"y": torch.arange(classes)})
+        labels = [f"class {number % classes}" for number in range(40)]
+        assert np.array_equal(prompts.picture(x), grid(x, columns=columns, labels=labels))
     assert np.array_equal(Prompts().picture(x), grid(x, columns=7))
+
+
+def test_what_is_asked_for_is_said_in_words():
+    brightness = torch.tensor([0.25, 1.0])
+    prompts = Prompts({"y": torch.tensor([0, 2, -1])}, classes=("cat", "собака", "\U00012345"))
+    assert prompts.labels([0, 1, 2, 3]) == ["cat", "class 2", "", "cat"]  # no font has the letter of the last
+    told = prompts._replace(arguments={**prompts.arguments, "brightness": brightness, "low_res": flat(0)})
+    assert told.labels([0, 1]) == ["cat, brightness 0.25", "class 2, brightness 1"]
+    assert Prompts().labels([0, 1]) == ["", ""]
 
 
 def test_prompts_are_the_first_images_with_what_they_should_become():

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from diffusion import DDIM, Draw, ImageToImage, Inpaint, Interpolate, Vary
-from diffusion.pictures.grid import GAP
+from diffusion.pictures.grid import GAP, MIN_WIDTH
+from diffusion.pictures.lettering import LINE
 
 SHAPE = (1, 4, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
@@ -70,19 +71,21 @@ def test_there_are_as_many_images_as_given_times_versions_but_no_more_than_asked
 def test_a_picture_shows_what_was_given_beside_what_came_of_it():
     given = torch.tensor([-1.0, -0.5]).view(2, 1, 1, 1).expand(2, 1, 4, 4)
     drawn = torch.tensor([0.0, 0.2, 0.4, 0.6, 1.0]).view(5, 1, 1, 1).expand(5, 1, 4, 4)
-    picture = ImageToImage(images=given, versions=3).picture(drawn)
-    assert levels(picture, columns=4) == [[0, 128, 179, 255], [64, 153, 204, 255]]  # the last of them is missing
-    picture = Inpaint(images=given, mask=torch.zeros(4, 4), versions=2).picture(drawn[:4])
+    picture = ImageToImage(images=given, versions=3).picture(drawn, ["3"] * 5)
+    # The last of them is missing.
+    assert levels(picture, columns=4, band=LINE) == [[0, 128, 179, 255], [64, 153, 204, 255]]
+    picture = Inpaint(images=given, mask=torch.zeros(4, 4), versions=2).picture(drawn[:4], [""] * 4)
     assert levels(picture, columns=4) == [[0, 128, 128, 179], [64, 128, 153, 204]]
-    assert levels(ImageToImage(images=given).picture(drawn[:2]), columns=4) == [[0, 128, 64, 153]]
-    picture = Interpolate(images=given, count=4).picture(drawn[:4])
+    assert levels(ImageToImage(images=given).picture(drawn[:2], [""] * 2), columns=4) == [[0, 128, 64, 153]]
+    picture = Interpolate(images=given, count=4).picture(drawn[:4], [""] * 4)
     assert levels(picture, columns=6) == [[0, 128, 153, 179, 204, 64]]
 
 
-def levels(picture, columns):
-    """The level in the middle of each tile of a picture, row by row."""
+def levels(picture, columns, band=0):
+    """The level in the middle of each tile of a picture, row by row: below heads, or below a band of labels each."""
     width = (picture.shape[1] + GAP) // columns
-    return picture[width // 2 :: width, width // 2 :: width, 0].tolist()
+    assert width * columns >= MIN_WIDTH
+    return picture[LINE + width // 2 :: width + band, width // 2 :: width, 0].tolist()
 
 
 def test_a_name_tells_one_setting_from_another():

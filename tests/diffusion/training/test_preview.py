@@ -9,8 +9,9 @@ from diffusion.data.conditions import BY_LABEL
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.prompts import prompts_from
 from diffusion.inference.trained import Trained
+from diffusion.pictures.lettering import titled
 from diffusion.samplers.sampler import draw
-from diffusion.training.preview import Preview, Strip, caption
+from diffusion.training.preview import STRIP, Preview, Strip, caption
 
 SAMPLER = Ancestral(steps=3)
 PROMPTS = prompts_from(BY_LABEL, tiny_images(), 6, classes=("0", "1"))
@@ -42,8 +43,9 @@ def test_a_picture_shows_what_drawing_with_those_weights_gives():
         condition = PROMPTS.condition(range(6), one.device)
         strip = Strip(3)
         x = draw(strip.watch(draw_steps(one, SAMPLER, range(6), seed=0, condition=condition)))
-        assert np.array_equal(found[name], PROMPTS.picture(x))
-    assert np.array_equal(found["strip_ema"], strip.picture())
+        title = f"model · step 1 · {name}\nAncestral, 3 steps · seed 0"
+        assert np.array_equal(found[name], titled(PROMPTS.picture(x), title))
+    assert np.array_equal(found["strip_ema"], titled(strip.picture(PROMPTS.labels(range(6))), f"{title}\n{STRIP}"))
 
 
 def test_raw_and_averages_are_drawn_and_the_slowest_average_has_a_strip():

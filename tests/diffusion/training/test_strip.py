@@ -30,7 +30,8 @@ def test_a_strip_shows_the_first_images_of_each_step_up_to_the_last():
         assert torch.equal(seen.x, step.x[:IMAGES]) and torch.equal(seen.x_0, step.x_0[:IMAGES])
     # Two rows an image: what the sampler has in hand, and below it the image expected in it.
     tiles = [x[image] for image in range(IMAGES) for row in zip(*steps, strict=True) for x in row]
-    assert (strip.picture() == grid(torch.stack(tiles), columns=10)).all()
+    heads, rows = [f"step {step}" for step in range(1, 11)], ["x_t, cat", "predicted x_0"] * IMAGES
+    assert (strip.picture(["cat"] * 6) == grid(torch.stack(tiles), columns=10, labels=heads * 8, rows=rows)).all()
 
 
 def test_moments_are_evenly_spaced_and_begin_and_end_with_the_walk():

@@ -23,10 +23,7 @@ STRIP = "x_t from noise to image, below it the predicted x_0"
 
 
 class Preview:
-    """Draws the same `images` images, from the same noise, every `every` steps (0: never).
-
-    A run that came so far draws them at its end too; a shorter one is a trial, and pictures would take longer than it.
-    """
+    """Draws the same `images` images, from the same noise, every `every` steps and at the end (0: never)."""
 
     def __init__(self, *, every: int = 10_000, images: int = 64, seed: int = 0) -> None:
         if images > MOST:
@@ -34,7 +31,7 @@ class Preview:
         self.every, self.images, self.seed = every, images, seed
 
     def due(self, step: int, last: bool) -> bool:
-        return self.every > 0 and (step % self.every == 0 or (last and step > self.every))
+        return self.every > 0 and step > 0 and (step % self.every == 0 or last)
 
     def pictures(
         self,

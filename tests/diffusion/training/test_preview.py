@@ -58,6 +58,12 @@ def test_the_weights_over_t_are_drawn_when_they_differ():
     assert plot.shape[2] == 3 and plot.min() < 100
 
 
+def test_every_run_ends_with_a_picture_but_one_that_wants_none():
+    assert [Preview(every=4).due(step, last=step == 3) for step in range(4)] == [False, False, False, True]
+    assert Preview(every=4).due(4, last=False) and Preview(every=4).due(9, last=True)
+    assert not Preview(every=4).due(0, last=True) and not Preview(every=0).due(3, last=True)
+
+
 def test_a_caption_says_step_weights_and_sampler():
     assert caption(20, "ema_0.9", Ancestral(steps=50)) == "step 20, ema_0.9, Ancestral, 50 steps"
     assert caption(20, "strip_raw", DDIM()).startswith("step 20, raw, DDIM, all steps; x_t from noise to image")

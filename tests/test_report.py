@@ -63,7 +63,15 @@ def test_the_same_runs_make_the_same_page(runs, tmp_path):
 
 def test_the_table_names_failed_runs_and_what_they_said(runs, tmp_path):
     text = write_page([runs / "failed", runs / "lr-0.1+seed-0"], tmp_path / "page.html")
-    assert re.search(r"failed +failed .*<script>alert", text)
+    assert re.search(r"^failed +failed ", text, re.MULTILINE) and "\nfailed: <script>alert" in text
+
+
+def test_a_page_is_titled_by_the_folder_of_its_runs_or_by_its_sweep(runs, tmp_path):
+    folders = sorted(runs.iterdir())
+    for title, shown in ((None, "runs"), ("Sweep over lr=0.1,0.01", "Sweep over lr=0.1,0.01")):
+        write_page(folders, tmp_path / "page.html", title)
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert f"<title>{shown}</title>" in page and f"<h1>{shown}</h1>" in page
 
 
 def one_line(capsys):

@@ -1,7 +1,7 @@
 """The settings in which runs differ, and the groups of runs that differ by their seed only."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from diffusion.report.runs import RunRecord, single_line
@@ -14,7 +14,8 @@ DERIVED = (
 )  # fmt: skip
 HOW_READ = {"workers", "cache", "on_error", "download"}  # of the usual sets: how images are read, not which
 NONE = "–"
-TABLE_HEADS = ("run", "state", "steps", "loss", "time")
+TABLE_HEADS = ("run", "state", "steps", "loss", "time", "settings")
+MANY = 6  # settings that differ: beyond, what most runs have goes without saying
 
 
 class Group(NamedTuple):
@@ -69,6 +70,19 @@ def unlike(runs: Sequence[RunRecord]) -> list[str]:
     return [key for key, known in values.items() if len(known) > 1 and key.rpartition(".")[2] not in HOW_READ]
 
 
+def usual(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, str]:
+    """Of many settings, the values that more than half of the runs have, by key; {} of few."""
+    counts = {key: Counter(settings(run).get(key, NONE) for run in runs).most_common(1)[0] for key in keys}
+    return {key: value for key, (value, n) in counts.items() if 2 * n > len(runs)} if len(keys) > MANY else {}
+
+
+def in_words(values: Mapping[str, str], keys: Sequence[str], without: Mapping[str, str]) -> str:
+    """The values of these settings but for those that are as in `without`: "lr 0.001 · schedule Cosine"."""
+    names = short(keys)
+    told = {key: values.get(key, NONE) for key in keys}
+    return " · ".join(f"{names[key]} {told[key]}" for key in keys if told[key] not in (NONE, without.get(key)))
+
+
 def short(keys: Sequence[str]) -> dict[str, str]:
     """Each key by its last words, as few as distinguish it from the others and from the table's other heads."""
     names = {key: key.split(".")[-1] for key in keys}
@@ -81,24 +95,27 @@ def short(keys: Sequence[str]) -> dict[str, str]:
 def groups(runs: Sequence[RunRecord]) -> list[Group]:
     """The runs grouped by all that differs but the seed; a run that nothing else distinguishes alone, by its name."""
     keys = [key for key in differing(runs) if key != "seed"]
-    names, found = short(keys), dict[tuple[str, ...], list[RunRecord]]()
+    common, found = usual(runs, keys), dict[tuple[str, ...], list[RunRecord]]()
+    names = {run.folder: name for run, name in zip(runs, short_names(runs), strict=True)}
     for run in runs:
         found.setdefault(tuple(settings(run).get(key, NONE) for key in keys), []).append(run)
     result = []
     for values, members in found.items():
         seeds = {settings(run).get("seed") for run in members}
-        label = " · ".join(f"{names[key]} {value}" for key, value in zip(keys, values, strict=True) if value != NONE)
+        label = in_words(dict(zip(keys, values, strict=True)), keys, common)
+        label = label or ("usual settings" if common and set(values) != {NONE} else "")
         if len(members) > 1 and (None in seeds or len(seeds) < len(members)):
-            result += [Group(name, [run]) for name, run in zip(short_names(members), members, strict=True)]
+            result += [Group(names[run.folder], [run]) for run in members]
         else:
-            result.append(Group(label or (short_names(members)[0] if len(members) == 1 else "all runs"), members))
+            result.append(Group(label or (names[members[0].folder] if len(members) == 1 else "all runs"), members))
     return result
 
 
 def short_names(runs: Sequence[RunRecord]) -> list[str]:
-    """The folders' names without the parts, as in a+b, that all composed names share."""
+    """The folders' names without the parts, as in a+b, that more than half of the composed names share."""
     parts = [run.folder.resolve().name.split("+") for run in runs]
     composed = [set(own) for own in parts if len(own) > 1]
-    shared = set.intersection(*composed) if len(composed) > 1 else set()
+    counts = Counter(part for own in composed for part in own)
+    shared = {part for part, n in counts.items() if len(composed) > 1 and 2 * n > len(composed)}
     left = [single_line("+".join(part for part in own if part not in shared)) for own in parts]
     return left if all(left) and len(set(left)) == len(left) else [single_line(str(run.folder)) for run in runs]

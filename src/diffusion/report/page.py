@@ -5,6 +5,8 @@ import io
 import os
 import re
 import shlex
+import shutil
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,10 +18,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from diffusion.report.differences import NONE, Group, groups, short_names
+from diffusion.report.differences import NONE, Group, differing, groups, short_names, usual
+from diffusion.report.plain_text import WIDTH, plain_text
 from diffusion.report.plots import Plot, sections
 from diffusion.report.runs import RunRecord, read_run, single_line
-from diffusion.report.table import Cell, Column, columns, over_seeds, plain_text
+from diffusion.report.table import Cell, Column, columns, over_seeds
 from diffusion.runs.files import atomic_write
 from diffusion.runs.naming import shell_override
 from diffusion.runs.small_files import read_bytes
@@ -28,22 +31,29 @@ MOST_PICTURE_BYTES, MOST_PICTURE_PIXELS = 2**26, 2**26
 NAME = re.compile(r"step_(\d+)_(strip_)?(raw|ema_[\w.-]+)\.png")
 
 
-def write_page(folders: Sequence[Path], out: Path) -> str:
-    """Write the report on the runs in `folders`, at least one, to `out`; its tables as text. OSError if that fails."""
+def write_page(folders: Sequence[Path], out: Path, title: str | None = None) -> str:
+    """Write the report on the runs in `folders`, at least one, to `out`; its tables as text. OSError if that fails.
+
+    Without a `title`, it has the name of the folder that holds them all.
+    """
     several = groups([read_run(folder) for folder in folders])
     runs = [run for group in several for run in group.runs]
     states = Counter(run.state for run in runs)
     lede = f"{len(runs)} run{'s' * (len(runs) > 1)}: {', '.join(f'{n} {state}' for state, n in states.items())}."
     # The folder that holds them all, or the run's own name.
-    title = Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
+    title = title or Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
+    common = " · ".join(f"{key} {value}" for key, value in usual(runs, differing(runs)).items() if value != NONE)
+    most = f"Most runs have {common}." if common else ""
     template = Template(files("diffusion.report").joinpath("page.html").read_text(encoding="utf-8"))
     tables = columns(runs), over_seeds(several)
     content = "\n".join(filter(None, body(several, runs, *tables)))
-    html = template.substitute(title=escape(title), lede=escape(lede), body=content)
+    html = template.substitute(title=escape(title), lede=escape(lede), most=escape(most), body=content)
     with atomic_write(out) as path:
         # File names may hold bytes that are no text.
         path.write_text(html, encoding="utf-8", errors="xmlcharrefreplace")
-    return "\n\n".join(plain_text(table) for table in tables if table)
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    texts = [plain_text(table, width) for table in tables if table]
+    return "\n\n".join([*texts, *filter(None, [textwrap.fill(most, width)])])
 
 
 def body(
@@ -51,7 +61,8 @@ def body(
 ) -> Iterator[str]:
     quality, losses, *others = (plots(heading, drawn) for heading, drawn in sections(several))
     yield rows(table, "Runs", [i for i, group in enumerate(several) for _ in group.runs])
-    yield rows(seeds, "Over seeds: mean ± standard deviation", range(len(several)))
+    repeated = [i for i, group in enumerate(several) if len(group.runs) > 1]
+    yield rows(seeds, "Over seeds: mean ± standard deviation", repeated)
     items = "".join(f'<li data-group="{i}">{dot(i)}{escape(group.label)}</li>' for i, group in enumerate(several))
     items += '<li class="soft">x-axis: images seen</li>'
     yield f'<ul class="legend" aria-label="Colours of the plots">{items}</ul>'
@@ -94,7 +105,7 @@ def data(cell: Cell, column: Column) -> str:
     there = f' data-value="{escape(str(value))}"' if value == value and cell.text != NONE else ""
     text = f"<b>{escape(cell.text)}</b>" if cell.leads else escape(cell.text)
     if not column.numeric:
-        text = f'<span class="{escape(cell.text.split()[0])}">{text}</span>'
+        text = f'<span class="{escape(cell.text.split()[0]) if column.head == "state" else "words"}">{text}</span>'
     note = f"<small{' class=note' * (not column.numeric)}>{escape(cell.note)}</small>" if cell.note else ""
     return f"<td{' class=n' * column.numeric}{there}>{text}{note}</td>"
 
@@ -117,7 +128,7 @@ def pictures(several: Sequence[Group], heading: str, meaning: str = "", *, strip
         caption = f"step {drawn.step:,}, {drawn.weights.replace('_', ' ')}{meaning}"
         if image := image_html(drawn.path, f"{heading} of {label}, {caption}"):
             figures.append(figure_html(label, caption, image, mark))
-    return gallery(heading, "pictures strips" if strip else "pictures", figures)
+    return gallery(heading, "pictures", figures)
 
 
 def figure_html(name: str, meaning: str, content: str, mark: str = "") -> str:

@@ -1,13 +1,22 @@
 """The table of the runs: what differs between them, what came out, how long it took."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import floor, isfinite, log10
 from statistics import median, stdev
 from typing import NamedTuple
 
-from diffusion.report.differences import NONE, Group, differing, settings, short, short_names, unlike
+from diffusion.report.differences import (
+    NONE,
+    Group,
+    differing,
+    in_words,
+    settings,
+    short,
+    short_names,
+    unlike,
+    usual,
+)
 from diffusion.report.runs import Measure, RunRecord
 from diffusion.runs.metrics import best
 
@@ -33,18 +42,29 @@ class Column(NamedTuple):
 
 def columns(runs: Sequence[RunRecord]) -> list[Column]:
     """All columns, a row a run."""
-    keys = differing(runs)
-    heads = short(keys)
-    own = [settings(run) for run in runs]
+    each, words = setting_columns(runs)
     return [
         Column("run", "the run's folder", [Cell(name) for name in short_names(runs)]),
         Column("state", "how the run ended", [Cell(run.state, run.message) for run in runs]),
         format_number("steps", "steps trained", [run.step for run in runs], lambda value: f"{value:,.0f}"),
-        *(Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys),
+        *each,
         *(grade(measure, [[run] for run in runs]) for measure in measures(runs)),
         format_number("images/s", "median while training", [speed(run) for run in runs], lambda value: f"{value:,.0f}"),
         format_number("time", "spent training, pictures not counted", [run.seconds or None for run in runs], duration),
+        *words,
     ]
+
+
+def setting_columns(runs: Sequence[RunRecord]) -> tuple[list[Column], list[Column]]:
+    """A column for each setting that differs; of many only for the seed, and one that says what is unlike most runs."""
+    keys, own = differing(runs), [settings(run) for run in runs]
+    heads, common = short(keys), usual(runs, keys)
+    each = {key: Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys}
+    if not common:
+        return [*each.values()], []
+    others = [key for key in keys if key != "seed"]
+    words = [Cell(in_words(one, others, common) or NONE) for one in own]
+    return [each[key] for key in keys if key == "seed"], [Column("settings", "what is unlike most runs", words)]
 
 
 def measures(runs: Sequence[RunRecord]) -> list[Measure]:
@@ -144,8 +164,9 @@ def duration(seconds: float) -> str:
 
 
 def over_seeds(several: Sequence[Group]) -> list[Column]:
-    """A row for each group of runs that differ by their seed only: mean ± standard deviation; [] without such."""
-    if all(len(group.runs) < 2 for group in several):
+    """A row for each group of several runs, which differ by their seed only: mean ± standard deviation; [] without."""
+    several = [group for group in several if len(group.runs) > 1]
+    if not several:
         return []
     counts = [Cell(str(len(group.runs)), value=len(group.runs)) for group in several]
     found = measures([run for group in several for run in group.runs])
@@ -154,25 +175,3 @@ def over_seeds(several: Sequence[Group]) -> list[Column]:
         Column("seeds", "how many runs", counts, True),
         *(grade(measure, [group.runs for group in several]) for measure in found),
     ]
-
-
-def plain_text(table: Sequence[Column]) -> str:
-    """Aligned columns of text, an asterisk at the best; what failed runs say, which may be long, ends their rows."""
-    parts, ends = [], [""] * (len(table[0].cells) + 1)
-    names = Counter(column.head for column in table)
-    for column in table:
-        head = column.head if names[column.head] == 1 else f"{column.head} ({column.meaning})"
-        marks = ["*" if cell.leads else " " * any(other.leads for other in column.cells) for cell in column.cells]
-        notes = ["", *(cell.note for cell in column.cells)]
-        texts = [head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))]
-        parts.append(align(texts, right=column.numeric))
-        if not column.numeric:
-            ends = [end + note for end, note in zip(ends, notes, strict=True)]
-        elif any(notes):
-            parts.append(align(notes, right=False))
-    return "\n".join("  ".join(line).rstrip() for line in zip(*parts, ends, strict=True))
-
-
-def align(texts: Sequence[str], *, right: bool) -> list[str]:
-    width = max(map(len, texts))
-    return [text.rjust(width) if right else text.ljust(width) for text in texts]

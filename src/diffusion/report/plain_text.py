@@ -1,0 +1,93 @@
+"""Tables for a terminal."""
+
+import textwrap
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import cycle
+
+from diffusion.report.differences import NONE
+from diffusion.report.table import Column
+
+WIDTH, LEAST_WIDTH = 100, 60  # of a terminal where it does not say, and for a table to be one
+LONGEST_NAME = 30
+GAP = "  "
+
+
+def plain_text(table: Sequence[Column], width: int = WIDTH) -> str:
+    """Aligned columns of text, an asterisk at the best; what failed runs say stands below.
+
+    Columns that find no room in lines of `width` begin another block of lines, which names the rows again.
+    """
+    width, (first, *others) = max(width, LEAST_WIDTH), table
+    names = align([first.head, *(shortened(cell.text) for cell in first.cells)])
+    room = width - display_width(names[0]) - len(GAP)
+    repeated = Counter(column.head for column in others)
+    columns = [text_of(column, ambiguous=repeated[column.head] > 1) for column in others]
+    blocks = in_blocks([texts for texts in columns if widest(texts) <= room], room)
+    parts = [[GAP.join(line).rstrip() for line in zip(names, *block, strict=True)] for block in blocks]
+    parts += [in_lines(names, texts, room) for texts in columns if widest(texts) > room]
+    return "\n\n".join("\n".join(part) for part in [*parts, said(table, width)] if part)
+
+
+def in_blocks(columns: Sequence[list[str]], room: int) -> list[list[list[str]]]:
+    """The columns side by side as far as there is room: each in the first block that has some left."""
+    blocks: list[list[list[str]]] = []
+    for texts in columns:
+        needed = widest(texts) + len(GAP)
+        fitting = (block for block in blocks if sum(widest(t) + len(GAP) for t in block) + needed <= room + len(GAP))
+        block = next(fitting, None)
+        if block is None:
+            blocks.append(block := [])
+        block.append(texts)
+    return blocks
+
+
+def in_lines(names: Sequence[str], texts: Sequence[str], room: int) -> list[str]:
+    """A column that is wider than the room, broken into lines; who has nothing there is left out."""
+    lines = []
+    for name, text in zip(names, texts, strict=True):
+        broken = "\n".join(textwrap.wrap(text, room)) if text.strip() != NONE else ""
+        lines += [f"{name}{GAP}{broken}".replace("\n", f"\n{' ' * display_width(name)}{GAP}")] if broken else []
+    return lines
+
+
+def text_of(column: Column, *, ambiguous: bool) -> list[str]:
+    """The lines of a column, its head first, all of one width."""
+    head = f"{column.head} ({column.meaning})" if ambiguous else column.head
+    marks = ["*" if cell.leads else " " * any(other.leads for other in column.cells) for cell in column.cells]
+    texts = align([head, *(cell.text + mark for cell, mark in zip(column.cells, marks, strict=True))], column.numeric)
+    if not column.numeric or not any(cell.note for cell in column.cells):
+        return texts
+    notes = align(["", *(cell.note for cell in column.cells)])
+    return [text + GAP + note for text, note in zip(texts, notes, strict=True)]
+
+
+def said(table: Sequence[Column], width: int) -> list[str]:
+    """What the notes of columns of words say, such as why a run failed, in lines of that width."""
+    names = [cell.text for cell in table[0].cells]
+    words = [cell.note for column in table[1:] if not column.numeric for cell in column.cells]
+    texts = [f"{shortened(name)}: {note}" for name, note in zip(cycle(names), words, strict=False) if note]
+    return [line for text in texts for line in textwrap.wrap(text, width, subsequent_indent=GAP)]
+
+
+def shortened(name: str) -> str:
+    """`name`, or its beginning and its end around an ellipsis."""
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[1 - half :]}"
+
+
+def align(texts: Sequence[str], right: bool = False) -> list[str]:
+    width = widest(texts)
+    room = [" " * (width - display_width(text)) for text in texts]
+    return [blank + text if right else text + blank for blank, text in zip(room, texts, strict=True)]
+
+
+def widest(texts: Sequence[str]) -> int:
+    return max(map(display_width, texts))
+
+
+def display_width(text: str) -> int:
+    """The columns of a terminal that `text` takes: letters of East Asia take two, accents of their own none."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))

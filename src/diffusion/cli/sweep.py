@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -62,6 +63,8 @@ class Sweep(Callback):
         self.folder = Path(config.hydra.sweep.dir).absolute()
         self.objective, self.maximize = config.objective, maximizes(config)
         self.page = Path(config.runs).absolute() / f"{self.folder.name}.html"
+        varied = [str(each.input_line) for each in overrides_of(config).values() if each.is_sweep_override()]
+        self.title = redact(f"Sweep over {' · '.join(varied)}") if varied else self.folder.name
         self.notes = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
         if "joblib" in config.hydra.launcher._target_:
@@ -102,7 +105,7 @@ class Sweep(Callback):
             if run.message == WITHOUT_A_WORD:
                 mark_dead_run(Path(run.folder), may_live=self.jobs_live_on)
         if folders:
-            print(f"\n{write_page(folders, self.page)}\n")
+            print(f"\n{write_page(folders, self.page, self.title)}\n")
         for run in runs:
             if run.state == "failed":
                 print(f"Failed: {run.folder}: {run.message}", file=sys.stderr)
@@ -122,12 +125,18 @@ def quiet_optuna() -> None:
     plugin.addFilter(lambda record: "Got 'FailedRun(" not in record.getMessage())
 
 
+def overrides_of(config: DictConfig) -> dict[str, Override]:
+    """What the sweep was asked for, by its keys: the axes of the experiment, or of the command line before them."""
+    written: Any = OmegaConf.to_container(config.hydra, resolve=False)
+    params = [f"{key}={value}" for key, value in (written["sweeper"].get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides(params + written["overrides"]["task"])
+    return {override.key_or_group: override for override in overrides}
+
+
 def check_folders(config: DictConfig) -> None:
     """Raise ValueError unless each run of a sweep can have a folder of its own."""
     written: Any = OmegaConf.to_container(config, resolve=False)
-    params = [f"{key}={value}" for key, value in (written["hydra"]["sweeper"].get("params") or {}).items()]
-    overrides = OverridesParser.create().parse_overrides(params + written["hydra"]["overrides"]["task"])
-    chosen = {override.key_or_group: override for override in overrides}
+    chosen = overrides_of(config)
     varied = {key for key, override in chosen.items() if override.is_sweep_override()}
     if "runs" not in varied:
         naming.check_runs(str(chosen["runs"].value() if "runs" in chosen else written["runs"]))

@@ -74,6 +74,22 @@ def test_a_page_is_titled_by_the_folder_of_its_runs_or_by_its_sweep(runs, tmp_pa
         assert f"<title>{shown}</title>" in page and f"<h1>{shown}</h1>" in page
 
 
+@pytest.mark.parametrize(
+    ("given", "page"),
+    [
+        (["runs"], "runs/report.html"),
+        (["runs/failed"], "runs/failed/report.html"),
+        (["runs/failed", "runs/lr-0.1+seed-0"], "runs/report.html"),
+        (["runs/failed", "elsewhere"], "runs/failed/report.html"),  # where both lie, git may look
+    ],
+)
+def test_the_page_lies_with_the_runs_where_git_does_not_see_it(runs, tmp_path, monkeypatch, capsys, given, page):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    assert main(given) == 0 and (tmp_path / page).is_file()
+    assert capsys.readouterr().out.splitlines()[-1] == f"Report: {page}"
+
+
 def one_line(capsys):
     (line,) = capsys.readouterr().err.splitlines()
     return line

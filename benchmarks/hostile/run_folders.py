@@ -64,7 +64,7 @@ def case(
 
 def shows_the_other(folder: Path, said: str) -> str | None:
     """What is wrong if the report lacks the sound run beside the damaged one, or names one folder in several lines."""
-    if "good" not in said or "Report: report.html" not in said:
+    if "good" not in said or "Report: runs/report.html" not in said:
         return "the report lacks the sound run"
     warned = re.findall(r"^(\S*runs\S*): left out .*$", said, re.M)
     return None if len(warned) == len(set(warned)) else "names a folder more than once"

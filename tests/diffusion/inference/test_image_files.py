@@ -11,6 +11,8 @@ from diffusion.inference.image_files import Request, draw_batches, draw_to_files
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.trained import Trained
 from diffusion.pictures.grid import save_picture
+from diffusion.pictures.lettering import titled
+from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.ddim import DDIM
 from diffusion.samplers.spacing import EvenSpacing, TrailingSpacing
@@ -50,7 +52,10 @@ def test_files_agree_with_each_other_and_with_the_labels(model, tmp_path):
     assert np.array_equal(np.stack(pictures), stored["arr_0"][..., 0])
     lightness = stored["arr_0"].mean((1, 2, 3))
     assert lightness[0::2].min() > lightness[1::2].max()
-    assert (tmp_path / "grid.png").exists()
+    prompts = classes(1, 0)
+    words = "model · step 7 · ema_0.9\nAncestral, 5 steps · seed 0"
+    drawn = from_uint8(torch.from_numpy(stored["arr_0"]).permute(0, 3, 1, 2))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "grid.png")), titled(prompts.picture(drawn), words)[..., 0])
 
 
 def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):

@@ -130,12 +130,13 @@ def test_a_run_that_was_killed_is_told_to_have_failed_unless_it_lives_on(run):
 def test_the_table_of_a_sweep_tells_which_run_was_killed(run, tmp_path, capsys):
     status.write_status(run, "running", max_steps=9)
     sweep = Sweep()
-    sweep.notes, sweep.page = tmp_path / "notes.jsonl", tmp_path / "page.html"
+    sweep.notes, sweep.page, sweep.title = tmp_path / "notes.jsonl", tmp_path / "page.html", "Sweep over seed=0,1"
     sweep.objective, sweep.maximize, sweep.jobs_live_on = None, False, False
     sweep.notes.write_text(json.dumps(Note(0, str(run), "running", "")) + "\n")
     assert sweep.show() == ["failed"]
-    assert re.search(r"failed .* it ended without a word", capsys.readouterr().out)
-    assert "it ended without a word" in sweep.page.read_text()
+    assert re.search(r" failed .*\n\n.*: it ended without a word", capsys.readouterr().out)
+    page = sweep.page.read_text()
+    assert "it ended without a word" in page and "<h1>Sweep over seed=0,1</h1>" in page
 
 
 def test_the_last_note_on_a_run_is_the_valid_one(tmp_path):
@@ -191,10 +192,10 @@ def test_who_waits_for_the_signal_that_ended_a_run_hears_of_it(monkeypatch):
 def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_is_missing(tmp_path):
     done = ran(tmp_path, "-m", "model.heads=3,2,4", *TINY)
     assert done.returncode == 1
-    assert "train: 32 channels cannot be shared by 3 heads" in done.stderr
+    assert "train: 64 channels cannot be shared by 3 heads" in done.stderr
     assert re.search(r"heads-2 .*finished", done.stdout) and re.search(r"heads-3 .*failed", done.stdout)
     (page,) = (tmp_path / "runs").glob("sweep+*.html")
-    assert f"The sweep's page: {page}" in done.stdout
+    assert f"The sweep's page: {page}" in done.stdout and "<h1>Sweep over model.heads=3,2,4</h1>" in page.read_text()
     assert done.stderr.endswith("train: 1 of the sweep's 3 runs failed; the same command runs what is missing\n")
 
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/checkpoints/*")}
@@ -267,7 +268,7 @@ def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp
     done = ran(tmp_path, "-m", *search, *TINY)
     assert done.returncode == 1
     assert done.stderr.endswith("train: 2 of the sweep's 2 runs failed; the same command runs what is missing\n")
-    assert done.stderr.count("\ntrain: 32 channels cannot be shared") + done.stderr.startswith("train: 32") == 2
+    assert done.stderr.count("\ntrain: 64 channels cannot be shared") + done.stderr.startswith("train: 64") == 2
     assert all(line.startswith(("train: ", "Failed: ")) for line in done.stderr.splitlines()), done.stderr
 
 

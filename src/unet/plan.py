@@ -112,7 +112,7 @@ class Planned(nn.Module):
             raise ValueError(f"dropout={self.dropout} must lie in [0, 1), 1 leaving nothing; set model.dropout=0.1")
         for option in ("in_channels", "norm_groups", "heads", "heads_up", "channels_per_head"):
             if (value := getattr(self, option)) is not None and value < 1:
-                raise ValueError(f"{option}={value} must be at least 1; set model.{option} to 1 or more")
+                raise ValueError(f"{option}={value} must be at least 1; set model.{option}=1 or more")
 
     @property
     def stride(self) -> int:

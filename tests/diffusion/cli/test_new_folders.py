@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from diffusion.cli.command import tidy_up
 from diffusion.cli.new_folders import NewFolders
+from diffusion.cli.run_log import RunLog
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def begin(monkeypatch):
 
 def refuse(folder: Path, *, logs: bool) -> None:
     with pytest.raises(ValueError), tidy_up(folder):
-        handler = logging.FileHandler(folder / "train.log", delay=True)
+        handler = RunLog(folder / "train.log", delay=True)
         logging.getLogger().addHandler(handler)
         if logs:
             handler.emit(logging.makeLogRecord({"msg": "Run folder: ..."}))

@@ -68,7 +68,7 @@ IMPOSSIBLE = [
     ("model.base_channels", "wide", "model in the checkpoint is refused: Value 'wide'"),
     ("model.base_channels", 10**9, "cannot be built .*overflowed"),
     ("model.base_channels", 16, r"holds \(32, 8\) for \S+, the network \(64, 16\); give the weights"),
-    ("model.blocks_per_level", 10**7, "a network of more weights than it holds"),
+    ("model.blocks_per_level", 100, "a network of more weights than it holds"),
     ("model.channel_mult", [1] * 60, "cannot be halved"),
     ("model.num_classes", 10**12, "give the weights of the same network|is not what its settings say"),
     ("model.out_channels", 10**9, "give the weights of the same network|is not what its settings say"),

@@ -19,7 +19,7 @@ from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="disabled")  # before torch is imported
 
-from runner import Case, Ended, try_case
+from runner import SECONDS, Case, Ended, try_case
 
 OTHERS = ("__main__", "runner", "damage", "odd_images", "spoiling")
 KINDS = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in OTHERS)
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--seed", type=int, default=0, help="of the cases that are drawn by chance")
     parser.add_argument("--only", default="", help="only cases with this text in their name")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="a case may take; more on a busy machine")
     parser.add_argument("--show", action="store_true", help="show what each case printed last")
     chosen = parser.parse_args()
     if unknown := set(chosen.kinds) - set(KINDS):
@@ -39,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         for case in cases(chosen.kinds or KINDS, Path(place), chosen.seed):
             if chosen.only in case.name:
-                ended = try_case(case, Path(place) / "case" / "here")
+                ended = try_case(case, Path(place) / "case" / "here", chosen.seconds)
                 rows[case.kind].append(ended)
                 say(case, ended, chosen.show)
     print_table(rows)

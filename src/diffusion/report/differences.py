@@ -112,10 +112,16 @@ def groups(runs: Sequence[RunRecord]) -> list[Group]:
 
 
 def short_names(runs: Sequence[RunRecord]) -> list[str]:
-    """The folders' names without the parts, as in a+b, that more than half of the composed names share."""
+    """The folders' names without the parts, as in a+b, that the composed names share: nearly all of them, or else all.
+
+    Where that, or the names alone, do not tell the runs apart, their paths.
+    """
     parts = [run.folder.resolve().name.split("+") for run in runs]
-    composed = [set(own) for own in parts if len(own) > 1]
-    counts = Counter(part for own in composed for part in own)
-    shared = {part for part, n in counts.items() if len(composed) > 1 and 2 * n > len(composed)}
-    left = [single_line("+".join(part for part in own if part not in shared)) for own in parts]
-    return left if all(left) and len(set(left)) == len(left) else [single_line(str(run.folder)) for run in runs]
+    counts = Counter(part for own in parts if len(own) > 1 for part in {*own})
+    composed = sum(len(own) > 1 for own in parts)
+    for least in (0.75 * composed, composed - 1, composed):
+        shared = {part for part, n in counts.items() if n > max(least, 1)}
+        left = [single_line("+".join(part for part in own if part not in shared)) for own in parts]
+        if all(left) and len(set(left)) == len(left):
+            return left
+    return [single_line(str(run.folder)) for run in runs]

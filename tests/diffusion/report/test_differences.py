@@ -60,3 +60,7 @@ def test_names_leave_out_what_all_share():
     runs = [run("lr-1+seed-0+x"), run("lr-2+seed-0+x"), run("default")]
     assert short_names(runs) == ["lr-1", "lr-2", "default"]
     assert short_names([run("a/x"), run("b/x")]) == ["a/x", "b/x"]
+    sweep = [run(f"lr-1+seed-{seed}+x") for seed in range(9)]
+    assert short_names([*sweep, run("y+z")]) == [*(f"seed-{seed}" for seed in range(9)), "y+z"]
+    unfinished = [run("seed-0+lr-1"), run("seed-1+lr-1"), run("seed-0+lr-2")]
+    assert short_names(unfinished) == [made.folder.name for made in unfinished]

@@ -55,7 +55,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "model.more": (1,), "model.depth": (nested(100),), "model.heads": (0, 10**9), "model.norm_groups": (0, 3, 10**9),
     "model.num_classes": (0, 10**12, -1, "ten"), "model.dims": (1, 3, 9), "model.attention_resolutions": ([3], 4),
     "diffusion": ("cosine", None, [], {}), "diffusion.loss": (None, {"_target_": "diffusion.Classification"}),
-    "diffusion.steps": (0, 1, 7, 3 * 10**8, 2 * 10**9, "${oc.env:HOME}", "${diffusion.steps}", 1e400, "\x1b[31m"),
+    "diffusion.steps": (0, 1, 3 * 10**8, 2 * 10**9, "${oc.env:HOME}", "${diffusion.steps}", 1e400, "\x1b[31m"),
     "diffusion.schedule": ({"_target_": 3}, {"_target_": "diffusion.Cosine", "_args_": [1]}, shared(25)),
     "diffusion.schedule.offset": (-1.0, 1e400, "${oc.env:HOME}"), "diffusion.variance": ({"_target_": "unet.UNet"},),
     "shape": ("abc", [1], [3, 0, 0], [1, 10**6, 10**6], [3, 8, 8], [1, 8.0, 8], None, [1, 7, 7]),

@@ -18,7 +18,7 @@ from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
 from diffusion.runs.snapshots import WIDTH
 from diffusion.training.ema import EMA
-from diffusion.training.loading import load_moments, load_scale, load_weights
+from diffusion.training.loading import differs_from_averages, load_moments, load_scale, load_weights
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite, all_finite
 from diffusion.training.parallel import Parallel, full, full_on_leader, map_tensors
 from diffusion.training.running_means import RunningMeans
@@ -223,7 +223,10 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was saved, with the optimizer settings of now; an error if it does not fit."""
-        load_moments(self.optimizer, state["optimizer"].get("state"))
+        names = [name for name, _ in (*self.model.named_parameters(), *self.beside.named_parameters())]
+        load_moments(
+            self.optimizer, state["optimizer"].get("state"), lambda number: differs_from_averages(state, names[number])
+        )
         load_weights(self.model, state["model"])
         load_weights(self.beside, state.get("beside", {}))
         self.ema.load_state_dict(state["ema"])

@@ -1,7 +1,7 @@
 """Weights and optimizer state from a checkpoint, each held against what this run itself keeps in its place."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,8 +17,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def load_moments(optimizer: torch.optim.Optimizer, saved: Any) -> None:
-    """Go on with the state that an optimizer had kept of each weight, by the weight's number.
+def load_moments(optimizer: torch.optim.Optimizer, saved: Any, was_trained: Callable[[int], bool]) -> None:
+    """Go on with the state that an optimizer had kept of each weight that `was_trained`, by the weight's number.
 
     ValueError unless it is what this optimizer keeps of such a weight, which a step shows that begins it: fused
     optimizers read and write whatever memory they are given. The step changes weights, which are to be loaded after it.
@@ -33,8 +33,9 @@ def load_moments(optimizer: torch.optim.Optimizer, saved: Any) -> None:
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     for number, weight in enumerate(weights):
-        if number not in saved:  # It had no gradient so far.
-            optimizer.state.pop(weight, None)
+        if number not in saved:
+            if optimizer.state.pop(weight, None) and was_trained(number):
+                raise ValueError(f"the optimizer's state lacks weight {number}, which was trained")
             continue
         mine, theirs = optimizer.state[weight], saved[number]
         if not isinstance(theirs, dict) or theirs.keys() != mine.keys():
@@ -42,6 +43,12 @@ def load_moments(optimizer: torch.optim.Optimizer, saved: Any) -> None:
             raise ValueError(f"the optimizer's state of weight {number} is {has or 'empty'}, needed {', '.join(mine)}")
         for name, value in mine.items():
             mine[name] = as_kept(theirs[name], value, f"{name} of weight {number}")
+
+
+def differs_from_averages(state: Mapping[str, Any], name: str) -> bool:
+    """Whether a weight was trained: its averages began as copies of it, and stay so while it stays as it is."""
+    averages = [average[name] for average in state["ema"].values() if name in average]
+    return any(not torch.equal(average, state["model"][name]) for average in averages)
 
 
 def load_scale(scaler: torch.amp.GradScaler, saved: Mapping[str, Any]) -> None:

@@ -51,10 +51,11 @@ def check_value(value: Any, setting: Setting, at: str, owner: str) -> None:
         check_object(value, kind, at)
     usual = "" if setting.default in (REQUIRED, MISSING, None) else f", such as {at}={setting.default}"
     for number in numbers_in(value):
-        if not math.isfinite(number) and number not in numbers_in(setting.default):
+        if isinstance(number, int):
+            if abs(number) > LARGEST:
+                raise ValueError(f"{at}={number!s:.20} is too large for a whole number; set one up to {LARGEST}{usual}")
+        elif not math.isfinite(number) and number not in numbers_in(setting.default):
             raise ValueError(f"{at}={number} is no finite number; set one{usual}")
-        if abs(number) > LARGEST and isinstance(number, int):
-            raise ValueError(f"{at}={number:.3g} is too large for a whole number; set one up to {LARGEST}{usual}")
 
 
 def check_object(value: Any, kind: type, at: str) -> None:

@@ -15,7 +15,7 @@ from diffusion.runs.state import MOST_STEPS
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES, MOST_LINE = 2**28, 2**20  # of metrics.jsonl, and of one line
+MOST_BYTES, MOST_LINE = 2**32, 2**20  # of metrics.jsonl, some million lines, and of one line
 LARGEST_WHOLE = 2**53  # that every float reaches exactly
 
 LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
@@ -34,9 +34,11 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._failed = False
+        self._written: set[str] = set()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line, which the system has on return."""
+        self._written |= values.keys()
         line = json.dumps({"step": step, **values}) + "\n"
         try:
             with open(self.path, "a", opener=regular) as file:
@@ -49,9 +51,9 @@ class MetricsFile:
         """Remove the lines after `step`, which a run resumed from there logs again."""
         try:
             if self.path.exists():
-                kept = [line for line, values in sound_lines(self.path) if values["step"] <= step]
-                with atomic_write(self.path) as partial:
-                    partial.write_bytes(b"".join(line.rstrip() + b"\n" for line in kept))
+                with atomic_write(self.path) as partial, partial.open("wb") as file:
+                    kept = (line for line, values in sound_lines(self.path) if values["step"] <= step)
+                    file.writelines(line.rstrip() + b"\n" for line in kept)
         except OSError as error:
             self._warn(error)
 
@@ -64,8 +66,8 @@ class MetricsFile:
             return []
 
     def names(self) -> set[str]:
-        """The names of all numbers in the file."""
-        return {name for line in self.lines() for name in line}
+        """The names of all numbers in the file, and of those that it had no room for."""
+        return self._written.union(*self.lines())
 
     @staticmethod
     def read(path: Path) -> list[dict[str, float]]:

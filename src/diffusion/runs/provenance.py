@@ -16,7 +16,7 @@ import torch
 
 from diffusion.runs.files import atomic_write, atomic_write_text
 from diffusion.runs.redaction import redact
-from diffusion.runs.small_files import read_bytes, read_plain
+from diffusion.runs.small_files import load_plain, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ SOURCES = (
 )  # fmt: skip
 MOST_BYTES, MOST_BYTES_OF_A_FILE = 2**22, 2**18  # of sources that git does not know
 MOST_NAMES = 100
+MOST_BYTES_OF_STARTS = 2**26
 
 
 def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]:
@@ -47,10 +48,22 @@ def record_provenance(folder: Path, *, command: Sequence[str]) -> dict[str, Any]
     try:
         entry |= code_state(folder)
         file = folder / "provenance.json"
-        atomic_write_text(file, json.dumps([*read_plain(file, list), entry], indent=2) + "\n")
+        atomic_write_text(file, json.dumps([*earlier_starts(file), entry], indent=2) + "\n")
     except OSError as error:
         log.warning("Training goes on, but %s does not say where the run comes from: %s", folder, error)
     return entry
+
+
+def earlier_starts(file: Path) -> list[Any]:
+    """The entries of a provenance.json; one that cannot be read is kept beside it as provenance.damaged."""
+    try:
+        return load_plain(file, list, most=MOST_BYTES_OF_STARTS)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError):
+        file.replace(file.with_suffix(".damaged"))
+        log.warning("%s cannot be read, and is kept as %s", file, file.with_suffix(".damaged").name)
+        return []
 
 
 def code_state(folder: Path) -> dict[str, Any]:
@@ -65,10 +78,15 @@ def code_state(folder: Path) -> dict[str, Any]:
     return {
         "commit": commit and commit.strip(),
         "diff": save_diff(folder, redact(diff)) if diff else None,
-        "untracked": [redact(name) for name in new],
-        "left_out": [redact(name) for name in left_out[:MOST_NAMES]]
-        + ([f"and {len(left_out) - MOST_NAMES:,} more"] if len(left_out) > MOST_NAMES else []),
+        "untracked": first_names([*new]),
+        "left_out": first_names(left_out),
     }
+
+
+def first_names(names: Sequence[str]) -> list[str]:
+    """As many names as a person reads, and how many there are more."""
+    more = [f"and {len(names) - MOST_NAMES:,} more"] if len(names) > MOST_NAMES else []
+    return [*map(redact, names[:MOST_NAMES]), *more]
 
 
 def new_sources(top: Path, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:

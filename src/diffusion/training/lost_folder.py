@@ -1,6 +1,7 @@
 """What becomes of a run whose folder is removed while it trains."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from diffusion.runs.files import lock_folder
@@ -18,9 +19,10 @@ def rescue(folder: Path, step: int, save: Callable[[], None] | None) -> OSError:
     lost = f"{folder} was removed or moved while it trained, with all that it held"
     if save is None:
         return OSError(f"{lost}; step {step} is not saved, as its weights are spread over all processes")
-    try:
-        with lock_folder(folder):
-            save()
-    except ValueError:
-        return OSError(f"{lost}, and another process trains there now: step {step} is not saved")
+    with ExitStack() as locked:
+        try:
+            locked.enter_context(lock_folder(folder))
+        except ValueError:
+            return OSError(f"{lost}, and another process trains there now: step {step} is not saved")
+        save()
     return OSError(f"{lost}; step {step} is saved there anew, and the same command goes on from it")

@@ -56,6 +56,7 @@ def test_a_word_that_cannot_be_taken_is_one_line_that_says_what_to_type(line, me
 
 def test_what_hydra_takes_is_left_to_it():
     words = ["seed=1,2", "model=unet_tiny", "model.heads=2", "hydra.sweeper.params={a: 1}", "conditions=[label]"]
+    words += ["experiment=null", "diffusion/objective=null"]
     check_words(str(ROOT / "train.py"), ["-m", *words, "+mine=1"])
     check_words(str(ROOT / "train.py"), [*words, "--cfg", "job"])
 

@@ -122,6 +122,17 @@ def test_no_key_is_written(code, folder, monkeypatch):
     )
 
 
+def test_no_start_is_lost(code, folder):
+    for number in range(3):
+        provenance.record_provenance(folder, command=["python", str(number)])
+    file = folder / "provenance.json"
+    assert [entry["command"] for entry in json.loads(file.read_text())] == ["python 0", "python 1", "python 2"]
+    torn = file.read_text()[:-10]
+    file.write_text(torn)
+    provenance.record_provenance(folder, command=["python", "again"])
+    assert len(json.loads(file.read_text())) == 1 and (folder / "provenance.damaged").read_text() == torn
+
+
 def test_a_full_disk_costs_one_warning(code, tmp_path, caplog):
     provenance.record_provenance(tmp_path / "gone", command=["python"])
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -9,6 +9,8 @@ from tiny_training import tiny_run, tiny_trainer
 from diffusion.runs import checkpoints
 from diffusion.runs.files import lock_folder
 from diffusion.training.loop import fit
+from diffusion.training.lost_folder import rescue
+from diffusion.training.not_finite import NotFinite
 from diffusion.training.preview import Preview
 
 
@@ -53,3 +55,11 @@ def test_a_folder_in_which_another_trains_now_is_left_to_it(tmp_path):
         fit(tiny_trainer(max_steps=8, save_every=8, preview=Removing(replace)), tiny_run(folder))
     lock.__exit__(None, None, None)
     assert checkpoints.last_step(folder / "checkpoints") < 3
+
+
+def test_what_keeps_the_step_from_being_saved_is_said(tmp_path):
+    def save():
+        raise NotFinite("the weights of step 4 are not finite")
+
+    with pytest.raises(NotFinite, match="step 4"):
+        rescue(tmp_path / "run", 4, save)

@@ -21,7 +21,7 @@ from diffusion.training.learner import Learner
 from diffusion.training.lost_folder import FolderGone, rescue
 from diffusion.training.not_finite import NotFinite, detect_anomalies, last_words
 from diffusion.training.preview import caption
-from diffusion.training.progress import Progress
+from diffusion.training.progress import TrainingProgress
 from diffusion.training.saver import Saver
 from diffusion.training.throughput import Throughput
 from diffusion.training.trainer import Run, Trainer, rate_factor
@@ -71,7 +71,7 @@ class Loop:
                 run.checkpoints, keep=trainer.keep, keep_every=trainer.keep_every, on_write=run.logger.checkpoint
             )
             self.saver = opened.enter_context(saver)
-            self.progress = opened.enter_context(closing(Progress(trainer.max_steps, start)))
+            self.progress = opened.enter_context(closing(TrainingProgress(trainer.max_steps, start)))
         stream = batches(
             run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, start=start,
             rank=distributed.rank(), world=distributed.world_size(), device=run.device, stop=self.gives_up,

@@ -11,7 +11,7 @@ EARLY = 20  # seconds until a first line, so that a run that is slow or rarely l
 SMOOTHING = 0.3  # weight of the newest interval in the speed, so that a slow first step is soon forgotten
 
 
-class Progress:
+class TrainingProgress:
     """Step, loss, speed and time left of a run that starts at step `start` and ends at `total`, None for never."""
 
     def __init__(self, total: int | None, start: int = 0, stream: TextIO | None = None) -> None:

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from diffusion.training import progress
-from diffusion.training.progress import Progress
+from diffusion.training.progress import TrainingProgress
 
 
 class Terminal(io.StringIO):
@@ -25,7 +25,7 @@ def passed(monkeypatch):
 
 def test_a_file_gets_one_plain_line_per_update(passed):
     stream = io.StringIO()
-    bar = Progress(2000, 0, stream)
+    bar = TrainingProgress(2000, 0, stream)
     passed(20)
     bar.update(200, images_per_second=412.3, loss=0.123)
     passed(10)
@@ -39,7 +39,7 @@ def test_a_file_gets_one_plain_line_per_update(passed):
 
 def test_the_time_left_of_a_resumed_run_is_at_this_sessions_speed(passed):
     stream = io.StringIO()
-    bar = Progress(1000, 900, stream)
+    bar = TrainingProgress(1000, 900, stream)
     passed(20)
     bar.update(910, images_per_second=1, loss=1)
     assert stream.getvalue().endswith("ETA 03:00\n")
@@ -47,7 +47,7 @@ def test_the_time_left_of_a_resumed_run_is_at_this_sessions_speed(passed):
 
 def test_a_slow_first_step_is_soon_forgotten(passed):
     stream = io.StringIO()
-    bar = Progress(1000, 0, stream)
+    bar = TrainingProgress(1000, 0, stream)
     passed(100)
     bar.update(10, images_per_second=1, loss=1)
     for step in range(20, 210, 10):
@@ -58,7 +58,7 @@ def test_a_slow_first_step_is_soon_forgotten(passed):
 
 def test_an_endless_run_has_no_time_left(passed):
     for stream in (io.StringIO(), Terminal()):
-        bar = Progress(None, 0, stream)
+        bar = TrainingProgress(None, 0, stream)
         passed(1)
         bar.update(10, images_per_second=5, loss=1)
         bar.close()
@@ -67,7 +67,7 @@ def test_an_endless_run_has_no_time_left(passed):
 
 def test_a_terminal_gets_a_bar(passed):
     stream = Terminal()
-    bar = Progress(100, 50, stream)
+    bar = TrainingProgress(100, 50, stream)
     passed(5)
     bar.update(60, images_per_second=16, loss=0.25)
     bar.close()
@@ -77,7 +77,7 @@ def test_a_terminal_gets_a_bar(passed):
 
 def test_a_run_that_rarely_logs_says_early_when_it_ends(passed):
     stream = io.StringIO()
-    bar = Progress(1000, 0, stream)
+    bar = TrainingProgress(1000, 0, stream)
     for step in range(1, 31):
         passed(1)
         bar.tick(step)
@@ -86,7 +86,7 @@ def test_a_run_that_rarely_logs_says_early_when_it_ends(passed):
 
 def test_a_run_that_often_logs_is_not_interrupted(passed):
     stream = io.StringIO()
-    bar = Progress(1000, 0, stream)
+    bar = TrainingProgress(1000, 0, stream)
     for step in range(1, 31):
         passed(1)
         bar.tick(step)

@@ -5,6 +5,7 @@ No test touches what its user has cached, or the network.
 
 import os
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,9 @@ def own_cache(tmp_path_factory, monkeypatch):
     """A folder of its own for whatever a test, or a program that it starts, caches."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Each look at the clock of long work finds it a second later, so that whatever tells of itself does so."""
+    monkeypatch.setattr("diffusion.compute.progress.monotonic", count().__next__)

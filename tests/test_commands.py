@@ -45,7 +45,8 @@ def ran(folder: Path, script: str, *words: str) -> Done:
 
 def said(done: Done) -> list[str]:
     """What stands on stderr beside the folder and the progress."""
-    return [line for line in done.stderr.splitlines() if not re.match(r"Run folder: |A batch of |step \d+", line)]
+    beside = r"Run folder: |A batch of |step \d+|.*: about \d+ \w+ left, "
+    return [line for line in done.stderr.splitlines() if not re.match(beside, line)]
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.data.conditions import arguments, available
@@ -78,12 +77,9 @@ class Subject(NamedTuple):
     def draw_shard(self, sampler: Sampler, prompts: Prompts, num_images: int) -> Iterator[Tensor]:
         """This process's share, uint8 (N, C, H, W), batch by batch; image i depends on the seed and i alone."""
         request = Request(num_images, self.batch_size, self.seed, prompts)
-        mine, quiet = len(distributed.shard(range(num_images))), None if distributed.is_leader() else True
-        with tqdm(total=mine, unit="image", disable=quiet, leave=False) as bar:
-            for batch in draw_batches(request, self.model, sampler):
-                check_finite(batch, sampler)
-                yield to_uint8(batch)
-                bar.update(len(batch))
+        for batch in draw_batches(request, self.model, sampler):
+            check_finite(batch, sampler)
+            yield to_uint8(batch)
 
     def check_comparable(self) -> None:
         """Raise ValueError if the training images have another size or other channels than those that it draws."""

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion.compute import distributed
 from diffusion.compute.memory import check_pixels
+from diffusion.compute.progress import Progress
 from diffusion.inference.draw import task_steps
 from diffusion.inference.film import Film
 from diffusion.inference.labels import Labels
@@ -58,10 +58,13 @@ def draw_batches(request: Request, model: Trained, sampler: Sampler, film: Film 
     """
     told = partial(request.prompts.condition, device=model.device)
     mine = distributed.shard(range(request.num_images))
-    for first in range(0, len(mine), request.batch_size):
-        numbers = mine[first : first + request.batch_size]
-        steps = task_steps(model, sampler, request.task, numbers, seed=request.seed, told=told)
-        yield draw(steps if film is None or first else film.watch(steps))
+    total = len(mine) * request.task.num_steps(sampler, model.diffusion.process)
+    with Progress(f"Drawing {request.num_images:,} images", total) as progress:
+        for first in range(0, len(mine), request.batch_size):
+            numbers = mine[first : first + request.batch_size]
+            steps = task_steps(model, sampler, request.task, numbers, seed=request.seed, told=told)
+            steps = progress.watch(steps, len(numbers))
+            yield draw(steps if film is None or first else film.watch(steps))
 
 
 def draw_to_files(request: Request, model: Trained, sampler: Sampler, folder: Path, film: Film | None = None) -> None:
@@ -117,10 +120,7 @@ def write_shard(
     mine = distributed.shard(range(request.num_images))
     channels, height, width = model.shape
     pixels, done = np.empty((len(mine), height, width, channels), np.uint8), 0
-    with (
-        ThreadPoolExecutor(max_workers=1) as writer,
-        tqdm(total=len(mine), unit="image", disable=None if distributed.is_leader() else True) as bar,
-    ):
+    with ThreadPoolExecutor(max_workers=1) as writer:
         writing: list[Future[None]] = []
         for batch in draw_batches(request, model, sampler, film):
             check_finite(batch, sampler)
@@ -131,7 +131,6 @@ def write_shard(
             files = [folder / f"{number:05d}.png" for number in mine[done : done + len(batch)]]
             writing = [writer.submit(write_image, *each) for each in zip(files, new, strict=True)]
             done += len(batch)
-            bar.update(len(batch))
         for each in writing:
             each.result()
     return pixels

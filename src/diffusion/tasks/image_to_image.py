@@ -24,6 +24,9 @@ class ImageToImage(FromImages):
         super().__init__(images=images, versions=versions)
         self.strength, self.log_snr = require_strength(strength), log_snr
 
+    def num_steps(self, sampler: Sampler, process: Process) -> int:
+        return len(levels_from(sampler, process, self.strength, self.log_snr)) - 1
+
     def steps(self, drawing: Drawing) -> Iterator[Step]:
         levels = levels_from(drawing.sampler, drawing.process, self.strength, self.log_snr)
         noise = drawing.noise_of(drawing.numbers)

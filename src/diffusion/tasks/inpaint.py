@@ -40,6 +40,9 @@ class Inpaint(FromMasked):
                 f"set task.jump_length={max(steps // 5, 1)}, or task.jump_n_sample=1 for none"
             )
 
+    def num_steps(self, sampler: Sampler, process: Process) -> int:
+        return len(resampling(len(sampler.levels(process)) - 1, self.jump_length, self.jump_n_sample)) - 1
+
     def steps(self, drawing: Drawing) -> Iterator[Step]:
         levels, denoise = drawing.levels, drawing.denoise_of(drawing.numbers)
         noise, last = drawing.noise_of(drawing.numbers), len(levels) - 1

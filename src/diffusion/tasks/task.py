@@ -77,6 +77,10 @@ class Task(ABC):
         """Where the given images are from and the class of each, if it came along; None where none are given."""
         return None
 
+    def num_steps(self, sampler: Sampler, process: Process) -> int:
+        """How many steps there are, by which what is drawn says how long it takes."""
+        return len(sampler.levels(process)) - 1
+
     @abstractmethod
     def steps(self, drawing: Drawing) -> Iterator[Step]:
         """Every step of drawing the images of `drawing.numbers`; the last one holds them."""

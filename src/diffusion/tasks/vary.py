@@ -31,6 +31,9 @@ class Vary(FromImages):
                 "sampler.eta=1 where the sampler has it"
             )
 
+    def num_steps(self, sampler: Sampler, process: Process) -> int:
+        return len(levels_from(sampler, process, self.strength)) - 1
+
     def steps(self, drawing: Drawing) -> Iterator[Step]:
         sampler, denoise = drawing.sampler, drawing.denoise_of(drawing.numbers)
         levels = levels_from(sampler, drawing.process, self.strength)

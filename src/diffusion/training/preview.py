@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffusion.compute.progress import Progress
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.prompts import Prompts
 from diffusion.inference.titles import drawn_by, model_title, picture_title
@@ -49,14 +50,16 @@ class Preview:
         numbers = range(self.images)
         condition = prompts.condition(numbers, model.device)
         model.network.eval()
-        for name, chosen in weights.items():
-            with_chosen = model._replace(network=WithWeights(model.network, chosen))
-            steps = draw_steps(with_chosen, sampler, numbers, seed=self.seed, condition=condition)
-            title = picture_title(model._replace(weights=name), sampler, seed=self.seed)
-            strip = Strip(len(sampler.levels(model.diffusion.process)) - 1)
-            yield name, titled(prompts.picture(draw(strip.watch(steps))), title)
-            if name == [*weights][-1]:
-                yield f"strip_{name}", titled(strip.picture(prompts.labels(numbers)), f"{title}\n{STRIP}")
+        num_steps = len(sampler.levels(model.diffusion.process)) - 1
+        with Progress(f"Drawing the preview of step {model.step}", len(weights) * num_steps) as progress:
+            for name, chosen in weights.items():
+                with_chosen = model._replace(network=WithWeights(model.network, chosen))
+                steps = draw_steps(with_chosen, sampler, numbers, seed=self.seed, condition=condition)
+                title = picture_title(model._replace(weights=name), sampler, seed=self.seed)
+                strip = Strip(num_steps)
+                yield name, titled(prompts.picture(draw(strip.watch(progress.watch(steps)))), title)
+                if name == [*weights][-1]:
+                    yield f"strip_{name}", titled(strip.picture(prompts.labels(numbers)), f"{title}\n{STRIP}")
         p = None if schedule_sampler is None else schedule_sampler.probabilities(model.diffusion.process)
         if p is not None:
             yield "schedule_sampler", plot_weights(p.tolist(), title=model_title(model))

@@ -66,6 +66,11 @@ def test_the_same_seed_draws_the_same_images_whatever_the_batch_size(model):
     assert not torch.equal(images(5), images(5, seed=1))
 
 
+def test_drawing_says_how_long_it_takes_step_by_step(model, slow, capsys):
+    list(draw_batches(Request(6, 3, 0, classes(0, 1)), model, DDIM(steps=5)))
+    assert capsys.readouterr().err == "Drawing 6 images: about 8 s left, 20% done\n"
+
+
 def test_several_processes_draw_the_images_of_one(model, monkeypatch):
     def images():
         return torch.cat(list(draw_batches(Request(5, 2, 0, classes(0, 1)), model, Ancestral(steps=5))))

@@ -52,6 +52,11 @@ def test_raw_and_averages_are_drawn_and_the_slowest_average_has_a_strip():
     assert list(pictures()) == ["raw", "ema_0.5", "ema_0.9", "strip_ema_0.9"]
 
 
+def test_drawing_them_says_how_long_it_takes(slow, capsys):
+    pictures()
+    assert capsys.readouterr().err == "Drawing the preview of step 1: about 7 s left, 22% done\n"
+
+
 def test_the_weights_over_t_are_drawn_when_they_differ():
     assert "schedule_sampler" not in pictures(Uniform()) and "schedule_sampler" not in pictures(by_loss())
     plot = pictures(warm())["schedule_sampler"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion.compute import distributed
+from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import generator, normal, uniform
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
@@ -69,8 +69,7 @@ class ContinuousLikelihood(Evaluation):
 
     def bounds(self, subject: Subject, numbers: Sequence[int]) -> Iterator[ContinuousBound]:
         """The bound of each batch; what chance decides of an image depends on the seed and its number alone."""
-        quiet = None if distributed.is_leader() else True
-        with tqdm(total=len(numbers) * self.levels, disable=quiet, leave=False) as bar:
+        with Progress("Measuring the continuous bound", len(numbers) * self.levels) as progress:
             for first in range(0, len(numbers), subject.batch_size):
                 chosen = numbers[first : first + subject.batch_size]
                 x_0, condition = subject.examples(chosen)
@@ -83,6 +82,6 @@ class ContinuousLikelihood(Evaluation):
 
                 found = continuous_bound(
                     subject.model.diffusion.process, denoise, x_0, noise, start, levels=self.levels,
-                    after=partial(bar.update, len(chosen)),
+                    after=partial(progress.advance, len(chosen)),
                 )  # fmt: skip
                 yield ContinuousBound(*(table.cpu() for table in found))

@@ -1,16 +1,16 @@
 """How probable images are by the probability flow of a model, in bits/dim."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion.compute import distributed
+from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import generator
 from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
@@ -76,8 +76,8 @@ class Density(Evaluation):
         numbers = measured_numbers(subject, self.num_images)
         mine = distributed.shard(numbers)
         batches = [mine[first : first + subject.batch_size] for first in range(0, len(mine), subject.batch_size)]
-        quiet = None if distributed.is_leader() else True
-        found = [self.bits(subject, batch) for batch in tqdm(batches, disable=quiet, leave=False, unit="batch")]
+        with Progress("Measuring the density", len(mine) * self.draws) as progress:
+            found = [self.bits(subject, batch, progress.advance) for batch in batches]
         every = [bits for share in distributed.all_gather(found) for bits in share]
         if not distributed.is_leader():
             return NOTHING
@@ -96,8 +96,8 @@ class Density(Evaluation):
         )
         return Findings(text, figures)
 
-    def bits(self, subject: Subject, numbers: Sequence[int]) -> Tensor:
-        """bits/dim of the images of these numbers, (N,) float64."""
+    def bits(self, subject: Subject, numbers: Sequence[int], after: Callable[[float], object] = float) -> Tensor:
+        """bits/dim of the images of these numbers, (N,) float64; `after(images)` follows each step, a part of them."""
         x_0, condition = subject.examples(numbers)
         process, denoise = subject.model.diffusion.process, subject.model.denoiser.given(condition)
         clean, noisy = ends(process)
@@ -108,7 +108,7 @@ class Density(Evaluation):
             signs = [self.signs(x_0[0], chance) for chance in chances]
             log_p = log_density(
                 process, denoise, z, torch.stack(signs, 1), clean=clean, noisy=noisy, tolerance=self.tolerance,
-                steps=self.steps,
+                steps=self.steps, after=lambda share: after(share * len(numbers)),
             )  # fmt: skip
             weights.append((log_p - log_q).double().cpu())
         nats = torch.stack(weights).logsumexp(0) - math.log(self.draws)

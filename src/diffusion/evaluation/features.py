@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion.compute import distributed
+from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import generator
 from diffusion.data.images import Images
 from diffusion.data.readers import in_order
@@ -63,9 +64,11 @@ class Extractor(NamedTuple):
     def extract(self, images: Images, numbers: Sequence[int]) -> Iterator[Extracted]:
         """What is seen in the images of these numbers, batch by batch."""
         wanted = [list(numbers[first : first + FEATURE_BATCH]) for first in range(0, len(numbers), FEATURE_BATCH)]
-        with closing(in_order(images, wanted)) as reads:
+        what = f"Computing features of {len(numbers):,} images"
+        with Progress(what, len(numbers)) as progress, closing(in_order(images, wanted)) as reads:
             for pixels, _ in reads:
                 yield self.see(pixels)
+                progress.advance(len(pixels))
 
 
 class Features(ABC):

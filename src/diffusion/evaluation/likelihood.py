@@ -1,6 +1,5 @@
 """The variational bound of images under a model, in bits/dim."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion.compute import distributed
+from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
@@ -98,22 +97,17 @@ class Likelihood(Evaluation):
 
     def bounds(self, subject: Subject, process: Process, numbers: Sequence[int]) -> Iterator[Bound]:
         """The bound of each batch; the noise of an image depends on the seed, its number and t alone."""
-        running, steps = 0.0, process.bins
-        layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        quiet = None if distributed.is_leader() else True
-        with tqdm(total=len(numbers) * steps, disable=quiet, bar_format=layout) as bar:
+        running = 0.0
+        with Progress("Measuring the bound", len(numbers) * process.bins) as progress:
             for first in range(0, len(numbers), subject.batch_size):
                 chosen = numbers[first : first + subject.batch_size]
                 x_0, condition = subject.examples(chosen)
                 noise = noise_of(chosen, x_0, seed=subject.seed)
                 denoise = bind(subject.model.denoiser, condition, clip if self.clip else None)
-                tables = bound(process, denoise, x_0, noise, after=partial(bar.update, len(chosen)))
+                tables = bound(process, denoise, x_0, noise, after=partial(progress.advance, len(chosen)))
                 yield (found := Bound(*(table.cpu() for table in tables)))
                 running, done = running + found.total.double().sum().item(), first + len(chosen)
-                text = f"{running / done:.3f} bits/dim after {done} of {len(numbers)} images"
-                bar.set_postfix_str(text)
-                if bar.disable and distributed.is_leader():  # a line of its own where no bar is shown
-                    print(text, file=sys.stderr, flush=True)
+                progress.note = f"{running / done:.3f} bits/dim so far"
 
 
 def noise_of(numbers: Sequence[int], like: Tensor, *, seed: int) -> Callable[[int], Tensor]:

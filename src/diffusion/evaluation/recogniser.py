@@ -1,7 +1,6 @@
 """A small classifier, trained on real images alone, to judge drawn ones and to compare images by what it sees."""
 
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusion.compute import distributed
+from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import seed_of
 from diffusion.data.images import Images
 from diffusion.evaluation import result_cache
@@ -28,7 +28,6 @@ HEAD = -3  # from here on, the maps are flattened to classes
 STEPS = 600
 BATCH = 64
 RATE = 3e-3
-TIMED_STEPS = 10
 
 
 def network(shape: Sequence[int], num_classes: int) -> nn.Sequential:
@@ -53,28 +52,20 @@ def random_shifts(x: Tensor, most: int) -> Tensor:
 
 
 def train_recogniser(x: Tensor, y: Tensor, *, num_classes: int, seed: int) -> nn.Module:
-    """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them.
-
-    After a few steps it prints how long the others take.
-    """
-    began = time.monotonic()
-    with torch.random.fork_rng():
+    """A classifier of the images x (N, C, H, W) in [-1, 1] of the classes y (N,), trained with small shifts of them."""
+    with torch.random.fork_rng(), Progress(f"Teaching a classifier of {len(x):,} images", STEPS) as progress:
         torch.manual_seed(seed_of(seed, "recogniser"))
         recogniser = network(x.shape[1:], num_classes).to(x.device)
         optimizer = torch.optim.AdamW(recogniser.parameters(), weight_decay=1e-2)
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
-        for step in range(STEPS):
-            if step == TIMED_STEPS:  # The first ones are slower.
-                began = time.monotonic()
-            if step == 2 * TIMED_STEPS:
-                seconds = (time.monotonic() - began) / TIMED_STEPS * (STEPS - step)
-                distributed.print_once(f"Teaching a classifier of {len(x)} images: about {seconds:.0f} s")
+        for _ in range(STEPS):
             chosen = torch.randint(len(x), (BATCH,)).to(x.device)
             loss = F.cross_entropy(recogniser(random_shifts(x[chosen], max(1, x.shape[-1] // 12))), y[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             rate.step()
+            progress.advance()
     return recogniser.eval()
 
 

@@ -66,13 +66,17 @@ def flow_rates(process: Process, denoise: Denoise, probes: Tensor) -> Rates:
     return rates
 
 
-def solve(rates: Rates, state: State, start: float, end: float, *, tolerance: float, steps: int | None) -> State:
+def solve(
+    rates: Rates, state: State, start: float, end: float, *, tolerance: float, steps: int | None,
+    after: Callable[[float], object] = float,
+) -> State:  # fmt: skip
     """The state at `end`: by Runge and Kutta in `steps` even steps, or in as many as keep the error of each below
-    `tolerance` (Dormand & Prince 1980)."""
+    `tolerance` (Dormand & Prince 1980). `after(share)` follows each step, a share of the way."""
     if steps is not None:
         h = (end - start) / steps
         for number in range(steps):
             state = classical(rates, state, start + number * h, h)
+            after(1 / steps)
         return state
     place, h, first = start, (end - start) / 50, rates(start, state)
     for _ in range(MOST_STEPS):
@@ -86,6 +90,7 @@ def solve(rates: Rates, state: State, start: float, end: float, *, tolerance: fl
             raise ValueError("the flow leaves all numbers; draw with this model first, and see whether it is sound")
         if error <= 1:
             place, state, first = place + h, ahead, found[-1]
+            after(h / (end - start))
             if abs(end - place) < 1e-12 * abs(end - start):
                 return state
         h *= min(5.0, max(0.2, 0.9 * error**-0.2 if error > 0 else 5.0))
@@ -110,16 +115,18 @@ def largest(error: State, state: State, tolerance: float) -> float:
 def log_density(
     process: Process, denoise: Denoise, x: Tensor, probes: Tensor, *, clean: Level, noisy: Level,
     prior_std: Tensor | None = None, tolerance: float = 1e-5, steps: int | None = None,
+    after: Callable[[float], object] = float,
 ) -> Tensor:  # fmt: skip
     """log p(x_t) in nats, (N,), of x (N, C, ...) at the level `clean`, by the flow to `noisy`.
 
     There the prior is N(0, prior_std^2), that of the level's own standard deviation if not given. Probes (K, N, C, ...)
     of random signs give the trace of the Jacobian in the mean; basis vectors times sqrt(K), one each, give it exactly.
+    `after(share)` follows each step, a share of the way.
     """
     start = State(x / as_factor(clean.alpha, x), torch.zeros(len(x), dtype=x.dtype, device=x.device))
     rates = flow_rates(process, denoise, probes)
     here, there = clean.log_snr.item(), noisy.log_snr.item()
-    end = solve(rates, start, here, there, tolerance=tolerance, steps=steps)
+    end = solve(rates, start, here, there, tolerance=tolerance, steps=steps, after=after)
     std = as_factor((noisy.std if prior_std is None else prior_std) / noisy.alpha, x)
     prior = -0.5 * ((end.y / std) ** 2 + (2 * math.pi * std**2).log()).flatten(1).sum(1)
     return prior + end.gained - x[0].numel() * math.log(clean.alpha.item())

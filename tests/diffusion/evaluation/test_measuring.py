@@ -1,6 +1,7 @@
 """The likelihood and the recognition of models whose figures are known."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -75,6 +76,13 @@ def test_a_result_holds_what_training_logs_so_that_it_knows_what_is_measured(tmp
     result = json.loads((tmp_path / "result.json").read_text())
     figure, error = found.numbers
     assert result[figure] == found.numbers[figure] and error == f"{figure}_standard_error"
+
+
+@pytest.mark.parametrize("evaluation", LIKELIHOODS)
+def test_measuring_says_how_long_it_takes(tmp_path, slow, capsys, evaluation):
+    evaluation(subject_of(Digits(split="test", image_size=8), batch_size=2), tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"Measuring the (bound|continuous bound|density): about \d+ s left, \d+% done", line)
 
 
 def test_what_is_measured_in_one_training_has_names_of_its_own(tmp_path):

@@ -73,7 +73,7 @@ def folder_case(name: str, prepare: Callable[[Path], object], labels: str) -> Ca
     """Training on a folder in which links lead in circles: every image is there once."""
 
     def complaint(folder: Path, said: str) -> str | None:
-        count = re.search(r"Packing the (\S+) images", said)
+        count = re.search(r"Packed the (\S+) images", said)
         return None if count and int(count[1]) == GOOD + ("elsewhere" in name) else "lists images twice, or not at all"
 
     return Case(

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from diffusion.compute.progress import Progress
 from diffusion.data import readers
 from diffusion.data.images import Images
 from diffusion.data.preparation import read_image
@@ -124,15 +125,13 @@ def load_or_pack(images: ImageFiles, cache: str) -> Packed | None:
 
 
 def pack(path: Path, images: ImageFiles, key: str) -> None:
-    """Pack all images into `path`, whole or not at all, with a bar on a terminal and a line before and after."""
+    """Pack all images into `path`, whole or not at all, and log where they lie."""
     begun = perf_counter()
-    size = tqdm.format_sizeof(packed_bytes(images), "B")
-    log.info("Packing the %s images of %s into %s (%s)", f"{len(images):,}", images.root, path, size)
     workers = max(images.workers, available_cores()) if images.workers else 0
     checksums = []
     with (
         closing(readers.in_order(images, map(list, pieces(images)), workers=workers)) as reads,
-        tqdm(total=len(images), desc="packing", unit=" images", disable=None, leave=False) as bar,
+        Progress(f"Packing {len(images):,} images", len(images)) as progress,
         atomic_write(path) as partial,
         open(partial, "wb") as file,
     ):
@@ -140,11 +139,14 @@ def pack(path: Path, images: ImageFiles, key: str) -> None:
             content = pixels.contiguous().numpy().data
             checksums.append(crc32(content))
             file.write(content)
-            bar.update(len(pixels))
+            progress.advance(len(pixels))
     unreadable = [images.files[i] for i in images.unreadable.nonzero().flatten().tolist()]
     facts = {"key": key, "root": images.root, "shape": images.shape, "unreadable": unreadable, "checksums": checksums}
     atomic_write_text(description_path(path), json.dumps(facts))
-    log.info("Packed in %.0f s", perf_counter() - begun)
+    log.info(
+        "Packed the %s images of %s into %s (%s) in %.0f s", f"{len(images):,}", images.root, path,
+        tqdm.format_sizeof(packed_bytes(images), "B"), perf_counter() - begun,
+    )  # fmt: skip
 
 
 def open_packed(path: Path, images: ImageFiles, key: str) -> Packed:

@@ -54,7 +54,7 @@ def packs(caplog, root, **options) -> bool:
         images = prepared(root, **options)
     assert same(images, folder(root, **{**options, "cache": "off"})) and images.pixels is not None
     assert not list((root.parent / "cache").glob("*partial*"))
-    return "Packed in" in caplog.text
+    return "Packed the" in caplog.text
 
 
 def same(ours: ImageFolder, theirs: ImageFolder) -> bool:
@@ -202,7 +202,16 @@ def test_others_wait_for_the_one_that_packs(root, caplog):
         assert "Waiting for another" in caplog.text and not path.exists()
         cache.pack(path, folder(root), cache.content_key(images))
     ready.result()
-    assert images.pixels is not None and caplog.text.count("Packed in") == 1
+    assert images.pixels is not None and caplog.text.count("Packed the") == 1
+
+
+def test_packing_says_how_long_it_takes_and_then_where_the_images_lie(root, monkeypatch, slow, capsys, caplog):
+    monkeypatch.setattr(cache, "PIECE_BYTES", 8 * 8 * 3)
+    with caplog.at_level(logging.INFO):
+        prepared(root)
+    assert capsys.readouterr().err == "Packing 7 images: about 5 s left, 29% done\n"
+    (line,) = caplog.messages
+    assert line.startswith(f"Packed the 7 images of {root} into {pixels_file(root)} (1.34kB) in ")
 
 
 @pytest.mark.parametrize("word", ["", "False", "true", "None"])

@@ -85,13 +85,13 @@ def test_images_are_packed_once_and_again_when_the_table_has_changed(place, capl
     caplog.set_level("INFO")
     options = {"cache": str(place / "cache"), "image_size": 4, "channels": 1, "labels": "none"}
     for shade, packings in ((1, 1), (1, 1), (2, 2)):
-        if caplog.text.count("Packed in") < packings:
+        if caplog.text.count("Packed the") < packings:
             name = parquet(place, rows(picture=[{"bytes": encoded(image // shade), "path": None} for image in COLOURS]))
         images = hub(name, **options)
         images.prepare()
         assert images.pixels is not None and images.shape == (1, 4, 4) and images.classes is None
         assert torch.equal(everything(images).pixels, everything(hub(name, **{**options, "cache": "off"})).pixels)
-        assert caplog.text.count("Packed in") == packings
+        assert caplog.text.count("Packed the") == packings
 
 
 def test_the_splits_of_what_was_saved_are_told_apart_and_a_file_has_none(place):

@@ -11,13 +11,18 @@ log = logging.getLogger(__name__)
 
 
 def compile_network(
-    network: Callable[..., Tensor], device: torch.device, wanted: bool | None, *, frozen: bool = False
+    network: Callable[..., Tensor],
+    device: torch.device,
+    wanted: bool | None,
+    *,
+    frozen: bool = False,
+    setting: str = "compile",
 ) -> Callable[..., Tensor]:
     """The network, compiled if `wanted`; None: on GPUs, where it pays within minutes. Its weights stay its own.
 
     With `frozen` they become constants, laid out for the device once, that must not change any more, and a GPU gets all
     kernels at once, as a CUDA graph; it is then to be called without gradient. A network that cannot be compiled on
-    this machine goes on as it is, and says so once.
+    this machine goes on as it is, and says so once. `setting` is what a user types to choose.
     """
     if not (device.type == "cuda" if wanted is None else wanted):
         return network
@@ -29,8 +34,13 @@ def compile_network(
         network, options={"triton.cudagraphs": True} if graphed else None
     )
 
+    announced = False
+
     def fast(*inputs: Tensor, **condition: Tensor) -> Tensor:
-        nonlocal call
+        nonlocal call, announced
+        if not announced:
+            log.info("Compiling the network: about a minute; %s=false does without", setting)
+            announced = True
         if call is not None:
             try:
                 # The compiler reads this setting before a network's own options.

@@ -197,7 +197,7 @@ class Trainer:
         spread = KINDS[self.parallel](run.model, run.device)
         # What looks into the layers cannot look into what they were compiled to.
         wanted = False if self.detect_anomaly else self.compile
-        spread.network = compile_network(spread.network, run.device, wanted)
+        spread.network = compile_network(spread.network, run.device, wanted, setting="train.compile")
         diffusion, beside = with_own_weighting(run.diffusion, run.device)
         optimizer = self.optimizer(spread.model.parameters())
         if weights := list(beside.parameters()):

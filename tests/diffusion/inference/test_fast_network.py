@@ -96,6 +96,16 @@ def test_a_compiled_network_sees_batches_of_one_size(monkeypatch):
     assert network.sizes == [(4, 4, 4)] * 3
 
 
+def test_the_first_call_says_that_it_compiles_and_how_to_do_without(monkeypatch, caplog):
+    monkeypatch.setattr(torch, "compile", lambda network, **options: network)
+    with caplog.at_level(logging.INFO):
+        fast = compile_network(Scaled(), CPU, True, setting="train.compile")
+        assert not caplog.records
+        for _ in range(2):
+            fast(torch.ones(1, 1), torch.zeros(1), y=torch.ones(1))
+    assert caplog.messages == ["Compiling the network: about a minute; train.compile=false does without"]
+
+
 def test_cpus_are_left_uncompiled_unless_asked():
     network = tiny_network()
     assert compile_network(network, CPU, None) is network and compile_network(network, CPU, False) is network

@@ -39,7 +39,7 @@ def compile_network(
     def fast(*inputs: Tensor, **condition: Tensor) -> Tensor:
         nonlocal call, announced
         if not announced:
-            log.info("Compiling the network: about a minute; %s=false does without", setting)
+            log.info("Compiling the network: a minute or more; %s=false does without", setting)
             announced = True
         if call is not None:
             try:

@@ -61,7 +61,7 @@ def place(tmp_path_factory):
     return folder, ran(folder, "train.py", *TINY)
 
 
-RUN = "data.image_size-8+train-debug"
+RUN = "debug+image_size-8"
 
 
 def test_training_leaves_a_whole_run_and_says_how_to_draw(place):

@@ -275,7 +275,7 @@ def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp
 def test_two_runs_at_once_are_the_runs_of_a_sweep_and_each_line_tells_whose_it_is(tmp_path):
     done = ran(tmp_path, "-m", "hydra/launcher=two_at_once", "seed=1,2", *TINY)
     assert done.returncode == 0, done.stderr
-    folders = [f"{tmp_path}/runs/data.image_size-8+seed-{seed}+train.warmup_steps-0+train-debug" for seed in (1, 2)]
+    folders = [f"{tmp_path}/runs/debug+image_size-8+seed-{seed}+warmup_steps-0" for seed in (1, 2)]
     for number, folder in enumerate(folders):
         assert status.read_status(Path(folder))["state"] == "finished"
         assert f"[{number}] Run folder: {folder}\n" in done.stderr

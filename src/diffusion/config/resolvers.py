@@ -1,5 +1,6 @@
 """The names that a configuration asks for: of a run and its folder, of its sweep, of the group of a sweep's runs."""
 
+import os
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -9,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diffusion.config import data_choice
 from diffusion.runs import naming
+from diffusion.runs.former_names import former_run_name
 
 
 def register_resolvers(sweep: str = "sweep") -> None:
@@ -22,7 +24,9 @@ def register_resolvers(sweep: str = "sweep") -> None:
             ignored = data_choice.incidental({"_target_": _root_.data._target_})
         except (ValueError, AttributeError, OmegaConfBaseException):
             ignored = data_choice.USUAL  # what is wrong with the data is said when they are built
-        return naming.run_name(HydraConfig.get().overrides.task, ignored)
+        overrides = HydraConfig.get().overrides.task
+        names = [name_of(overrides, ignored) for name_of in (naming.run_name, former_run_name)]
+        return next((name for name in names if os.path.exists(os.path.join(str(_root_.runs), name))), names[0])
 
     def sweep_group() -> str | None:
         return sweep if HydraConfig.get().mode == RunMode.MULTIRUN else None

@@ -22,6 +22,7 @@ from diffusion.pictures.plots import plot_terms
 from diffusion.process.process import Process
 from diffusion.process.respacing import kept_steps
 from diffusion.runs.files import atomic_write
+from diffusion.runs.naming import slugify
 
 
 class Likelihood(Evaluation):
@@ -42,7 +43,7 @@ class Likelihood(Evaluation):
     @property
     def name(self) -> str:
         parts = ["likelihood"]
-        parts += [f"{self.steps}_steps"] if self.steps is not None else []
+        parts += [f"{slugify(self.steps)}_steps"] if self.steps is not None else []
         parts += [f"{self.num_images}_images"] if self.num_images is not None else []
         return "_".join([*parts, *([] if self.clip else ["unclipped"])])
 

@@ -19,6 +19,7 @@ from diffusion.inference.prompts import Prompts, prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.runs.files import atomic_write_text
+from diffusion.runs.naming import shorten, slugify
 from diffusion.samplers.sampler import Sampler
 
 
@@ -99,9 +100,9 @@ class Subject(NamedTuple):
 
     def folder_name(self, evaluation: "Evaluation") -> str:
         """Says what was measured, so that measuring otherwise does not overwrite it."""
-        guidance, seed = self.model.guidance.name, f"seed_{self.seed}" if self.seed else ""
-        parts = [part for part in (evaluation.name, self.title, self.model.origin, guidance, seed) if part]
-        return "_".join(parts).replace(" ", "_").replace("/", "-")
+        title, seed = slugify(self.title.replace(" ", "_")), f"seed_{self.seed}" if self.seed else ""
+        parts = evaluation.name, title, self.model.origin, self.model.guidance.name, seed
+        return shorten("_".join(filter(None, parts)), "_")
 
 
 class Findings(NamedTuple):

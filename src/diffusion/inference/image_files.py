@@ -33,7 +33,6 @@ from diffusion.tasks.draw import Draw
 from diffusion.tasks.task import Task
 
 GRID = 400  # images at most in grid.png
-LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class Request(NamedTuple):
@@ -188,13 +187,13 @@ def move_images(source: Path, folder: Path) -> None:
 
 def sampler_name(sampler: Sampler) -> str:
     """The sampler, its steps, and each setting that differs from its constructor's: ancestral_50, ddim_all_eta_0.5."""
-    parts = [type(sampler).__name__.lower(), str(sampler.steps or "all")]
+    parts = [type(sampler).__name__.lower(), slugify(sampler.steps or "all")]
     arguments = inspect.signature(type(sampler)).parameters
     for name, value in sampler.settings.items():
         if name == "spacing":
             parts += [value] if value else []
         elif name != "steps" and value != arguments[name].default:
-            parts.append(f"{'' if value else 'no_'}{name}" if isinstance(value, bool) else f"{name}_{value}")
+            parts.append(f"{'' if value else 'no_'}{name}" if isinstance(value, bool) else f"{name}_{slugify(value)}")
     return "_".join(parts)
 
 
@@ -202,10 +201,9 @@ def samples_folder_name(
     request: Request, model: Trained, sampler: Sampler, *, labels: Labels, low_res: str | None
 ) -> str:
     """Says how images were drawn, so that drawing them otherwise does not overwrite them."""
-    parts = [shorten(request.task.name), sampler_name(sampler), model.origin]
+    parts = [request.task.name, sampler_name(sampler), model.origin]
     parts += [f"seed_{request.seed}"] if request.seed else []
-    parts += [f"labels_{labels}".replace(" ", "")] if labels not in (None, "all") else []
+    parts += [f"labels_{slugify(labels)}"] if labels not in (None, "all") else []
     parts += [model.guidance.name] if model.guidance.name else []
-    parts += [f"from_{shorten(slugify(low_res))}"] if low_res is not None else []
-    name = "_".join(filter(None, parts)).replace("/", "-")
-    return name if len(name) <= LONGEST_NAME else shorten(name)
+    parts += [f"from_{slugify(low_res)}"] if low_res is not None else []
+    return shorten("_".join(filter(None, parts)), "_")

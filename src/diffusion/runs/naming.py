@@ -3,41 +3,97 @@
 import hashlib
 import re
 import shlex
+from base64 import b32encode
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from diffusion.runs.resuming import same_experiment
 
 MOST_LETTERS = 100
+LONGEST_VALUE = 40
+ITEM = r"(-?\d[\d.]*(e-?\d+)?|\w[\w.]*)"  # a number or a word
+
+# What people know by its last word. All else is named in full, so that no part of one's own is mistaken for these.
+WELL_KNOWN = (
+    "data=cifar10", "data=digits", "data=fashion_mnist", "data=hub", "data=image_folder", "data=mnist", "data=npz",
+    "data=synthetic", "model=classifier_tiny", "model=superres_64_256", "model=superres_tiny", "model=unet_256",
+    "model=unet_32", "model=unet_64", "model=unet_tiny", "diffusion=continuous", "diffusion=cosine", "diffusion=edm",
+    "diffusion=flow", "diffusion=linear", "train=debug", "train=paper",
+    "diffusion/loss", "diffusion/objective", "diffusion/prediction", "diffusion/schedule", "diffusion/variance",
+    "diffusion/weighting", "train/optimizer", "train/schedule_sampler",
+    "data.flip", "data.image_size", "data.path", "data.root", "diffusion.steps",
+    "model.attention_resolutions", "model.base_channels", "model.blocks_per_level", "model.channel_mult",
+    "model.channels_per_head", "model.dropout", "model.heads", "model.norm_groups",
+    "train.anneal_steps", "train.batch_size", "train.clip_grad_norm", "train.decay_steps", "train.ema_rates",
+    "train.ema_widths", "train.label_dropout", "train.precision", "train.warmup_steps", "train.optimizer.betas",
+    "train.optimizer.lr", "train.optimizer.weight_decay",
+)  # fmt: skip
+LAST_WORD = {known: re.split("[=/.]", known)[-1] for known in WELL_KNOWN}
+TAKEN = {"default", "null", *LAST_WORD.values()}  # words that alone are no experiment's
 
 
 def run_name(overrides: Iterable[str], also: Collection[str] = ()) -> str:
     """A folder name made of the overrides that make the experiment; "default" when there are none.
 
-    model.heads=2 and data.root=/a/b become data.root-a-b-9f02cbd2+model.heads-2, which Hydra takes unquoted.
+    model=unet_64, data.root=/a/photos and diffusion.steps=40 become unet_64+root-photos-dukbgo+steps-40, which a shell
+    and Hydra take unquoted.
     """
-    chosen = sorted(o.lstrip("+~") for o in overrides if not same_experiment(o.lstrip("+~").split("=")[0], also))
-    return shorten("+".join(slugify(o) for o in chosen)) or "default"
+    return shorten("+".join(words(overrides, also))) or "default"
 
 
-def slugify(override: str) -> str:
-    """key=value in ASCII letters, digits, dots, underscores and hyphens, with a hash where the value was another text.
+def sweep_name(command: Iterable[str], also: Collection[str] = ()) -> str:
+    """The name that the runs of one sweep share, made of what makes the experiments, as for `run_name`."""
+    overrides = [word for word in command if "=" in word and not word.startswith("-")]
+    return shorten("+".join(["sweep", *words(overrides, also)]))
 
-    Words, numbers and lists of numbers can be read back without one: [8,4] becomes 8-4.
-    """
+
+def words(overrides: Iterable[str], also: Collection[str]) -> list[str]:
+    """What makes the experiment, a word an override: the options first. Of a key given twice the last one counts."""
+    last = {override.lstrip("+~").partition("=")[0]: override.lstrip("+") for override in overrides}
+    found = [as_word(override) for key, override in last.items() if not same_experiment(key, also)]
+    return sorted(found, key=lambda word: ("-" in word, word))
+
+
+def as_word(override: str) -> str:
+    """The override as a part of a name: image_folder, digits_classifier, steps-40, or in full model.width-8."""
     key, _, value = override.partition("=")
-    text = re.sub(r"[^\w.]+", "-", f"{key}-{value}", flags=re.ASCII).strip("-")
-    readable = re.fullmatch(r"\w[\w.]*(-[\w.]+)*|\[?[\d.]+(,[\d.]+)*]?|", value, re.ASCII)
-    return text if readable else f"{text}-{short_hash(override)}"
+    if override in LAST_WORD:
+        return LAST_WORD[override]
+    if key == "experiment" and re.fullmatch(r"\w+", value, re.ASCII) and value not in TAKEN:
+        return value
+    if key.startswith("~"):
+        return f"without-{slugify(override[1:])}"
+    full = key.replace("/", ".")
+    readable = full if re.fullmatch(r"[\w.]+", full, re.ASCII) else slugify(full)
+    return f"{LAST_WORD.get(key, readable)}-{slugify(value)}"
 
 
-def shorten(name: str) -> str:
-    """`name`, or its beginning and a hash of the whole when it is long."""
-    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 9]}-{short_hash(name)}"
+def slugify(value: object) -> str:
+    """A value in ASCII letters, digits, dots, underscores and hyphens, with a hash where it cannot be read back.
+
+    Words, numbers and lists of them can: [8,4] becomes 8-4. Of a path the last part is shown, of a long text nothing.
+    """
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if text == "[]":
+        return "empty"
+    if len(text) <= LONGEST_VALUE and re.fullmatch(rf"\[?{ITEM}(,{ITEM})*]?", text, re.ASCII):
+        return text.strip("[]").replace(",", "-")
+    shown = "-".join(re.findall(r"[\w.]+", text.rstrip("/'\"").rpartition("/")[2], re.ASCII))
+    return f"{shown}-{short_hash(text)}" if 0 < len(shown) <= LONGEST_VALUE else short_hash(text)
+
+
+def shorten(name: str, separator: str = "+") -> str:
+    """`name`, or of a long one as many whole parts as there is room for and a hash of all."""
+    if len(name) <= MOST_LETTERS:
+        return name
+    end = short_hash(name)
+    beginning = name[: MOST_LETTERS - len(end)].rpartition(separator)[0]
+    return separator.join([beginning, end]) if beginning else end
 
 
 def short_hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    """Six letters and digits: 30 bits."""
+    return b32encode(hashlib.blake2b(text.encode(), digest_size=5).digest()).decode()[:6].lower()
 
 
 def check_name(name: str) -> str:
@@ -55,13 +111,6 @@ def check_runs(folder: str) -> str:
     if not folder.strip() or not folder.isprintable():
         raise ValueError(f"runs={folder} names no folder; set runs=runs, or another folder to keep runs in")
     return folder
-
-
-def sweep_name(command: Iterable[str], also: Collection[str] = ()) -> str:
-    """The name that the runs of one sweep share, made of what makes the experiments, as for `run_name`."""
-    words = [word.lstrip("+~") for word in command if "=" in word and not word.startswith("-")]
-    chosen = [slugify(word) for word in words if not same_experiment(word.split("=")[0], also)]
-    return shorten("+".join(["sweep", *chosen]))
 
 
 def run_folder_of(checkpoint: Path) -> Path:

@@ -59,7 +59,7 @@ class Task(ABC):
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         usual = inspect.signature(type(self)).parameters
         given = {key: vars(self)[key] for key in usual if key in vars(self)}
-        changed = [slugify(f"{key}={value}") for key, value in given.items() if value is not usual[key].default]
+        changed = [f"{key}-{slugify(value)}" for key, value in given.items() if value is not usual[key].default]
         return "_".join([kind, *changed])
 
     def check(self, sampler: Sampler, process: Process, shape: tuple[int, int, int]) -> None:

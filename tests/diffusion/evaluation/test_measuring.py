@@ -166,6 +166,8 @@ def test_recognition_by_another_number_of_images_lies_beside_the_first():
     subject = subject_of(Digits(split="test", image_size=8))
     names = {subject.folder_name(Recognition(sampler=Ancestral(steps=2), num_images=count)) for count in (20, 500)}
     assert len(names) == 2
+    odd = subject._replace(title="own [사진] test").folder_name(Likelihood(steps="5,5"))
+    assert re.fullmatch(r"likelihood_5-5_steps_own_-_test-[a-z2-7]{6}_raw_step_12", odd), odd
 
 
 def test_recognition_needs_classes_two_images_of_each_and_unseen_test_images():

@@ -1,5 +1,7 @@
 """Images drawn to files."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -164,7 +166,9 @@ def test_another_way_of_drawing_is_another_folder(model):
     assert len(set(names)) == len(names)
     assert name(labels="all") == name() == "ancestral_5_ema_0.9_step_7"
     assert len(name(labels=list(range(300)))) < 255
-    assert all("/" not in name(labels=[word], low_res=word) for word in ("a/b", "../x"))
+    assert name(labels=[3, 7]) == "ancestral_5_ema_0.9_step_7_labels_3-7"
+    spoken = [name(labels=[word], low_res=word) for word in ("a/b", "a-b", "a b", "../x", "['사진']", "x,y")]
+    assert len(set(spoken)) == len(spoken) and all(re.fullmatch(r"[\w.-]+", each, re.ASCII) for each in spoken)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +178,7 @@ def test_another_way_of_drawing_is_another_folder(model):
         (Ancestral(clip=False), "ancestral_all_no_clip"),
         (DDIM(steps="ddim5", eta=0.5), "ddim_ddim5_eta_0.5"),
         (DDIM(steps=5, spacing=TrailingSpacing()), "ddim_5_trailing"),
+        (DDIM(steps="10,15,20"), "ddim_10-15-20"),
         (DDIM(steps=5, spacing=EvenSpacing()), "ddim_5"),
     ],
 )

@@ -30,7 +30,7 @@ def grid(
     columns = min(columns, len(tiles))
     heads = column_heads(labels, columns)
     labels = () if heads else labels
-    widest = max(map(text_width, [*heads, *labels]), default=0)
+    widest = max((text_width(label[:WIDEST_LABEL]) for label in [*heads, *labels]), default=0)
     factor = math.ceil(max(width / columns, min(widest, WIDEST_LABEL)) / tiles.shape[-1])
     tiles = repeat(tiles, "n c h w -> n (h a) (w b) c", a=factor, b=factor)
     high, wide, channels = tiles.shape[1:]

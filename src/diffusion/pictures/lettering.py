@@ -1,5 +1,6 @@
 """Words in pictures, in a font that is there on every machine."""
 
+from bisect import bisect
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -49,7 +50,7 @@ def wrap(text: str, width: int) -> list[str]:
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if text_width(longer) <= width:
+        if fits(longer, width):
             lines[-1] = longer
         else:
             lines.append(word)
@@ -58,11 +59,15 @@ def wrap(text: str, width: int) -> list[str]:
 
 def cut_text(text: str, width: int) -> str:
     """`text`, ended early by an ellipsis where it is wider than `width` pixels."""
-    if text_width(text) <= width:
+    if fits(text, width):
         return text
-    while text and text_width(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
+    letters = bisect(range(1, width), width, key=lambda count: text_width(f"{text[:count]}…"))
+    return f"{text[:letters]}…"
+
+
+def fits(text: str, width: int) -> bool:
+    """Whether `text` is at most `width` pixels wide. Of a text of more letters than that, nothing is measured."""
+    return len(text) <= width and text_width(text) <= width
 
 
 def text_width(text: str) -> int:
@@ -77,7 +82,7 @@ def legible(text: str) -> bool:
 
 
 def without_controls(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def font_for(text: str) -> ImageFont.FreeTypeFont:
@@ -100,7 +105,7 @@ def load_font(name: str) -> ImageFont.FreeTypeFont | None:
 
 def has_letters(name: str, text: str) -> bool:
     """Whether that font is there and has all letters of `text`."""
-    return all(has_letter(name, letter) for letter in text)
+    return all(has_letter(name, letter) for letter in set(text))
 
 
 @cache

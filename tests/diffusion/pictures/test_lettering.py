@@ -1,7 +1,11 @@
 """Words in pictures."""
 
-import numpy as np
+import time
 
+import numpy as np
+import torch
+
+from diffusion.pictures.grid import grid
 from diffusion.pictures.lettering import FRAME, LINE, cut_text, legible, text_width, titled, wrap
 
 PICTURE = np.zeros((20, 200, 3), np.uint8)
@@ -18,6 +22,17 @@ def test_what_is_too_long_is_broken_between_words_or_cut():
     assert all(text_width(line) <= 100 for line in lines) and lines[-1].endswith("w…")
     assert " ".join(lines[:-1]) == "a run of a name that is long"
     assert cut_text("short", 100) == "short" and cut_text("any", 1) == "…"
+
+
+def test_a_text_of_megabytes_is_cut_at_once():
+    """Measured letter by letter, or whole, one of these takes minutes."""
+    start = time.process_time()
+    for text in ("w" * 10**7, "wi" * 10**6, "\x1b" * 10**6):
+        shown = cut_text(text, 120)
+        assert 100 < text_width(shown) <= 120 and text.startswith(shown[:-1]) and shown[-1] == "…"
+    assert legible("w" * 10**6) and wrap("w" * 10**6, 120) == [cut_text("w" * 10**6, 120)]
+    assert grid(torch.zeros(2, 1, 8, 8), labels=["w" * 10**6, "i" * 10**6]).shape[1] >= 800
+    assert time.process_time() - start < 2
 
 
 def test_words_may_hold_anything():

@@ -82,6 +82,15 @@ def test_the_library_draws_the_same_images_of_classes(tmp_path):
         drawn_by_the_library(folder, 1, class_labels=["cow"], **trusted)
 
 
+def test_a_number_is_the_class_of_that_number_whatever_the_classes_are_called(tmp_path):
+    folder = written(a_model(["1", "10", "2"]), tmp_path / "model")
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
+    assert pipeline.labels(None).tolist() == [0, 1, 2]
+    assert pipeline.labels([1, "1", 2, "2", "10"]).tolist() == [1, 0, 2, 2, 1]
+    with pytest.raises(ValueError, match="there is no class '0'"):
+        pipeline.labels(["0"])
+
+
 @pytest.mark.parametrize("rescale_times, size", [(True, (8, 12)), (False, (8, 8))])
 def test_the_library_draws_the_same_images_without_classes(tmp_path, rescale_times, size):
     """By its own pipeline, which runs no code of the folder's, where the network is told whole times."""

@@ -9,6 +9,7 @@ from diffusion.denoiser.diffusion import Diffusion, GaussianDiffusion
 from diffusion.denoiser.predictions import Epsilon, Prediction, Start, Velocity
 from diffusion.denoiser.variances import FixedLarge, FixedSmall, LearnedRange, Variance
 from diffusion.losses.losses import Hybrid, Simple
+from diffusion.process.process import MOST_STEPS
 from diffusion.process.schedules import Cosine, Linear, ListedBetas, ScaledLinear, Schedule, ZeroTerminal
 
 Config = Mapping[str, Any]
@@ -37,7 +38,6 @@ DEFAULTS: dict[str, Any] = {
     "prediction_type": "epsilon",
     "variance_type": "fixed_small",
 }
-MOST_STEPS = 100_000
 
 
 def scheduler_config(diffusion: Diffusion) -> dict[str, Any]:

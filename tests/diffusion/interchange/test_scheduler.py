@@ -29,6 +29,7 @@ from diffusion import (
     ZeroTerminal,
 )
 from diffusion.interchange.scheduler import diffusion_of, scheduler_config
+from diffusion.process.process import MOST_STEPS
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -128,3 +129,7 @@ def test_a_list_of_betas_belongs_to_its_steps():
     with pytest.raises(ValueError, match="a beta of nan"):
         diffusion_of({"_class_name": "DDPMScheduler", "trained_betas": [0.1, float("nan")], "num_train_timesteps": 2})
     assert isinstance(diffusion_of({"_class_name": "PNDMScheduler"}).process, Chain)
+
+
+def test_the_longest_chain_is_read_back():
+    assert diffusion_of(scheduler_config(a_diffusion(steps=MOST_STEPS))).steps == MOST_STEPS

@@ -54,7 +54,7 @@ def check_folder(out: Path, *, overwrite: bool) -> None:
 def write_folder(model: Trained, out: Path) -> str:
     """Write the model as diffusers loads it to the folder `out`, whose other files stay."""
     with atomic_folder(out) as partial:
-        folder.write_folder(model, partial, str(out))
+        folder.write_folder(model, partial, out.resolve().name)
     return "the pipeline"
 
 

@@ -82,6 +82,12 @@ def test_an_export_that_cannot_be_leaves_nothing(export, model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_card_names_the_folder_and_not_where_it_lies(export, model, tmp_path):
+    export.write_folder(model, tmp_path / "digits")
+    card = (tmp_path / "digits" / "README.md").read_text()
+    assert "# digits\n" in card and "from_pretrained('digits'" in card and str(tmp_path) not in card
+
+
 def test_an_export_over_an_old_one_leaves_what_is_not_its_own(export, model, tmp_path):
     out = tmp_path / "model"
     export.write_folder(model, out)

@@ -54,7 +54,7 @@ def write_folder(model: Trained, folder: Path, name: str) -> None:
     write_json(folder / "unet" / NETWORK, config)
     write_json(folder / "scheduler" / SCHEDULER, scheduler)
     write_json(folder / INDEX, index)
-    (folder / "README.md").write_text(card(model, name, index, scheduler))
+    (folder / "README.md").write_text(card(model, name, index, scheduler), encoding="utf-8")
     if isinstance(index["_class_name"], list):
         (folder / f"{PIPELINE}.py").write_text((HOME / f"{PIPELINE}.txt").read_text())
 
@@ -86,7 +86,7 @@ def card(model: Trained, name: str, index: dict[str, Any], scheduler: dict[str, 
     channels, height, width = model.shape
     own, classes = isinstance(index["_class_name"], list), model.classes
     steps = scheduler["num_train_timesteps"]
-    arguments = f'class_labels=["{classes[0]}"]' if classes else "batch_size=4"
+    arguments = f"class_labels={classes[:1]!r}" if classes else "batch_size=4"
     return (HOME / "card.md").read_text().format(
         name=name,
         size=f"{height}x{width} {'grey' if channels == 1 else 'colour'}",

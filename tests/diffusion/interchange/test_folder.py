@@ -1,5 +1,6 @@
 """Folders of diffusers: what the library draws from one of ours, and what is drawn here from one of the library's."""
 
+import ast
 import json
 import os
 import pickle
@@ -212,6 +213,18 @@ def test_a_folder_that_is_none_is_refused_in_one_line(tmp_path, name):
     with pytest.raises((ValueError, OSError), match=said) as caught:
         diffusion.load(folder, device="cpu")
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\", "it's", "\udcff", "고양이", "a\nb"])
+def test_the_card_s_code_asks_for_the_class_whatever_it_is_called(tmp_path, name):
+    code = (written(a_model([name, "dog"]), tmp_path / "model") / "README.md").read_text(encoding="utf-8")
+    call = ast.parse(code.split("```")[1].removeprefix("python")).body[-1].value.value
+    assert ast.literal_eval(call.keywords[0].value) == [name]
+
+
+def test_what_would_be_too_long_to_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"model_index\.json would have 5,.* bytes.*; out=model\.pt keeps the weights"):
+        written(a_model(["w" * 5_000_000, "dog"]), tmp_path / "model")
 
 
 def test_code_in_a_folder_is_not_run(tmp_path):

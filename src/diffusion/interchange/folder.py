@@ -14,7 +14,7 @@ import unet
 from diffusion.denoiser.diffusion import GaussianDiffusion
 from diffusion.inference.trained import Trained
 from diffusion.interchange.scheduler import diffusion_of, scheduler_config
-from diffusion.runs.small_files import load_plain, require_regular
+from diffusion.runs.small_files import MOST_BYTES, load_plain, require_regular
 
 INDEX = "model_index.json"
 NETWORK = "config.json"
@@ -103,7 +103,14 @@ def card(model: Trained, name: str, index: dict[str, Any], scheduler: dict[str, 
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    """Write what `read_folder` can read again; ValueError if that would be too long."""
+    text = json.dumps(content, indent=2) + "\n"
+    if len(text) > MOST_BYTES:
+        raise ValueError(
+            f"{path.name} would have {len(text):,} bytes, and of more than {MOST_BYTES:,} none is read again; "
+            "out=model.pt keeps the weights"
+        )
+    path.write_text(text)
 
 
 def is_pipeline_folder(path: Path) -> bool:

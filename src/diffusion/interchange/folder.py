@@ -120,6 +120,8 @@ def is_pipeline_folder(path: Path) -> bool:
 
 def read_folder(path: Path) -> Pretrained:
     """The model in a folder of a UNet2DModel and its scheduler. ValueError if it is another, or damaged."""
+    if not (path / INDEX).exists():
+        raise ValueError(f"{path} holds a network alone; give the folder that holds {INDEX}, such as the one above it")
     index = load_plain(path / INDEX, dict)
     check_components(path, index)
     # The parts of an old folder lie beside its index.

@@ -171,7 +171,7 @@ BAD = {
     ),
     "a network of no name": (lambda f: changed(f, INDEX, unet=[]), "without a unet; only pipelines"),
     "a network alone": (lambda f: (without(f, INDEX), os.replace(f / "unet/config.json", f / "config.json")),
-        INDEX),
+        "holds a network alone; give the folder that holds model_index.json, such as the one above it$"),
     "no JSON": (lambda f: (f / INDEX).write_text("{"), "is damaged, or none of"),
     "deep JSON": (lambda f: (f / INDEX).write_text("[" * 100_000), "is damaged, or none of"),
     "a list": (lambda f: (f / INDEX).write_text("[]"), "is damaged, or none of"),

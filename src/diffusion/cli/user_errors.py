@@ -23,7 +23,7 @@ from diffusion.cli import help
 from diffusion.config import roots
 from diffusion.config.schema_source import Root
 from diffusion.config.signature import signature
-from diffusion.runs.printable import printable
+from diffusion.runs.printable import single_line
 
 PLUGINS = ("joblib", "submitit_local", "submitit_slurm", "optuna")  # what the extra "sweep" brings
 
@@ -41,7 +41,7 @@ def is_of_user(error: BaseException) -> bool:
 
 def one_line(error: BaseException) -> str:
     """What went wrong and what to type, in one line that a terminal shows as it is."""
-    line = printable(" ".join(what_to_say(error).split()))
+    line = single_line(what_to_say(error))
     return line if len(line) <= MOST_LETTERS else f"{line[: MOST_LETTERS // 2]} ... {line[-MOST_LETTERS // 2 :]}"
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffusion.report.page import write_page
-from diffusion.report.runs import find_runs, single_line
+from diffusion.report.runs import find_runs
+from diffusion.runs.printable import single_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from diffusion.report.runs import RunRecord, single_line
+from diffusion.report.runs import RunRecord
+from diffusion.runs.printable import single_line
 from diffusion.runs.resuming import flatten, same_experiment
 
 # These follow from other settings.

@@ -21,10 +21,11 @@ from PIL import Image
 from diffusion.report.differences import NONE, Group, differing, groups, short_names, usual
 from diffusion.report.plain_text import WIDTH, plain_text
 from diffusion.report.plots import Plot, sections
-from diffusion.report.runs import RunRecord, read_run, single_line
+from diffusion.report.runs import RunRecord, read_run
 from diffusion.report.table import Cell, Column, columns, over_seeds
 from diffusion.runs.files import atomic_write
 from diffusion.runs.naming import shell_override
+from diffusion.runs.printable import single_line
 from diffusion.runs.small_files import read_bytes
 
 MOST_PICTURE_BYTES, MOST_PICTURE_PIXELS = 2**26, 2**26

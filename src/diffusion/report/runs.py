@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from diffusion.runs.metrics import MetricsFile, aside, lower_is_better, numbers
+from diffusion.runs.printable import single_line
 from diffusion.runs.small_files import load_plain
 from diffusion.runs.state import MOST_STEPS
 from diffusion.runs.status import STATUS_FILE
@@ -199,8 +200,3 @@ def rows_by_step(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
     for row in rows:
         merged.setdefault(row["step"], {}).update(row)
     return [merged[step] for step in sorted(merged)]
-
-
-def single_line(text: str) -> str:
-    """`text` in one line of printable characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

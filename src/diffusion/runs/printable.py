@@ -10,6 +10,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def single_line(text: str) -> str:
+    """The text in one line that a terminal shows as it is."""
+    return printable(" ".join(text.split()))
+
+
 def printable_values(node: Any) -> Any:
     """Plain values with every text in them printable."""
     if isinstance(node, dict):
@@ -21,4 +26,4 @@ def printable_values(node: Any) -> Any:
 
 def reason(error: BaseException, length: int = 200) -> str:
     """What an error says, in one line of at most `length` characters; its class where it says nothing."""
-    return printable(" ".join(str(error).split()))[:length] or type(error).__name__
+    return single_line(str(error))[:length] or type(error).__name__

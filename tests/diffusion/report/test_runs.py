@@ -80,7 +80,7 @@ def test_what_was_measured_while_training_is_told_once(tmp_path, value):
 )
 def test_the_state_is_what_the_run_told(tmp_path, told, state):
     run = read_run(run_folder(tmp_path / "run", {"step": 4, "loss": 1.0}, **told))
-    assert run.state == state and run.message == ("a [31mb" if told else "")
+    assert run.state == state and run.message == (r"a \x1b[31mb" if told else "")
 
 
 def test_the_time_is_that_of_the_images(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from diffusion.cli.user_errors import one_line
 from diffusion.data.folder import class_name
-from diffusion.runs.printable import printable, printable_values, reason
+from diffusion.runs.printable import printable, printable_values, reason, single_line
 
 
 @pytest.mark.parametrize("text", ["", "cat", "a b", "고양이", "\\x1b"])
@@ -30,5 +30,5 @@ def test_what_steers_a_terminal_is_shown_as_an_escape(text, shown):
 
 def test_an_error_is_one_line_that_can_be_shown():
     error = ValueError("a\x1b[2J\n  b")
-    assert one_line(error) == reason(error) == r"a\x1b[2J b"
+    assert one_line(error) == reason(error) == single_line(str(error)) == r"a\x1b[2J b"
     assert reason(KeyError()) == "KeyError" and len(reason(ValueError("long" * 100))) == 200

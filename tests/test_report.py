@@ -90,6 +90,18 @@ def test_the_page_lies_with_the_runs_where_git_does_not_see_it(runs, tmp_path, m
     assert capsys.readouterr().out.splitlines()[-1] == f"Report: {page}"
 
 
+def test_the_page_lies_beside_the_runs_that_are_named_from_where_they_lie(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs)
+    assert main(["failed", "lr-0.1+seed-0"]) == 0 and (runs / "report.html").is_file()
+    assert capsys.readouterr().out.splitlines()[-1] == "Report: report.html"
+
+
+def test_a_link_to_itself_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "link").symlink_to("link")
+    assert main([str(tmp_path / "link")]) == 1
+    assert one_line(capsys).endswith("cannot be read: Too many levels of symbolic links; give folders that can")
+
+
 def one_line(capsys):
     (line,) = capsys.readouterr().err.splitlines()
     return line

@@ -17,9 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders of them at any depth")
     parser.add_argument("--out", type=Path, help="the page (default: report.html in the folder that holds all of them)")
     options = parser.parse_args(arguments)
-    out = options.out or default_page(options.folders)
     try:
         runs, skipped = find_runs(options.folders)
+        out = options.out or default_page(options.folders, runs)
         if skipped:
             names = single_line(", ".join(map(str, skipped)))
             print(f"Skipped, as these hold no run that can be read: {names}", file=sys.stderr)
@@ -30,19 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"report: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"report: {out} cannot be written: {error.strerror}; give another --out", file=sys.stderr)
+        print(
+            f"report: {error.filename or 'the page'} cannot be written: {error.strerror}; give another --out",
+            file=sys.stderr,
+        )
         return 1
     print(f"{tables}\n\nReport: {out}")
     return 0
 
 
-def default_page(folders: Sequence[Path]) -> Path:
+def default_page(folders: Sequence[Path], runs: Sequence[Path]) -> Path:
     """report.html beside the runs, which git does not see: in the one folder, or in that which holds all of them.
 
-    Where that also holds the working directory it is no folder of runs, and the page goes into the first one.
+    Where that also holds the working directory, and none of the runs itself, the page goes into the first one.
     """
     common = Path(os.path.commonpath([folder.resolve() for folder in folders]))
-    if len(folders) == 1 or Path.cwd().is_relative_to(common):
+    holds_runs = any(run.resolve().parent == common for run in runs)
+    if len(folders) == 1 or (Path.cwd().is_relative_to(common) and not holds_runs):
         return folders[0] / "report.html"
     return (common.relative_to(Path.cwd()) if common.is_relative_to(Path.cwd()) else common) / "report.html"
 

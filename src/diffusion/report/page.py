@@ -42,7 +42,7 @@ def write_page(folders: Sequence[Path], out: Path, title: str | None = None) -> 
     states = Counter(run.state for run in runs)
     lede = f"{len(runs)} run{'s' * (len(runs) > 1)}: {', '.join(f'{n} {state}' for state, n in states.items())}."
     # The folder that holds them all, or the run's own name.
-    title = title or Path(os.path.commonpath([run.folder.resolve() for run in runs])).name or "Runs"
+    title = title or Path(os.path.commonpath([os.path.realpath(run.folder) for run in runs])).name or "Runs"
     common = " · ".join(f"{key} {value}" for key, value in usual(runs, differing(runs)).items() if value != NONE)
     most = f"Most runs have {common}." if common else ""
     template = Template(files("diffusion.report").joinpath("page.html").read_text(encoding="utf-8"))

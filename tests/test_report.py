@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,14 @@ def test_a_link_to_itself_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "link").symlink_to("link")
     assert main([str(tmp_path / "link")]) == 1
     assert one_line(capsys).endswith("cannot be read: Too many levels of symbolic links; give folders that can")
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly(runs, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main([str(runs)]) == 0 and (runs / "report.html").is_file()
 
 
 def one_line(capsys):

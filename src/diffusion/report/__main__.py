@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"{tables}\n\nReport: {out}")
+    try:
+        print(f"{tables}\n\nReport: {out}", flush=True)
+    except BrokenPipeError:  # Its reader has read enough, such as `head`; what is left must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -67,7 +67,7 @@ def read_unet2d(config: Mapping[str, Any], path: str | Path) -> UNet:
     given, options = completed_config(config), network_options(config)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            names = {today(name): name for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            names = {current_name(name): name for name in file.keys()}  # noqa: SIM118 (it is no mapping)
             slices = {name: file.get_slice(old) for name, old in names.items()}
             if len(given["block_out_channels"]) * given["layers_per_block"] > len(names):
                 raise ValueError(f"its configuration has more layers than the {len(names)} tensors of {path}")
@@ -114,7 +114,8 @@ def put_cosines_first(layer: nn.Module) -> None:
     both.copy_(both.roll(both.shape[1] // 2, dims=1))
 
 
-def today(name: str) -> str:
+def current_name(name: str) -> str:
+    """What UNet2DModel calls the tensor that older files call `name`; `name` where that has not changed."""
     return OLD_NAME.sub(lambda match: match[1] + OLD_NAMES[match[2]], name)
 
 
@@ -126,7 +127,7 @@ def views(network: UNet) -> dict[str, View]:
             if not isinstance(module, AttentionBlock):
                 found[name] = View(parameter, tuple(parameter.shape))
             elif ".qkv." in name:
-                parts = rearrange(parameter, cut(module.order), heads=module.heads, qkv=3)
+                parts = rearrange(parameter, qkv_pattern(module.order), heads=module.heads, qkv=3)
                 shape = (len(parameter) // 3, *parameter.shape[1:2])
                 found |= {
                     name.replace("qkv", f"to_{one}"): View(part, shape) for one, part in zip("qkv", parts, strict=True)
@@ -136,7 +137,7 @@ def views(network: UNet) -> dict[str, View]:
     return found
 
 
-def cut(order: str) -> str:
+def qkv_pattern(order: str) -> str:
     """The pattern that parts the 3C rows of an attention's first layer into queries, keys and values."""
     rows = ORDERS[order].partition("(")[2].partition(")")[0]
     return f"({rows}) ... -> qkv heads c ..."

@@ -35,8 +35,9 @@ def grid(
     tiles = repeat(tiles, "n c h w -> n (h a) (w b) c", a=factor, b=factor)
     high, wide, channels = tiles.shape[1:]
     rows = ["\n".join(cut_text(line, WIDEST_ROW) for line in text.split("\n")) for text in rows]
-    left, top = max(map(text_width, rows), default=-LINE // 2) + LINE // 2, LINE * bool(heads)
-    band = LINE * any(labels)
+    left = max(map(text_width, rows)) + LINE // 2 if rows else 0
+    top = LINE if heads else 0
+    band = LINE if any(labels) else 0  # above each image
     right, down = wide + GAP, band + high + GAP  # from one image to the next
     count = math.ceil(len(tiles) / columns)
     words = [Words(cut_text(head, wide), left + n * right, 0) for n, head in enumerate(heads)]

@@ -54,11 +54,11 @@ class Fate(NamedTuple):
 
 
 def fate(place: Path, whole: Path, fault: Fault, pace: Pace, chance: random.Random) -> Fate | None:
-    """None if the run was over before its fault."""
+    """None if the run came to its end before its fault."""
     life = Life(place, fault.processes, fault.settings)
     if not fault.strike(life, pace, chance):
-        life.ended()
-        return None
+        code = life.ended()
+        return Fate(f"exit code {code} before its fault", 0, 0) if code else None
     wrong = fault.repair(life)
     made, begun = max((int(line["step"]) for line in lines(life.run)), default=0), time.monotonic()
     code = (life if fault.goes_on else Life(place, fault.processes, fault.settings)).ended()

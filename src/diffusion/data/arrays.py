@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import IO, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from diffusion.compute.memory import check_room
 from diffusion.runs.printable import reason
 
 ONLY = "array"  # what the one array of an .npy file is called
@@ -76,7 +76,9 @@ class ArrayFile:
             array = np.asarray(np.load(self.path, mmap_mode="c"))
             if array.flags.c_contiguous:
                 return array
-        require_memory(header.nbytes, place)
+        check_room(
+            header.nbytes, place, "save the images alone with np.save, in C order, to read them as they are needed"
+        )
         if not self._is_archive:
             return np.ascontiguousarray(array)
         try:
@@ -115,14 +117,3 @@ def read_header(file: IO[bytes], size: int) -> Header:
     if not dtype.hasobject and header.nbytes != rest:
         raise ValueError(f"{header} takes {header.nbytes:,} bytes, and there are {rest:,}")
     return header
-
-
-def require_memory(needed: int, what: str) -> None:
-    """Raise ValueError if `needed` bytes are more than this machine's memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
-        size, room = (tqdm.format_sizeof(count, "B") for count in (needed, memory))
-        raise ValueError(
-            f"{what} takes {size}, and this machine has {room} of memory; save the images alone with np.save, in C "
-            "order: such a file is read as it is needed"
-        )

@@ -62,7 +62,16 @@ ARRAYS: dict[str, dict[str, Any]] = {
     "a thousand arrays": {f"images_{number}": IMAGES for number in range(1000)},
     "nothing": {},
 }
-SHAPES = ("(99999999999, 8, 8)", "(-16, 8, 8)", "(-16, -8, 8)", "(0, 8, 8)", "(16,)", "()", "(16, 8, 8, " * 9)
+SHAPES = (
+    "(99999999999, 8, 8)",
+    "(-16, 8, 8)",
+    "(-16, -8, 8)",
+    "(True, 32, 32)",
+    "(0, 8, 8)",
+    "(16,)",
+    "()",
+    "(16, 8, 8, " * 9,
+)
 TABLES: dict[str, dict[str, Any]] = {
     "no images": {"text": ["a"] * 16},
     "no rows": {"image": [stored(png())][:0]},

@@ -109,11 +109,13 @@ def archive_headers(path: str) -> dict[str, Header]:
 
 
 def read_header(file: IO[bytes], size: int) -> Header:
-    """The header at the beginning of a file of `size` bytes; ValueError if the array is not all that follows it."""
+    """The header at the beginning of a file of `size` bytes; ValueError if no array, or not it alone, follows."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     header, rest = Header(shape, dtype), size - file.tell()
+    if any(type(length) is not int or length < 0 for length in shape):  # True is an int to numpy
+        raise ValueError(f"{header} is no shape")
     if not dtype.hasobject and header.nbytes != rest:
         raise ValueError(f"{header} takes {header.nbytes:,} bytes, and there are {rest:,}")
     return header

@@ -141,7 +141,8 @@ def test_damage_is_one_line_and_costs_no_memory(tmp_path):
     np.save(place, COLOUR)
     whole = place.read_bytes()
     claims = re.sub(rb"\(6, 8, 10, 3\)", b"(999999999,)  ", whole)
-    for content in (b"", b"text", whole[:40], whole[:-1], whole + b"x", claims, b"PK\x03\x04" + whole):
+    shapes = [re.sub(rb"\(6, 8, 10, 3\)", shape, whole) for shape in (b"(-6, 8,10,-3)", b"(True,480, 3)")]
+    for content in (b"", b"text", whole[:40], whole[:-1], whole + b"x", claims, b"PK\x03\x04" + whole, *shapes):
         place.write_bytes(content)
         with pytest.raises(
             ValueError, match=r"images\.npy is no \.npz or \.npy file, or is damaged \(.*\); save it anew$"

@@ -59,6 +59,7 @@ ARRAYS: dict[str, dict[str, Any]] = {
     "labels that are identifiers": {"images": IMAGES, "labels": LABELS * 10**15},
     "labels that are dates": {"images": IMAGES, "labels": np.array(["2020-01-01"] * 16, "M8")},
     "names that steer a terminal": {"\x1b[2J\nx": IMAGES[:, 0], "\x07": LABELS / 2},
+    "images of one level, packed to a thousandth": {"images": np.zeros((128, 512, 512), np.uint8)},
     "a thousand arrays": {f"images_{number}": IMAGES for number in range(1000)},
     "nothing": {},
 }

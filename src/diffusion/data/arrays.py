@@ -12,6 +12,7 @@ import numpy as np
 from diffusion.compute.memory import check_room
 from diffusion.runs.printable import reason
 
+MOST_UNPACKED = 200  # bytes for each of an .npz file: of drawn shapes it can be 120, of a bomb 1000
 ONLY = "array"  # what the one array of an .npy file is called
 
 
@@ -81,6 +82,10 @@ class ArrayFile:
         )
         if not self._is_archive:
             return np.ascontiguousarray(array)
+        if header.nbytes > MOST_UNPACKED * os.path.getsize(self.path):
+            raise ValueError(
+                f"{place} unpacks to over {MOST_UNPACKED} times its file; save it uncompressed, by np.savez"
+            )
         try:
             with np.load(self.path) as stored:
                 return np.ascontiguousarray(stored[name])

@@ -1,6 +1,6 @@
 """Images of the user's own as they lie in a folder, in single files, or in an npz."""
 
-import os
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffusion.data.arrays import ArrayFile
 from diffusion.data.folder import image_files
 from diffusion.data.preparation import fitted, open_image, why_unreadable
-from diffusion.runs.small_files import regular
-
-MOST_UNPACKED = 100  # bytes for each of an npz
 
 
 def sizes(shapes: Sequence[tuple[int, ...]]) -> str:
@@ -24,23 +22,17 @@ def from_npz(path: str, channels: int) -> tuple[Tensor, list[int] | None]:
     """The images arr_0, uint8 (N, H, W, C), and labels arr_1, as `sample.py` writes them: uint8 (N, C, H, W), (N,)."""
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}; give a folder of images, or an npz such as sample.py writes")
-    try:
-        with open(path, "rb", opener=regular) as file, np.load(file) as stored:
-            unpacked = sum(record.file_size for record in stored.zip.infolist())
-            if unpacked > MOST_UNPACKED * os.path.getsize(path):
-                raise ValueError("it could unpack to any size")
-            arrays = {name: stored[name] for name in ("arr_0", "arr_1") if name in stored.files}
-    except Exception:  # An empty, damaged or other file can make numpy raise anything.
-        raise ValueError(f"{path} is no npz, or is damaged; give one such as sample.py writes") from None
-    images, labels = arrays.get("arr_0"), arrays.get("arr_1")
-    if images is None or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != channels:
-        found = "nothing" if images is None else f"{images.dtype} {images.shape}"
-        raise ValueError(f"{path} must hold arr_0, uint8 (N, height, width, {channels}), and holds {found}")
-    if not len(images):
+    file = ArrayFile(path)
+    images, labels = (file.headers.get(name) for name in ("arr_0", "arr_1"))
+    if images is None or images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[-1] != channels:
+        raise ValueError(f"{path} must hold arr_0, uint8 (N, height, width, {channels}), and holds {file}")
+    if not all(images.shape):
         raise ValueError(f"{path} holds no images; give another file")
     if labels is not None and labels.shape != images.shape[:1]:
-        raise ValueError(f"{path} holds {len(images)} images and {labels.size} labels; give one label an image")
-    return torch.from_numpy(images).permute(0, 3, 1, 2), None if labels is None else labels.tolist()
+        count = math.prod(labels.shape)
+        raise ValueError(f"{path} holds {images.shape[0]} images and {count} labels; give one label an image")
+    pixels = torch.from_numpy(file.read("arr_0")).permute(0, 3, 1, 2)
+    return pixels, None if labels is None else file.read("arr_1").tolist()
 
 
 def from_folder(root: str, channels: int, setting: str = "low_res") -> tuple[Tensor, None]:

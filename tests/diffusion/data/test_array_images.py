@@ -156,6 +156,8 @@ def test_damage_is_one_line_and_costs_no_memory(tmp_path):
         ValueError, match=r"pixels in .*images\.npz is damaged \(|is no \.npz or \.npy file, or is damaged"
     ):
         ArrayImages(path=path)
+    with pytest.raises(ValueError, match=r"^zeros in .*images\.npz unpacks to over 200 times its file; save it un"):
+        ArrayImages(path=stored(tmp_path, zeros=np.zeros((64, 64, 64), np.uint8)))
     for place in (tmp_path / "none.npz", tmp_path):
         with pytest.raises(ValueError, match=rf"^there is no file {place}; set data\.path to an"):
             ArrayImages(path=str(place))

@@ -32,7 +32,7 @@ def pixels(count: int, size: int) -> np.ndarray:
 @pytest.fixture
 def npz(tmp_path):
     def written(name: str = "images.npz", **arrays) -> str:
-        np.savez(tmp_path / name, **arrays)
+        np.savez_compressed(tmp_path / name, **arrays)
         return str(tmp_path / name)
 
     return written
@@ -81,10 +81,12 @@ def test_a_model_that_enlarges_nothing_is_asked_for_classes():
     ("arrays", "message"),
     [
         ({"arr_0": pixels(2, 6), "arr_1": np.array([0, 1])}, "are 6x6; give 4x4 to enlarge, or 8x8 to shrink"),
-        ({"arr_0": pixels(2, 4)[..., 0]}, r"arr_0, uint8 \(N, height, width, 1\), and holds uint8 \(2, 4, 4\)"),
-        ({"arr_0": pixels(2, 4) / 255}, "holds float64"),
-        ({"images": pixels(2, 4)}, "holds nothing"),
+        ({"arr_0": pixels(2, 4)[..., 0]}, r"arr_0, uint8 \(N, height, width, 1\), and holds arr_0, uint8 \(2, 4, 4\)$"),
+        ({"arr_0": pixels(2, 4) / 255}, "holds arr_0, float64"),
+        ({"images": pixels(2, 4)}, "holds images, uint8"),
         ({"arr_0": pixels(0, 4)}, "no images"),
+        ({"arr_0": np.zeros((64, 64, 64, 1), np.uint8)}, "arr_0 in .* unpacks to over 200 times its file"),
+        ({"arr_0": pixels(2, 4), "arr_1": np.array([None, None])}, "arr_1 in .* holds Python objects"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array([0])}, "2 images and 1 labels"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array(0)}, "2 images and 1 labels"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array([0, 3])}, "no class 3"),
@@ -101,8 +103,8 @@ def test_places_that_hold_no_images_say_so(tmp_path):
     (tmp_path / "empty.npz").touch()
     np.save(tmp_path / "array.npy", pixels(2, 4))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    places = dict.fromkeys(("bad.npz", "empty.npz", "array.npz"), "is no npz")
-    places |= {"none.npz": "no file", ".": "no images", "gone": "no folder"}
+    places = dict.fromkeys(("bad.npz", "empty.npz"), r"is no \.npz or \.npy file")
+    places |= {"array.npz": "must hold arr_0", "none.npz": "no file", ".": "no images", "gone": "no folder"}
     for place, message in places.items():
         with pytest.raises(ValueError, match=message) as caught:
             low_res_prompts(model(), labels=None, low_res=str(tmp_path / place))

@@ -9,19 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from diffusion.compute.memory import check_pixels
 from diffusion.data.arrays import ArrayFile, Header
 from diffusion.data.classes import Classes, classes_from
 from diffusion.data.images import UNLABELLED, LabelledPixels, Resident, take_rows
-from diffusion.data.preparation import MODES, fitted
+from diffusion.data.preparation import MODES, fitted, require_sides
 
 
 class ArrayImages(Resident):
-    """Images in an .npz file, or in an .npy file, which may be larger than the memory.
+    """Images in an .npz file, or in an .npy file, which may be larger than the memory if `image_size` is not given.
 
     `images` and `labels` name the arrays: "auto" is the one that can be, labels "none" leaves them out. Where there are
     several, `split` takes those with that word in their names, as in train_images or x_test. Channels are the last
     axis, or else the second. Labels are whole numbers from 0, or names. `image_size`, if given, scales and crops the
-    images square.
+    images square, and holds them in memory.
     """
 
     splits: ClassVar[Mapping[str, Mapping[str, Any]]] = {split: {"split": split} for split in ("train", "test")}
@@ -43,6 +44,7 @@ class ArrayImages(Resident):
             "path": self.path, "split": split, "images": images, "labels": labels, "image_size": image_size,
             "flip": flip,
         }  # fmt: skip
+        require_sides(image_size=image_size)
         file = ArrayFile(self.path)
         self._stored = stored_images(file, file.find("images", images, split, are_images), split)
         if image_size is not None:
@@ -97,6 +99,7 @@ def scaled(stored: Tensor, size: int) -> Tensor:
     """The images scaled and cropped: uint8 (N, size, size, C)."""
     images = channels_first(stored)
     shape = {"channels": images.shape[1], "height": size, "width": size}
+    check_pixels(len(images), (images.shape[1], size, size), "set a smaller data.image_size")
     pixels = torch.empty(len(images), size, size, images.shape[1], dtype=torch.uint8)
     for place, image in zip(pixels, images, strict=True):
         levels = image[0] if len(image) == 1 else image.movedim(0, -1)

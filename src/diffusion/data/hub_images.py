@@ -14,7 +14,7 @@ from diffusion.data.classes import Classes, classes_from
 from diffusion.data.decoded_images import DecodedImages
 from diffusion.data.hub import is_divided, is_local, library, open_table
 from diffusion.data.images import UNLABELLED
-from diffusion.data.preparation import FORMATS, fitted, ignore_size_warning, open_image, require_channels
+from diffusion.data.preparation import FORMATS, fitted, ignore_size_warning, open_image, require_channels, require_sides
 
 MOST_TRIED = 20
 
@@ -52,6 +52,7 @@ class HubImages(DecodedImages):
     ) -> None:
         if channels is not None:
             require_channels(channels)
+        require_sides(image_size=image_size, width=width)
         name = os.path.abspath(os.path.expanduser(name)) if is_local(name) else name
         self.settings = {
             "name": name, "subset": subset, "split": split, "images": images, "labels": labels,

@@ -86,6 +86,19 @@ def test_images_are_scaled_to_a_size(tmp_path):
         assert (everything(images).pixels - halves).abs().max() <= 1  # BOX rounds along each side
 
 
+@pytest.mark.parametrize("size", [-3, 0, 1_000_000])
+def test_a_size_that_images_cannot_have_is_refused_by_its_setting(tmp_path, size):
+    with pytest.raises(ValueError, match=rf"^data\.image_size={size} must lie between 1 and "):
+        ArrayImages(path=stored(tmp_path, pixels=COLOUR), image_size=size)
+
+
+def test_scaled_images_must_fit_into_memory(tmp_path, monkeypatch):
+    np.save(tmp_path / "images.npy", COLOUR)
+    monkeypatch.setattr(memory.os, "sysconf", lambda _: 10)  # 100 bytes
+    with pytest.raises(ValueError, match=r"^6 images of 3x4x4 would take .*; set a smaller data\.image_size$"):
+        ArrayImages(path=str(tmp_path / "images.npy"), image_size=4)
+
+
 def test_an_npy_file_is_read_as_it_is_needed(tmp_path, monkeypatch):
     np.save(tmp_path / "images.npy", COLOUR)
     monkeypatch.setattr(memory.os, "sysconf", lambda _: 1)  # a machine with one byte of memory

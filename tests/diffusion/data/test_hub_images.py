@@ -174,6 +174,8 @@ REFUSED = {
     ),
     "lists": (lambda: rows(x=[[1]] * 6), {"labels": "x"}, r"x of .* holds List, which is no class; name others"),
     "an image": (rows, {"labels": "picture"}, r"picture of .* holds Image, which is no class"),
+    "no size": (rows, {"image_size": 0}, r"^data\.image_size=0 must lie between 1 and"),
+    "no width": (rows, {"image_size": 8, "width": -8}, r"^data\.width=-8 must lie between 1 and"),
     "subset": (rows, {"subset": "plain"}, r"a path has no subsets; leave data\.subset=plain out"),
     "channels": (rows, {"channels": 2}, r"images have 1 \(grey\) or 3 \(RGB\) channels, not 2"),
 }

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from diffusion.data.images import UNLABELLED
+from diffusion.runs.printable import printable
 
 MOST_CLASSES = 100_000  # a number beyond is an identifier
 
@@ -18,7 +19,7 @@ def classes_from(values: np.ndarray, place: str) -> tuple[Tensor, Classes]:
     """
     if values.dtype.kind in "UT":
         names, numbers = np.unique(values, return_inverse=True)
-        return torch.from_numpy(numbers), tuple(map(str, names))
+        return torch.from_numpy(numbers), tuple(printable(str(name)) for name in names)
     if values.dtype.kind not in "biu":
         raise ValueError(
             f"{place} holds {values.dtype}, such as {values[0]!s:.40}, which are no classes: whole numbers from 0, or "

@@ -15,6 +15,7 @@ from diffusion.data.decoded_images import DecodedImages
 from diffusion.data.hub import is_divided, is_local, library, open_table
 from diffusion.data.images import UNLABELLED
 from diffusion.data.preparation import FORMATS, fitted, ignore_size_warning, open_image, require_channels, require_sides
+from diffusion.runs.printable import printable
 
 MOST_TRIED = 20
 
@@ -159,7 +160,7 @@ def row_labels(table: Any, wanted: str, name: str) -> tuple[Tensor, Classes]:
         raise ValueError(
             f"{column} of {name} has {len(names)} classes and the label {len(classes) - 1}; set data.labels=none"
         )
-    return numbers, tuple(names)
+    return numbers, tuple(map(printable, names))
 
 
 def label_column(table: Any, wanted: str, name: str) -> str | None:

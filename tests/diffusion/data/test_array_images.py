@@ -58,6 +58,11 @@ def test_labels_are_numbers_or_names(tmp_path, labels, numbers, classes):
     assert unlabelled.classes is None and everything(unlabelled).labels.tolist() == [-1] * 6
 
 
+def test_names_of_classes_cannot_steer_a_terminal(tmp_path):
+    images = ArrayImages(path=stored(tmp_path, pixels=COLOUR, names=np.array(["\x1b[2J", "\n", "cat"] * 2)))
+    assert sorted(images.classes) == sorted(["\\x1b[2J", "\\n", "cat"]) and images.classes[images[2][1]] == "cat"
+
+
 def test_the_word_of_a_split_chooses_its_arrays(tmp_path):
     path = stored(tmp_path, x_train=COLOUR, y_train=LABELS, x_test=COLOUR[:2], y_test=LABELS[:2], x_val=COLOUR[:3])
     data = {"_target_": "diffusion.ArrayImages", "path": path, "split": "train"}

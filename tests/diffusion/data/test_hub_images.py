@@ -138,6 +138,13 @@ def test_an_image_that_a_row_names_by_an_address_is_not_fetched(place):
         everything(hub(images.settings["name"]))
 
 
+def test_names_of_classes_cannot_steer_a_terminal(place):
+    import datasets
+
+    names = ["cat", "\x1b[2J", "eel"]
+    assert hub(parquet(place, rows(), label=datasets.ClassLabel(names=names))).classes == ("cat", "\\x1b[2J", "eel")
+
+
 def test_labels_are_numbers_or_names_where_there_are_no_classes(place):
     import datasets
 

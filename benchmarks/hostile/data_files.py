@@ -132,7 +132,7 @@ def tables(seed: int) -> Iterator[Trial]:
         yield f"x.parquet of {name}", "x.parquet", partial(write_table, columns=columns), REFUSED
     for name, files in FOLDERS.items():
         inside = {f"x/{file}": content for file, content in files.items()}
-        yield f"a folder of {name}", "x", partial(write_files, inside), REFUSED
+        yield f"a folder of {name}", "./x", partial(write_files, inside), REFUSED
     for name, make in NO_FILES.items():
         yield f"x.parquet is {name}", "x.parquet", partial(make_at, "x.parquet", make), REFUSED
 

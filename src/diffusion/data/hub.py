@@ -35,20 +35,21 @@ def library() -> ModuleType:
 
 
 def is_local(name: str) -> bool:
-    """Whether `name` is a file or folder rather than a name on the hub: it exists, or can be nothing else."""
-    on_hub = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name) and Path(name).suffix not in TABLES
-    return os.path.exists(os.path.expanduser(name)) or not on_hub
+    """Whether `name` is written as a file or folder rather than as a name on the hub, whatever lies where one works."""
+    return Path(name).suffix in TABLES or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name)
 
 
 def is_divided(name: str) -> bool:
     """Whether the set has splits to choose from: a file has none, nor has one table that was saved to a folder."""
     path = Path(name).expanduser()
-    return not (path.is_file() or (path / "state.json").is_file())
+    return not is_local(name) or not (path.is_file() or (path / "state.json").is_file())
 
 
 def open_table(name: str, *, subset: str | None, split: str, download: bool) -> Any:
     """The rows of the split, a `datasets.Dataset`; ValueError that says what is there instead."""
     datasets, local = library(), is_local(name)
+    if not local:
+        require_hub_name(datasets, name)
     try:
         with offline() if local or not download else nullcontext():
             if local:
@@ -57,6 +58,19 @@ def open_table(name: str, *, subset: str | None, split: str, download: bool) -> 
     except Exception as error:  # The library raises its own, and those of all that it reads with.
         fetch = "" if download or local else "; set data.download=true to fetch it"
         raise ValueError(f"cannot read {name}, data.split={split} ({reason(error)}){fetch}") from error
+
+
+def require_hub_name(datasets: ModuleType, name: str) -> None:
+    """Raise ValueError for a name by which the library would read what lies in the working directory."""
+    if name in datasets.packaged_modules._PACKAGED_DATASETS_MODULES:
+        raise ValueError(
+            f"data.name={name} is a format, of which the library reads what lies here; type data.name=./FOLDER"
+        )
+    if os.path.exists(name):
+        raise ValueError(
+            f"data.name={name} is a name on the hub, and something lies here by that name; type data.name=./{name} for "
+            "it, or start in another folder"
+        )
 
 
 def open_local(datasets: ModuleType, path: Path, subset: str | None, split: str) -> Any:

@@ -21,12 +21,14 @@ MOST_TRIED = 20
 
 
 class HubImages(DecodedImages):
-    """The images of `name` in the order of its rows: a data set of the hub, or a path, which wins where there is one.
+    """The images of `name` in the order of its rows: a data set of the hub, or a path.
 
     A path is that of a .parquet or .arrow file, of what `save_to_disk` wrote, or of a folder of such files or of
-    images. `subset` is what the hub calls a configuration; without `download` it is what was fetched before. `images`
-    and `labels` are columns: "auto" is the only one of images, and the only one of classes or else one called label;
-    labels "none" leaves them out. The size and the channels are those of the first image unless they are given.
+    images. It is told from a name on the hub by how it is written: it begins with / ./ ../ or ~, has more than one /,
+    or ends in .parquet or .arrow. `subset` is what the hub calls a configuration; without `download` it is what was
+    fetched before. `images` and `labels` are columns: "auto" is the only one of images, and the only one of classes or
+    else one called label; labels "none" leaves them out. The size and the channels are those of the first image unless
+    they are given.
 
     `on_error`, `workers` and `cache` are those of `ImageFolder`.
     """

@@ -99,11 +99,11 @@ def test_the_splits_of_what_was_saved_are_told_apart_and_a_file_has_none(place):
 
     parts = {"train": table(rows()), "test": table(rows()).select([0, 1])}
     datasets.DatasetDict(parts).save_to_disk(place / "both")
-    assert [len(hub("both", split=split)) for split in parts] == [6, 2]
-    data = {"_target_": "diffusion.HubImages", "name": "both"}
+    assert [len(hub("./both", split=split)) for split in parts] == [6, 2]
+    data = {"_target_": "diffusion.HubImages", "name": "./both"}
     assert with_split(data, "test")["split"] == "test" and title_of(data) == "both train"
     with pytest.raises(ValueError, match=r"cannot read /.*both, data\.split=val \(there are train, test\)$"):
-        hub("both", split="val")
+        hub("./both", split="val")
     file = {**data, "name": parquet(place, rows())}
     assert with_split(file, "test") == file and title_of(file) == "images.parquet"
     with pytest.raises(ValueError, match=r"it is not divided; leave data\.split=test out"):
@@ -117,6 +117,24 @@ def test_a_path_is_kept_absolute_and_a_name_of_the_hub_as_it_is(place, monkeypat
     assert identity(data) == identity({**data, "name": name, "workers": 3})
     assert absolute_paths({**data, "name": "uoft-cs/cifar10"}) == {}
     assert from_checkpoint(data)["download"] is False
+
+
+def test_what_lies_here_makes_no_path_of_a_name_on_the_hub(place):
+    data = {"_target_": "diffusion.HubImages", "name": "uoft-cs/cifar10"}
+    elsewhere = identity(data), with_split(data, "test"), title_of(data)
+    table(rows()).save_to_disk(place / "uoft-cs" / "cifar10")
+    assert elsewhere == (identity(data), with_split(data, "test"), title_of(data)) and absolute_paths(data) == {}
+    with pytest.raises(
+        ValueError, match=r"^data\.name=uoft-cs/cifar10 is a name .*; type data\.name=\./uoft-cs/cifar10"
+    ):
+        hub("uoft-cs/cifar10")
+    assert len(hub("./uoft-cs/cifar10")) == 6
+
+
+def test_the_name_of_a_format_does_not_stand_for_the_working_directory(place):
+    folder_of_images(place)
+    with pytest.raises(ValueError, match=r"^data\.name=imagefolder is a format, .*; type data\.name=\./FOLDER"):
+        hub("imagefolder")
 
 
 def test_an_image_that_a_row_names_by_an_address_is_not_fetched(place):
@@ -213,10 +231,10 @@ def test_images_of_several_sizes_need_one(place):
             r"cannot read /.*none\.parquet, data\.split=train \(there is no /.*none\.parquet; a name on the",
         ),
         ("/dev/zero", "there is no /dev/zero"),
-        ("words.txt", r"a file must be one of \.parquet, \.arrow; for arrays of NumPy there is data=npz"),
+        ("./words.txt", r"a file must be one of \.parquet, \.arrow; for arrays of NumPy there is data=npz"),
         ("broken.parquet", r"cannot read /.*broken\.parquet"),
-        ("script", r"cannot read /.*script, data\.split=train"),
-        ("lying", r"cannot read /.*lying, data\.split=train"),
+        ("./script", r"cannot read /.*script, data\.split=train"),
+        ("./lying", r"cannot read /.*lying, data\.split=train"),
     ],
 )
 def test_what_is_no_table_is_one_line_and_no_code_runs(place, name, message, capsys):

@@ -2,6 +2,7 @@
 
 import torch
 
+from diffusion.compute.distributed import print_once
 from diffusion.data.conditions import arguments
 from diffusion.data.images import UNLABELLED
 from diffusion.data.stored_images import from_folder, from_npz, sizes
@@ -14,7 +15,8 @@ from diffusion.pictures.pixels import from_uint8
 def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> Prompts:
     """What `model` is asked to draw: the chosen classes, or the images at `low_res`, a folder or an npz, enlarged.
 
-    Images of the large size are shrunk first, and kept to compare with. A model with other conditions that take an
+    Images of the large size are shrunk first, and kept to compare with. Those without labels are told every class in
+    turn, which is printed: beside the small image the class matters little. A model with other conditions that take an
     image is told of them what training would have told it.
     """
     needed = {name: model.conditions[name] for name in needing_images(model.conditions)}
@@ -32,6 +34,9 @@ def low_res_prompts(model: Trained, *, labels: Labels, low_res: str | None) -> P
         raise ValueError(f"the model {what}; give it some: low_res=FOLDER, or low_res=samples.npz")
     read = from_npz if low_res.endswith(".npz") else from_folder
     pixels, own_labels = read(low_res, model.shape[0])
+    if labels is None and own_labels is None and model.classes_to_ask is not None:
+        labels = "all"
+        print_once(f"{low_res} has no labels, so its images are told every class in turn; labels=[...] names their own")
     classes = {**in_turn, **by_label(labels_of(own_labels, labels, model.classes_to_ask, low_res))}
     x, size, shown = from_uint8(pixels), tuple(pixels.shape[2:]), image_names(needed, model.shape)
     if size in accepted:

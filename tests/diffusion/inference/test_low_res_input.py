@@ -72,6 +72,16 @@ def test_labels_are_those_asked_for_or_those_that_came_along_by_number(npz):
     assert low_res_prompts(model(), labels=None, low_res=place).arguments.get("y") is None
 
 
+def test_images_without_labels_are_told_every_class_in_turn_and_that_is_said(folder, capsys):
+    place = folder(*pixels(4, 4))
+    asked = low_res_prompts(model(classes=CLASSES), labels=None, low_res=place)
+    assert asked.condition(range(4))["y"].tolist() == [0, 1, 2, 0]
+    said = capsys.readouterr().out
+    assert "has no labels" in said and "labels=[...]" in said
+    low_res_prompts(model(classes=CLASSES), labels=["5"], low_res=place)
+    assert capsys.readouterr().out == ""
+
+
 def test_a_model_that_enlarges_nothing_is_asked_for_classes():
     plain = model(classes=CLASSES, low_res_size=None)
     assert low_res_prompts(plain, labels=None, low_res=None).arguments["y"].tolist() == [0, 1, 2]
@@ -90,7 +100,6 @@ def test_a_model_that_enlarges_nothing_is_asked_for_classes():
         ({"arr_0": pixels(2, 4), "arr_1": np.array([0])}, "2 images and 1 labels"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array(0)}, "2 images and 1 labels"),
         ({"arr_0": pixels(2, 4), "arr_1": np.array([0, 3])}, "no class 3"),
-        ({"arr_0": pixels(2, 4)}, r"has no labels; name the class of each image: labels="),
     ],
 )
 def test_an_npz_that_cannot_be_enlarged_says_why(npz, arrays, message):

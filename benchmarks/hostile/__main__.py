@@ -19,7 +19,7 @@ from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="disabled")  # before torch is imported
 
-from runner import SECONDS, Case, Ended, try_case
+from runner import SECONDS, Case, Ended, import_what_commands_import, try_case
 
 OTHERS = ("__main__", "runner", "damage", "odd_images", "spoiling")
 KINDS = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in OTHERS)
@@ -44,13 +44,6 @@ def main() -> None:
                 rows[case.kind].append(ended)
                 say(case, ended, chosen.show)
     print_table(rows)
-
-
-def import_what_commands_import() -> None:
-    """Once for all cases, which are forked from this process."""
-    for name in ("torch._dynamo", "wandb", "matplotlib.pyplot", "diffusion.cli.command", "diffusion.config.build",
-                 "diffusion.config.subjects", "diffusion.evaluation.subject", "diffusion.report.page"):  # fmt: skip
-        importlib.import_module(name)
 
 
 def cases(kinds: list[str], place: Path, seed: int) -> Iterator[Case]:

@@ -6,6 +6,7 @@ where that is right, or is refused: exit code 1, and on stderr the one line that
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import runpy
@@ -59,6 +60,13 @@ class Ended(NamedTuple):
     @property
     def failed(self) -> bool:
         return self.end not in ("refused", "accepted")
+
+
+def import_what_commands_import() -> None:
+    """Once for all cases, which are forked from this process."""
+    for name in ("torch._dynamo", "wandb", "matplotlib.pyplot", "diffusion.cli.command", "diffusion.config.build",
+                 "diffusion.config.subjects", "diffusion.evaluation.subject", "diffusion.report.page"):  # fmt: skip
+        importlib.import_module(name)
 
 
 def try_case(case: Case, folder: Path, seconds: float = SECONDS) -> Ended:

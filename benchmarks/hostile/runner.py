@@ -172,6 +172,7 @@ def run_in_child(words: tuple[str, ...], folder: Path) -> None:
         os.setsid()
         for number, path in enumerate((Path("/dev/null"), folder.with_suffix(".out"), folder.with_suffix(".err"))):
             os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY if number else os.O_RDONLY, 0o644), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         os.chdir(folder)
         if words[0] == "-m":
             sys.argv = [words[1], *words[2:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from omegaconf import OmegaConf
 from diffusion.cli.user_errors import check_known, check_schemas
 from diffusion.config.resolvers import register_resolvers
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+from typed_commands import LEFT_OUT, PAGES, commands
+
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-TOP = ("README.md", "README.ko.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-PAGES = [*TOP, *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 SCRIPTS = ("train", "sample", "evaluate", "export")
 OF_OTHERS = re.compile(
     r"--config-dir|benchmarks/|interval\(|=mine\b|\.\.\."
@@ -55,21 +58,35 @@ def compose(script: str, words: list[str]) -> None:
         check_schemas(config)
 
 
-def commands(page: str) -> list[tuple[str, list[str]]]:
-    """(script, words) of every `python train.py ...` and the like, in a block or in a line."""
-    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
-    found = re.findall(
-        rf"(?:python|nproc_per_node=\d+|srun torchrun[^\n]*) ({'|'.join(SCRIPTS)})\.py\b([^`#\n&]*)", text
-    )
-    lines = [(script, shlex.split(rest)) for script, rest in found if not OF_OTHERS.search(rest)]
-    words = ((script, [word for word in line if word != "-m"]) for script, line in lines)
-    return [(script, list(takewhile(lambda word: word[0] != "-", line))) for script, line in words]
+def composable(page: str) -> list[tuple[str, list[str]]]:
+    """(script, overrides) of every command of a page that composes without files of one's own."""
+    found = [command for command in commands(page) if command.script in SCRIPTS and not OF_OTHERS.search(str(command))]
+    lines = ((command.script, [word for word in command.words[1:] if word != "-m"]) for command in found)
+    return [(script, [word for word in takewhile(lambda word: word[0] != "-", line)]) for script, line in lines]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_composes(page):
-    for script, words in commands(page):
-        compose(script, [word for word in words if "=" in word])
+    for script, words in composable(page):
+        compose(script, words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_found_to_be_run(page):
+    """benchmarks/pages.py runs what is found, but for what it leaves out by name."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    written = rf"(?:python|torchrun)\s[^`\n|]*?\b(?:{'|'.join(SCRIPTS)})\.py\b|python\s+-m\s+diffusion"
+    assert len(re.findall(written, text)) == len(commands(page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_benchmark_that_a_page_names_is_there(page):
+    named = re.findall(r"python (benchmarks/[\w./]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_reason_to_leave_a_command_out_is_that_of_one():
+    assert {command.left_out for page in PAGES for command in commands(page)} == {None, *LEFT_OUT.values()}
 
 
 def flags() -> list[tuple[str, list[str]]]:
@@ -118,7 +135,7 @@ def test_a_translation_leads_to_the_same_files_and_commands(korean, english):
     pages = [(ROOT / page).read_text(encoding="utf-8").replace(".ko.md", ".md") for page in (korean, english)]
     titles, links = ([re.findall(pattern, page, re.M) for page in pages] for pattern in (r"^#+", r"\]\(([^)#]+)"))
     assert titles[0] == titles[1] and sorted(links[0]) == sorted(links[1])
-    assert commands(korean) == commands(english)
+    assert composable(korean) == composable(english)
 
 
 def test_every_yaml_says_what_it_is_in_its_first_line():

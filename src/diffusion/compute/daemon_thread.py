@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -27,9 +28,10 @@ class DaemonThread(Executor):
 
         `wait` for it, but not for a call that hangs.
         """
-        while cancel_futures and not self._calls.empty():
-            if waiting := self._calls.get():
-                waiting[0].cancel()
+        with suppress(Empty):  # The thread may take the last call at any moment.
+            while cancel_futures:
+                if waiting := self._calls.get_nowait():
+                    waiting[0].cancel()
         self._calls.put(None)
         if wait:
             self._thread.join(PATIENCE)

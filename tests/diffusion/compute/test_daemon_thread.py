@@ -31,6 +31,25 @@ def test_what_was_submitted_is_done_before_the_end_unless_it_is_cancelled(monkey
     assert made == [2]
 
 
+@pytest.fixture
+def restless():
+    """Threads take turns after each few instructions."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_calls_are_cancelled_while_the_thread_takes_them(restless):
+    for _ in range(200):
+        thread = DaemonThread()
+        futures = [thread.submit(int) for _ in range(100)]
+        end = threading.Thread(target=thread.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+        end.start()
+        end.join(10)
+        assert not end.is_alive() and all(future.done() for future in futures)
+
+
 def test_a_call_that_hangs_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(daemon_thread, "PATIENCE", 0.1)
     with DaemonThread() as thread:

@@ -5,39 +5,22 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusion.runs.metrics import best
 from diffusion.runs.redaction import redact, redact_values
 from diffusion.tracking.history import LoggedMetrics, logged_before
-from diffusion.tracking.loggers import Logger, first_line
+from diffusion.tracking.loggers import Logger
 from diffusion.tracking.panels import panel_name, picture_name
-from diffusion.tracking.service import Service, end_service
+from diffusion.tracking.service import Service
 from diffusion.tracking.wandb_run import check_mode, open_run, run_id
 
 if TYPE_CHECKING:
     import numpy as np
 
 log = logging.getLogger(__name__)
-
-
-def never_fails(method: Callable[..., None]) -> Callable[..., None]:
-    """The method, which does nothing without a run, and turns whatever fails into a warning, the first time."""
-
-    @wraps(method)
-    def call(self: "WandbLogger", /, *args: Any, **kwargs: Any) -> None:
-        if self._run is not None:
-            try:
-                method(self, *args, **kwargs)
-            except Exception as error:
-                if not self._warned:
-                    log.warning("Training goes on, but W&B misses records: %s", first_line(error))
-                self._warned = True
-
-    return call
 
 
 class WandbLogger(Logger):
@@ -63,7 +46,7 @@ class WandbLogger(Logger):
         self.mode, self.artifacts = mode, artifacts
         self._about = redact_values(dict(project=project, entity=entity, group=group, tags=tags, notes=notes))
         self._run: Any = None  # of W&B
-        self._warned = False
+        self._service: Service | None = None  # once there is a run
 
     def start(
         self,
@@ -91,44 +74,42 @@ class WandbLogger(Logger):
             config={**redact_values(config), "provenance": provenance},
             **self._about,
         )
-        self._service = Service(self._on_silence)
         self._bests: dict[str, float] = {}
         self._caught_up, self._last_step = False, -1
-        self._begin(continued)
+        if self._run is not None:
+            self._service = Service(self._on_silence)
+            self._begin(continued)
+            self._service.make(self._save_provenance)
 
-    @never_fails
     def _begin(self, continued: bool) -> None:
-        """Say where the run is, find the last step that W&B has, and send where the run comes from."""
-        run, online = self._run, not self._run.offline
-        log.info("W&B: %s", run.url if online else f"offline, upload with: {self.upload}")
+        """Say where the run is, and find the last step that W&B has."""
+        online = not self._run.offline
+        log.info("W&B: %s", self._run.url if online else f"offline, upload with: {self.upload}")
         if online:
-            self._last_step = run.starting_step - 1
+            self._last_step = self._run.starting_step - 1
         elif continued:  # W&B cannot be asked, but it was sent all that was logged before.
             self._last_step = max((entry.step for entry in logged_before(self._folder, math.inf)), default=-1)
-        for file in (self._folder / "provenance.json", *self._folder.glob("code*.diff")):
-            if file.exists():
-                # A copy of its own, since W&B says a line about every link that it makes.
-                run.save(shutil.copy(file, run.dir), base_path=run.dir, policy="now")
 
     @property
     def upload(self) -> str:
         """What to type to upload the run, with all its starts."""
         return f"wandb sync --include-online {shlex.quote(str(self._folder / 'wandb'))}/*run-*-{self._id}"
 
-    @never_fails
     def log(self, step: int, values: Mapping[str, float], panel: str | None = None) -> None:
         """Add metrics to the row of `step`, whose images are its x: in `panel`, or each in the panel of its kind."""
-        self._service.make(self._add, step, panel_row(values, panel))
+        if self._service:
+            self._catch_up(step)
+            self._service.make(self._add, step, panel_row(values, panel))
 
-    @never_fails
     def images(self, step: int, name: str, picture: "np.ndarray | Path", caption: str) -> None:
         """Add a picture, uint8 (H, W, C) or a file, to the row of `step`, under samples/ unless `name` has a slash."""
-        self._service.make(self._add, step, picture_row(name, picture, caption))
+        if self._service:
+            self._catch_up(step)
+            self._service.make(self._add, step, picture_row(name, picture, caption))
 
-    @never_fails
     def checkpoint(self, path: Path, step: int) -> None:
         """Upload a checkpoint as the newest version of the artifact checkpoint-ID, if `artifacts` are wanted."""
-        if self.artifacts:
+        if self._service and self.artifacts:
             import wandb
 
             artifact = wandb.Artifact(f"checkpoint-{self._id}", "model", metadata={"step": step})
@@ -136,47 +117,49 @@ class WandbLogger(Logger):
             artifact.add_file(str(path), skip_cache=True)
             self._service.make(self._upload, artifact, step)
 
-    @never_fails
     def alert(self, title: str, text: str) -> None:
         """Notify whoever watches the run."""
-        self._service.make(self._notify, title, redact(text))
+        if self._service:
+            self._service.make(self._run.alert, title, redact(text))
 
-    @never_fails
     def finish(self, exit_code: int = 0) -> None:
         """Close the run; nothing is sent after it."""
-        self._service.make(self._finish, exit_code)
-        self._service.close()
-        self._run = None
-        if self._warned:
-            end_service()
+        if self._service:
+            try:
+                self._catch_up(math.inf)
+            finally:
+                self._service.make(self._finish, exit_code)
+                self._service.close()
+                self._service = None
 
-    @never_fails
+    def _catch_up(self, before: float) -> None:
+        """Have the steps below `before` sent, once, that the folder has and W&B has not, as after a kill."""
+        if self._caught_up or not self._service:
+            return
+        self._caught_up = True
+        for entry in logged_before(self._folder, before):
+            if isinstance(entry, LoggedMetrics):
+                self._service.make(self._add, entry.step, panel_row(entry.values, entry.panel))
+            elif entry.step > self._last_step:
+                row = picture_row(entry.name, entry.picture, entry.caption)
+                self._service.make(self._add, entry.step, row)
+
     def _on_silence(self) -> None:
-        self._run, self._warned = None, True
         log.warning(
             "W&B's service does not answer, and is ended; upload what it wrote with: %s; later rows are in %s",
             self.upload, self._folder / "metrics.jsonl",
         )  # fmt: skip
 
-    @never_fails
+    def _save_provenance(self) -> None:
+        for file in (self._folder / "provenance.json", *self._folder.glob("code*.diff")):
+            if file.exists():
+                # A copy of its own, since W&B says a line about every link that it makes.
+                self._run.save(shutil.copy(file, self._run.dir), base_path=self._run.dir, policy="now")
+
     def _upload(self, artifact: Any, step: int) -> None:
         self._run.log_artifact(artifact, aliases=["latest", f"step_{step}"])
 
-    @never_fails
-    def _notify(self, title: str, text: str) -> None:
-        self._run.alert(title, text)
-
-    @never_fails
-    def _finish(self, exit_code: int) -> None:
-        self._catch_up(math.inf)
-        try:
-            self._run.finish(exit_code=exit_code)
-        except TimeoutError:
-            log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
-
-    @never_fails
     def _add(self, step: int, row: dict[str, Any]) -> None:
-        self._catch_up(step)
         # A run resumed from an older checkpoint repeats steps that W&B has already.
         if step > self._last_step:
             self._run.log({"step": step, **row}, step=step)
@@ -184,17 +167,11 @@ class WandbLogger(Logger):
             self._bests |= better
             self._run.summary.update(better)
 
-    @never_fails
-    def _catch_up(self, before: float) -> None:
-        """Send, once, the steps below `before` that the folder has and W&B has not, as after a kill."""
-        if self._caught_up:
-            return
-        self._caught_up = True
-        for entry in logged_before(self._folder, before):
-            if isinstance(entry, LoggedMetrics):
-                self._add(entry.step, panel_row(entry.values, entry.panel))
-            elif entry.step > self._last_step:
-                self._add(entry.step, picture_row(entry.name, entry.picture, entry.caption))
+    def _finish(self, exit_code: int) -> None:
+        try:
+            self._run.finish(exit_code=exit_code)
+        except TimeoutError:
+            log.warning("W&B did not take everything in time; upload the rest with: %s", self.upload)
 
 
 def panel_row(values: Mapping[str, float], panel: str | None) -> dict[str, float]:

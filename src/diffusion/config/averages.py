@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from diffusion.runs import snapshots
+from diffusion.runs.state import WIDTH
 
 
 def chosen_weights(state: dict[str, Any], ema: float | str | None) -> tuple[dict[str, torch.Tensor], str]:
@@ -15,7 +16,7 @@ def chosen_weights(state: dict[str, Any], ema: float | str | None) -> tuple[dict
     if width is not None:
         return snapshots.reconstructed(Path(state["folder"]) / "snapshots", state, width), f"width_{width:g}"
     rate = average_rate(ema, rates)
-    name = "raw" if rate is None else rate if rate.startswith(snapshots.WIDTH) else f"ema_{rate}"
+    name = "raw" if rate is None else rate if rate.startswith(WIDTH) else f"ema_{rate}"
     return weights_of(state, rate), name
 
 
@@ -29,7 +30,7 @@ def as_width(ema: float | str) -> float | None:
 
 def average_rate(ema: float | str | None, names: list[str]) -> str | None:
     """Which average to use; None for the weights themselves. The highest rate, or the widest, if none is asked for."""
-    rates = [name for name in names if not name.startswith(snapshots.WIDTH)]
+    rates = [name for name in names if not name.startswith(WIDTH)]
     if ema is None:
         return max(rates, key=float, default=max(names, default=None))
     if ema in ("off", False):

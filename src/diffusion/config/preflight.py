@@ -2,11 +2,12 @@
 
 import math
 import re
+from contextlib import suppress
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from diffusion.compute import distributed
 from diffusion.compute.flops import on_meta
@@ -25,8 +26,8 @@ from diffusion.losses.schedule_samplers import LossSecondMoment
 from diffusion.runs import naming
 from diffusion.runs.metrics import require_logged
 from diffusion.runs.printable import reason
-from diffusion.training.parallel import check_processes
-from diffusion.training.saver import require_plain
+from diffusion.runs.state import require_readable
+from diffusion.training.parallel import check_processes, map_tensors
 from diffusion.training.trainer import Run, Trainer
 
 MOST_NUMBERS = 2**24  # of an image: 2364x2364 in colour
@@ -49,7 +50,7 @@ def check_configuration(config: DictConfig) -> None:
 def check_run(trainer: Trainer, run: Run) -> None:
     """Raise ValueError with the first thing that keeps this run from being trained as it is described."""
     check_precision(trainer.precision, run.device, setting="train.precision")
-    trainer.optimizer([nn.Parameter(torch.zeros(1))])
+    check_state(trainer, run)
     world = distributed.world_size()
     batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed, world=world).close()
     check_processes(trainer.parallel)
@@ -60,11 +61,24 @@ def check_run(trainer: Trainer, run: Run) -> None:
     check_label_dropout(trainer, run)
     check_size(run.images.shape)
     check_shape(run)
-    require_plain(trainer.schedule_sampler.state_dict(), "the state of train.schedule_sampler")
     if trainer.preview.every:
         run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
     check_evaluations(trainer, run)
     check_objective(trainer, run)
+
+
+def check_state(trainer: Trainer, run: Run) -> None:
+    """All that a checkpoint will hold can be read back from it."""
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = trainer.optimizer([weight])
+    weight.grad = torch.zeros(1)
+    with suppress(Exception):  # Some change matrices alone, or weights on a GPU; theirs is seen when it is saved.
+        optimizer.step()
+    state = {
+        "model": run.model.state_dict(), "optimizer": map_tensors(Tensor.detach, optimizer.state_dict()),
+        "schedule_sampler": trainer.schedule_sampler.state_dict(), "config": run.config,
+    }  # fmt: skip
+    require_readable(state)
 
 
 def check_purpose(trainer: Trainer, run: Run) -> None:
@@ -152,7 +166,7 @@ def check_shape(run: Run) -> None:
                 return  # It computes what can be computed of real images alone.
             call = f"forward(x, time{', '.join(['', *given])})"
             raise ValueError(f"{name} cannot be called as {call} with images of {shape}: {reason(error)}") from error
-    if not isinstance(output, torch.Tensor):
+    if not isinstance(output, Tensor):
         raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
     if not run.diffusion.loss.classifies:
         if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:

@@ -12,13 +12,19 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-MOST_OPCODES = 2_000_000  # ten times what a network of thousands of weights and a dozen averages of them take
+MOST_OPCODES = 4_000_000  # ten times what a network of thousands of weights and a dozen averages of them take
 MOST_AXES = 8
-DTYPES = {
+TYPED = {
     "Float": torch.float32, "Double": torch.float64, "Half": torch.float16, "BFloat16": torch.bfloat16,
     "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
-    "Bool": torch.bool,
+    "Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128,
 }  # fmt: skip
+UNTYPED = {  # newer ones, which are named beside bytes
+    "float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2, "float8_e8m0fnu": torch.float8_e8m0fnu,
+    "float8_e4m3fnuz": torch.float8_e4m3fnuz, "float8_e5m2fnuz": torch.float8_e5m2fnuz,
+    "uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64,
+}  # fmt: skip
+DTYPES = (*TYPED.values(), *UNTYPED.values())
 MARK: Any = object()
 VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
 CONSTANTS: dict[str, Callable[[], Any]] = {
@@ -46,13 +52,28 @@ def dense(storage: Tensor, offset: int, sizes: tuple, strides: tuple, _: bool, h
     return storage.as_strided(sizes, strides, offset)
 
 
+def dense_of_bytes(
+    storage: Tensor, offset: int, sizes: tuple, strides: tuple, _: bool, hooks: dict, dtype: torch.dtype, *more: Any
+) -> Tensor:
+    """The same of a storage that is bytes, uint8 (size,), and says nothing of its dtype."""
+    if not isinstance(dtype, torch.dtype):
+        raise NotPlain("it holds a tensor of no dtype")
+    return dense(storage.view(dtype), offset, sizes, strides, _, hooks, *more)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections OrderedDict": lambda: {},
     "torch Size": shape,
     "torch._utils _rebuild_tensor_v2": dense,
+    "torch._utils _rebuild_tensor_v3": dense_of_bytes,
     "torch._utils _rebuild_parameter": lambda data, requires_grad, hooks: data,
 }
-GLOBALS: dict[str, Any] = {**FUNCTIONS, **{f"torch {name}Storage": dtype for name, dtype in DTYPES.items()}}
+GLOBALS: dict[str, Any] = {
+    **FUNCTIONS,
+    **{f"torch {name}Storage": dtype for name, dtype in TYPED.items()},
+    **{f"torch {name}": dtype for name, dtype in UNTYPED.items()},
+    "torch.storage UntypedStorage": torch.uint8,
+}
 
 
 class PlainPickle:

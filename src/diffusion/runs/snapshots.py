@@ -17,10 +17,10 @@ from torch import Tensor
 
 from diffusion.runs.files import atomic_write
 from diffusion.runs.printable import reason
+from diffusion.runs.state import WIDTH
 
 log = logging.getLogger(__name__)
 
-WIDTH = "width_"  # before the width, as a name of an average
 WIDEST = 0.289  # the width of gamma = 0, where all steps count alike, is 1 / sqrt(12)
 
 

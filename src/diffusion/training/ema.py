@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.denoiser.denoiser import conditions_of
-from diffusion.runs.snapshots import WIDTH, exponent
+from diffusion.runs.snapshots import exponent
+from diffusion.runs.state import WIDTH
 from diffusion.training.parallel import laid_out_like, local_shards
 
 

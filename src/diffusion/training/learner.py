@@ -16,7 +16,7 @@ from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Diffusion
 from diffusion.losses.losses import Terms, noised
 from diffusion.losses.schedule_samplers import ScheduleSampler
-from diffusion.runs.snapshots import WIDTH
+from diffusion.runs.state import WIDTH
 from diffusion.training.ema import EMA
 from diffusion.training.loading import differs_from_averages, load_moments, load_scale, load_weights
 from diffusion.training.not_finite import NonFiniteGuard, NotFinite, all_finite

@@ -87,12 +87,14 @@ def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 
 def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
-    """Nested dicts and lists with `function` of each tensor in its place."""
+    """Nested dicts, lists and tuples with `function` of each tensor in its place."""
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, dict):
         return {key: map_tensors(function, value) for key, value in tree.items()}
-    return [map_tensors(function, value) for value in tree] if isinstance(tree, list) else tree
+    if isinstance(tree, list):
+        return [map_tensors(function, value) for value in tree]
+    return tuple(map_tensors(function, value) for value in tree) if type(tree) is tuple else tree
 
 
 def full(tensor: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,10 +10,10 @@ from pathlib import Path
 from threading import Lock, get_native_id
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from diffusion.runs import checkpoints, snapshots
+from diffusion.runs.state import require_readable
 from diffusion.training.parallel import map_tensors
 
 log = logging.getLogger(__name__)
@@ -40,9 +39,9 @@ class Saver:
         self._thread = ThreadPoolExecutor(1, "checkpoints", initializer=lower_priority)
 
     def save(self, state: State) -> None:
-        """Queue a copy of `state`; its tensors may change afterwards."""
-        copy = map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True), state)
-        require_plain(copy, "checkpoint")
+        """Queue a copy of `state`; its tensors may change afterwards. ValueError if it could not be read back."""
+        copy = map_tensors(lambda tensor: tensor.detach().to("cpu", copy=True).resolve_neg(), state)
+        require_readable(copy)
         with self._lock:
             waiting = [one for one in self._queue if self.keep_every and one["step"] % self.keep_every == 0]
             self._queue = [*waiting, copy]
@@ -101,20 +100,6 @@ class Saver:
             self._failure = None
             if self.on_write is not None:
                 self.on_write(path, step)
-
-
-def require_plain(value: Any, place: str) -> None:
-    """Raise ValueError if a state holds what no checkpoint may, as reading it back could run any code."""
-    if type(value) in (dict, OrderedDict):
-        for key, each in value.items():
-            require_plain(key, place)
-            require_plain(each, f"{place}[{key!r}]")
-    elif type(value) in (list, tuple, torch.Size):
-        for number, each in enumerate(value):
-            require_plain(each, f"{place}[{number}]")
-    elif not (value is None or isinstance(value, Tensor) or type(value) in (bool, int, float, str)):
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise ValueError(f"{place} is a {kind}; a checkpoint holds tensors, dicts, lists, text, int, float, bool, None")
 
 
 def lower_priority() -> None:

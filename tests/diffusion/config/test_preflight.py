@@ -154,3 +154,16 @@ def test_a_classifier_draws_nothing():
     check_draws(trained(Simple()), "runs/a")
     with pytest.raises(ValueError, match=r"guidance\.classifier=runs/a"):
         check_draws(trained(Classification()), "runs/a")
+
+
+def test_state_that_could_not_be_read_back_is_refused_before_the_first_step(run_of):
+    class Forgets(torch.optim.SGD):
+        def step(self, closure=None):
+            self.state[self.param_groups[0]["params"][0]]["seen"] = {1, 2}
+
+    with pytest.raises(ValueError, match=r"'optimizer'\]\['state'\]\[0\]\['seen'\] is a builtins.set"):
+        check_run(tiny_trainer(optimizer=Forgets), run_of())
+    network = torch.nn.Identity()
+    network.register_buffer("signs", torch.zeros(2, dtype=torch.bits8))
+    with pytest.raises(ValueError, match=r"\['model'\]\['signs'\] is a strided tensor of bits8"):
+        check_run(tiny_trainer(), run_of(model=network))

@@ -26,7 +26,7 @@ UNTYPED = {  # newer ones, which are named beside bytes
 }  # fmt: skip
 DTYPES = (*TYPED.values(), *UNTYPED.values())
 MARK: Any = object()
-VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
+VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
     "EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "MARK": lambda: MARK,
@@ -37,6 +37,10 @@ Storages = Callable[[torch.dtype, str, int], Tensor]
 
 class NotPlain(ValueError):
     """A pickle that asks for more than tensors and plain values."""
+
+
+class UnknownDtype(ValueError):
+    """A pickle of tensors of a dtype that is not read."""
 
 
 def shape(sizes: tuple[int, ...]) -> torch.Size:
@@ -98,9 +102,11 @@ class PlainPickle:
                 self.stack.append(CONSTANTS[opcode.name]())
             elif opcode.name in ("BINPUT", "LONG_BINPUT"):
                 self.memo[argument] = self.stack[-1]
+            elif opcode.name == "MEMOIZE":
+                self.memo[len(self.memo)] = self.stack[-1]
             elif opcode.name in ("BINGET", "LONG_BINGET"):
                 self.stack.append(self.memo[argument])
-            elif opcode.name != "PROTO":
+            elif opcode.name not in ("PROTO", "FRAME"):
                 self.combine(opcode.name, argument)
         (value,) = self.stack
         return value
@@ -120,9 +126,10 @@ class PlainPickle:
             case "SETITEM" | "SETITEMS":
                 self.set_items([stack.pop(-2), stack.pop()] if opcode == "SETITEM" else self.since_mark())
             case "GLOBAL":
-                if argument not in GLOBALS:
-                    raise NotPlain(f"it names {argument.replace(' ', '.')}")
-                stack.append(GLOBALS[argument])
+                stack.append(named(argument))
+            case "STACK_GLOBAL":  # which protocol 4 writes instead
+                name, module = as_kind(str, stack.pop()), as_kind(str, stack.pop())
+                stack.append(named(f"{module} {name}"))
             case "REDUCE":
                 arguments, function = stack.pop(), stack.pop()
                 if not any(function is known for known in FUNCTIONS.values()):
@@ -157,6 +164,16 @@ class PlainPickle:
         if kind != "storage" or not isinstance(dtype, torch.dtype) or type(key) is not str or type(size) is not int:
             raise NotPlain("it refers to what is no tensor's content")
         self.stack.append(self.storages(dtype, key, size))
+
+
+def named(name: str) -> Any:
+    """The function or dtype of a module and a name in it; UnknownDtype if it is one of torch's that is not read."""
+    if name in GLOBALS:
+        return GLOBALS[name]
+    module, _, own = name.partition(" ")
+    if module == "torch" and isinstance(vars(torch).get(own), torch.dtype):
+        raise UnknownDtype(own)
+    raise NotPlain(f"it names {module}.{own}")
 
 
 def as_kind(kind: type, value: Any) -> Any:

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from diffusion.runs.plain_pickle import NotPlain, PlainPickle
+from diffusion.runs.plain_pickle import NotPlain, PlainPickle, UnknownDtype
 from diffusion.runs.printable import reason
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save's before torch 1.6
@@ -31,6 +31,10 @@ def read_tensor_file(path: Path) -> Any:
         raise ValueError(
             f"{path} holds more than tensors and plain values ({reason(error)}), and was not opened, as that could run "
             "code; save the plain state dict with torch.save"
+        ) from None
+    except UnknownDtype as error:
+        raise ValueError(
+            f"{path} holds tensors of {reason(error)}, which are not read; save them as floating point or whole numbers"
         ) from None
     except Exception as error:  # What is no such file can fail in any way: BadZipFile, IndexError, ...
         raise ValueError(f"{path} is truncated, damaged or of another format ({reason(error)})") from None

@@ -59,6 +59,22 @@ def test_a_file_is_read_as_torch_reads_it(tmp_path, archive):
     assert not ours["weight"].requires_grad
 
 
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_any_protocol_of_pickles_is_read(tmp_path, protocol):
+    torch.save(contents(True), tmp_path / "file.pt", pickle_protocol=protocol)
+    assert same(read_tensor_file(tmp_path / "file.pt"), torch.load(tmp_path / "file.pt", weights_only=False))
+    torch.save({"weight": Call(os.mkdir, "exploded")}, tmp_path / "call.pt", pickle_protocol=protocol)
+    with pytest.raises(ValueError, match=r"it names posix\.mkdir"):
+        read_tensor_file(tmp_path / "call.pt")
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_dtype_that_is_not_read_is_named(tmp_path, protocol):
+    torch.save({"weight": torch.zeros(2, dtype=torch.bits8)}, tmp_path / "file.pt", pickle_protocol=protocol)
+    with pytest.raises(ValueError, match=r"holds tensors of bits8, which are not read; save them as"):
+        read_tensor_file(tmp_path / "file.pt")
+
+
 def test_safetensors_are_read(tmp_path):
     save_file({"a": torch.arange(3)}, tmp_path / "file.safetensors")
     assert torch.equal(read_tensor_file(tmp_path / "file.safetensors")["a"], torch.arange(3))
@@ -162,7 +178,8 @@ OPCODES = {
     "a shape of many axes": b"\x80\x02ctorch\nSize\n(" + b"K\x01" * 90 + b"t\x85R.",
     "text for a size": b"\x80\x02ctorch\nSize\nX\x01\x00\x00\x00a\x85\x85R.",
     "a call of a tensor type": b"\x80\x02ctorch\nFloatStorage\n)R.",
-    "a new kind of opcode": pickle.dumps([[1]], protocol=4),
+    "a new kind of opcode": pickle.dumps(bytearray(3), protocol=5),
+    "a name that is no text": b"\x80\x04K\x01K\x01\x93.",
     "nothing": b"",
     "a stack that is empty": b"\x80\x02a.",
     "a value that was never remembered": b"\x80\x02h\x05.",

@@ -21,8 +21,10 @@ def load_moments(optimizer: torch.optim.Optimizer, saved: Any, was_trained: Call
     """Go on with the state that an optimizer had kept of each weight that `was_trained`, by the weight's number.
 
     ValueError unless it is what this optimizer keeps of such a weight, which a step shows that begins it: fused
-    optimizers read and write whatever memory they are given. The step changes weights, which are to be loaded after it.
+    optimizers read and write whatever memory they are given. One whose step is not torch's own may have begun to keep
+    more at a later step. The step changes weights, which are to be loaded after it.
     """
+    exact = type(optimizer).step.__module__.startswith("torch.optim.")
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if not isinstance(saved, dict):
         raise ValueError(f"the optimizer's state is {saved!r:.60}, needed one of each weight, by its number")
@@ -38,11 +40,21 @@ def load_moments(optimizer: torch.optim.Optimizer, saved: Any, was_trained: Call
                 raise ValueError(f"the optimizer's state lacks weight {number}, which was trained")
             continue
         mine, theirs = optimizer.state[weight], saved[number]
-        if not isinstance(theirs, dict) or theirs.keys() != mine.keys():
+        if not isinstance(theirs, dict) or mine.keys() - theirs.keys() or (exact and theirs.keys() != mine.keys()):
             has = ", ".join(map(str, theirs)) if isinstance(theirs, dict) else repr(theirs)[:60]
             raise ValueError(f"the optimizer's state of weight {number} is {has or 'empty'}, needed {', '.join(mine)}")
-        for name, value in mine.items():
-            mine[name] = as_kept(theirs[name], value, f"{name} of weight {number}")
+        for name, value in theirs.items():
+            like = mine[name] if name in mine else as_weight_or_scalar(value, weight)
+            mine[name] = as_kept(value, like, f"{name} of weight {number}")
+
+
+def as_weight_or_scalar(saved: Any, weight: Tensor) -> Any:
+    """What an optimizer may keep of a weight beside what its first step shows: of the weight's shape, or one number."""
+    if not isinstance(saved, Tensor):
+        return saved
+    if saved.numel() == 1:
+        return torch.empty(saved.shape, dtype=saved.dtype, device=weight.device)
+    return torch.empty_like(weight, dtype=saved.dtype)
 
 
 def differs_from_averages(state: Mapping[str, Any], name: str) -> bool:

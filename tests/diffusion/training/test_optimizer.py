@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from diffusion.training.loading import load_moments
 from diffusion.training.trainer import AdamW, rate_factor
 
 
@@ -33,3 +34,42 @@ def test_adamw_decays_the_weights_apart_from_the_gradient():
     (weight * torch.tensor([3.0, 1e-3])).sum().backward()
     optimizer.step()
     assert weight.tolist() == pytest.approx([2 - 0.1 - 0.1, -2 + 0.1 - 0.1], rel=1e-4)  # eps is 1e-5 of a gradient
+
+
+class Lookahead(torch.optim.AdamW):
+    """Keeps a slow copy of each weight from its second step on (Zhang et al. 2019)."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        for weight, state in self.state.items():
+            if state["step"] > 1:
+                state["slow"], state["turns"] = weight.detach().clone(), torch.tensor(3)
+
+
+def after_two_steps(kind):
+    weight = torch.nn.Parameter(torch.ones(2, 3))
+    optimizer = kind([weight])
+    for _ in range(2):
+        weight.grad = torch.ones(2, 3)
+        optimizer.step()
+    return optimizer.state_dict()["state"]
+
+
+def loaded(kind, saved):
+    optimizer = kind([torch.nn.Parameter(torch.ones(2, 3))])
+    load_moments(optimizer, saved, lambda number: True)
+    return optimizer.state_dict()["state"]
+
+
+def test_an_optimizer_goes_on_with_what_it_keeps_from_a_later_step_on():
+    saved = after_two_steps(Lookahead)
+    again = loaded(Lookahead, saved)
+    assert again[0].keys() == saved[0].keys() and all(torch.equal(again[0][name], saved[0][name]) for name in saved[0])
+
+
+@pytest.mark.parametrize("kind, extra", [(Lookahead, torch.ones(3, 2)), (torch.optim.AdamW, torch.ones(2, 3))])
+def test_state_that_is_no_optimizers_is_refused(kind, extra):
+    saved = after_two_steps(torch.optim.AdamW)
+    saved[0]["slow"] = extra
+    with pytest.raises(ValueError, match="slow"):
+        loaded(kind, saved)

@@ -1,9 +1,30 @@
 """Whether what is asked for can fit into this machine's memory at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
+from typing import Any
 
+import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+
+
+class Unfilled(TorchFunctionMode):
+    """Leaves weights on the meta device as they are, where torch takes seconds to load what fills them with nothing."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__module__", None) == nn.init.__name__:
+            return [*args, *(kwargs or {}).values()][0]
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Networks that are built inside have weights of a shape and no content, on the meta device."""
+    with torch.device("meta"), Unfilled():
+        yield
 
 
 def check_room(needed: int, what: str, change: str) -> None:

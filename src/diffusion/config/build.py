@@ -8,7 +8,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from diffusion.compute.device import resolve_device
-from diffusion.compute.memory import bytes_of, check_room
+from diffusion.compute.memory import bytes_of, check_room, without_memory
 from diffusion.config import preflight
 from diffusion.config.data_choice import absolute_paths
 from diffusion.config.instantiate import instantiate, plain_values
@@ -63,7 +63,7 @@ def model(
 def check_network_fits(node: DictConfig) -> None:
     """Raise ValueError if the weights of the network are more than fits into memory; it is built without any."""
     try:
-        with torch.device("meta"):
+        with without_memory():
             network = instantiate(node)
     except (RuntimeError, TypeError, InstantiationException):
         return  # It computes as it is built, which weights without numbers do not allow.

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.overrides import TorchFunctionMode
 
 from diffusion.compute.device import resolve_device
+from diffusion.compute.memory import without_memory
 from diffusion.config.averages import chosen_weights
 from diffusion.config.facts import check_facts
 from diffusion.config.instantiate import restore
@@ -99,15 +99,6 @@ def described_network(node: dict[str, Any], weights: Mapping[str, torch.Tensor],
     return restore(node, "model", trust=trust)
 
 
-class Unfilled(TorchFunctionMode):
-    """Leaves weights on the meta device as they are, where torch takes seconds to load what fills them with nothing."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(function, "__module__", None) == nn.init.__name__:
-            return [*args, *(kwargs or {}).values()][0]
-        return function(*args, **(kwargs or {}))
-
-
 @contextmanager
 def on_meta_with_at_most(number: int) -> Iterator[None]:
     """Networks that are built inside take no memory; ValueError as soon as they have more than so many parameters."""
@@ -121,7 +112,7 @@ def on_meta_with_at_most(number: int) -> Iterator[None]:
 
     counting = register_module_parameter_registration_hook(count)
     try:
-        with torch.device("meta"), Unfilled():
+        with without_memory():
             yield
     finally:
         counting.remove()

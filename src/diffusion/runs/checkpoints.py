@@ -12,8 +12,9 @@ import torch
 
 from diffusion.runs.files import DISK_FULL, atomic_write
 from diffusion.runs.printable import printable_values
+from diffusion.runs.small_files import open_regular
 from diffusion.runs.state import wrong_parts
-from diffusion.runs.tensor_files import read_tensor_file
+from diffusion.runs.tensor_files import is_archive, read_open_file, read_tensor_file
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Texts among its settings are made printable, as they may be shown.
     """
-    if not path.is_file():
-        raise ValueError(f"no checkpoint at {path}; give a run folder (checkpoint=runs/NAME) or a .pt file")
     foreign = Foreign(f"{path} is not a checkpoint of this program (format {CHECKPOINT_FORMAT}); give one of train.py")
-    with open(path, "rb") as file:
-        # Ours are zip archives, and begin like one even when the rest is damaged.
-        if file.read(2) not in (b"PK", b""):
-            raise foreign
-    state = read_tensor_file(path)
+    try:
+        with open_regular(path) as file:
+            if not is_archive(file):
+                raise foreign
+            state = read_open_file(file, path)
+    except OSError as error:
+        raise ValueError(
+            f"no checkpoint at {path} ({error.strerror}); give a run folder (checkpoint=runs/NAME) or a .pt file"
+        ) from None
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise foreign
     if wrong := wrong_parts(state):

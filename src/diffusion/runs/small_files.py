@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -46,10 +47,10 @@ def require_regular(path: str, status: os.stat_result) -> None:
 
 
 @contextmanager
-def open_regular(path: str | Path, most: int) -> Iterator[BinaryIO]:
+def open_regular(path: str | Path, most: int | None = None) -> Iterator[BufferedReader]:
     """The regular file `path`, open for reading; OSError if it is none, or longer than `most` bytes."""
     with open(path, "rb", opener=regular) as file:
-        if os.fstat(file.fileno()).st_size > most:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
             raise too_large(path)
         yield file
 

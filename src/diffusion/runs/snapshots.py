@@ -17,6 +17,7 @@ from torch import Tensor
 
 from diffusion.runs.files import atomic_write
 from diffusion.runs.printable import reason
+from diffusion.runs.small_files import open_regular
 from diffusion.runs.state import WIDTH
 
 log = logging.getLogger(__name__)
@@ -90,9 +91,8 @@ def read_snapshots(folder: Path, step: int) -> Iterator[Kept]:
         if not 0 < step_of(path) <= step:
             continue
         try:
-            if not path.is_file():
-                raise ValueError("it is no file")
-            flat = load_file(path)
+            with open_regular(path):
+                flat = load_file(path)
             widths = {name.partition("/")[0] for name in flat}
             for width in sorted(widths):
                 own = {name.partition("/")[2]: weight for name, weight in flat.items() if name.startswith(f"{width}/")}

@@ -1,6 +1,7 @@
 """Files of tensors by torch.save or safetensors, read without running anything or taking more than they hold."""
 
 import zipfile
+from io import BufferedReader
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from diffusion.runs.plain_pickle import NotPlain, PlainPickle, UnknownDtype
 from diffusion.runs.printable import reason
+from diffusion.runs.small_files import open_regular
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save's before torch 1.6
 
@@ -20,13 +22,27 @@ def read_tensor_file(path: Path) -> Any:
 
     ValueError in one line if it is missing, damaged, or holds more than that.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist, or is no file; give the path of a .pt or .safetensors file")
+    try:
+        with open_regular(path) as file:
+            return read_open_file(file, path)
+    except OSError as error:
+        raise ValueError(
+            f"{path} does not exist, or is no file that can be read ({error.strerror}); "
+            "give the path of a .pt or .safetensors file"
+        ) from None
+
+
+def is_archive(file: BufferedReader) -> bool:
+    """True for what torch.save writes since torch 1.6: it begins like a zip archive, even when the rest is damaged."""
+    return file.peek(2)[:2] in (b"PK", b"")
+
+
+def read_open_file(file: BufferedReader, path: Path) -> Any:
+    """The same of a file that is open, and lies at `path`."""
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        with open(path, "rb") as file:
-            return read_archive(file) if file.peek(2)[:2] in (b"PK", b"") else read_old(file)
+        return read_archive(file) if is_archive(file) else read_old(file)
     except NotPlain as error:
         raise ValueError(
             f"{path} holds more than tensors and plain values ({reason(error)}), and was not opened, as that could run "

@@ -313,6 +313,7 @@ REFUSED = [
     (["+conditions.foo=5"], r"conditions\.foo=5 is no diffusion\.Condition"),
     (["+conditions.y.x=5"], "x"),
     (["seed=1" + "0" * 30], "seed=1e.30 is too large for a whole number"),
+    ([f"seed=1{'0' * 400}"], "seed=1e.400 is too large for a whole number"),
     (["name='a\x1b[31m'"], "is no folder below the runs folder"),
 ]
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from types import NoneType
 from typing import Any, cast
 
@@ -53,7 +54,9 @@ def check_value(value: Any, setting: Setting, at: str, owner: str) -> None:
     for number in numbers_in(value):
         if isinstance(number, int):
             if abs(number) > LARGEST:
-                raise ValueError(f"{at}={number!s:.20} is too large for a whole number; set one up to {LARGEST}{usual}")
+                raise ValueError(
+                    f"{at}={Decimal(number):.0e} is too large for a whole number; set one up to {LARGEST}{usual}"
+                )
         elif not math.isfinite(number) and number not in numbers_in(setting.default):
             raise ValueError(f"{at}={number} is no finite number; set one{usual}")
 

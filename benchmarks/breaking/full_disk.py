@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -35,9 +36,9 @@ class FullDisk(Fault):
             return False
         files = checkpoints.list_checkpoints(life.run / "checkpoints")
         left = int(chance.uniform(0, 2.5) * (files[-1].stat().st_size if files else 1_000_000))
-        disk = os.statvfs(filler(life).parent)
         with filler(life).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(disk.f_bavail * disk.f_frsize - left, 1))
+            while not fills(file.fileno(), left):  # The run may have written meanwhile.
+                pass
         life.ended()
         return True
 
@@ -50,6 +51,18 @@ class FullDisk(Fault):
         finally:
             filler(life).unlink()
         return "" if life.code in (0, 1) else f"a run whose disk is full ends with {life.code}"
+
+
+def fills(file: int, left: int) -> bool:
+    """Fill the disk of a file with it, but for so many bytes; False if others took the room first."""
+    disk = os.fstatvfs(file)
+    try:
+        os.posix_fallocate(file, 0, max(disk.f_bavail * disk.f_frsize - left, 1))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
 
 
 def filler(life: Life) -> Path:

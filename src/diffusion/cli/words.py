@@ -75,7 +75,7 @@ def may_choose(override: Override) -> bool:
         return True
     value = override.value()
     several = value if isinstance(value, list) else [value]
-    return value is None or all(isinstance(one, str) and one for one in several)
+    return all(isinstance(one, str) and one for one in several)
 
 
 def bare_word_error(script: str, word: str, folders: list[Path]) -> str:

@@ -36,7 +36,7 @@ class Extracted(NamedTuple):
         return Extracted(self.features[chosen], None if self.logits is None else self.logits[chosen])
 
 
-def joined(parts: Iterable[Extracted]) -> Extracted:
+def concatenate(parts: Iterable[Extracted]) -> Extracted:
     """All parts, one after the other; no rows where there are none."""
     features, logits = zip(*([*parts] or [Extracted(torch.empty(0, 0))]), strict=True)
     return Extracted(torch.cat(features), None if logits[0] is None else torch.cat(logits))
@@ -114,7 +114,7 @@ class RealImages(NamedTuple):
 
         def compute() -> result_cache.Arrays:
             mine = list(extractor.extract(self.images, distributed.shard(self.numbers)))
-            seen = joined(part for share in distributed.all_gather(mine) for part in share)
+            seen = concatenate(part for share in distributed.all_gather(mine) for part in share)
             return {name: part.numpy() for name, part in seen._asdict().items() if part is not None}
 
         count, what = len(self.numbers), f"features of {len(self.numbers)} images of {self.title}"

@@ -11,7 +11,7 @@ from torch import Tensor
 from diffusion.compute import distributed
 from diffusion.data.images import Images
 from diffusion.evaluation import result_cache
-from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages, joined
+from diffusion.evaluation.features import FEATURE_BATCH, Features, RealImages, concatenate
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
 from diffusion.inference.titles import model_title, picture_title
@@ -164,7 +164,7 @@ class Memorisation(Evaluation):
             return NOTHING
         drawn = torch.cat([extractor.see(batch).features for batch in pixels.split(FEATURE_BATCH)])
         others = evenly_spaced(len(subject.images), self.num_images)
-        unseen = joined(extractor.extract(subject.images, others)).features if subject.held_out else None
+        unseen = concatenate(extractor.extract(subject.images, others)).features if subject.held_out else None
         found = novelty(drawn, unseen, known, place=subject.model.device)
         title = picture_title(subject.model, self.sampler, seed=subject.seed)
         found.show(folder, pixels, subject, title, prompts.labels(range(self.num_images)))

@@ -8,7 +8,15 @@ from torch import Tensor
 from diffusion.compute import distributed
 from diffusion.evaluation import result_cache
 from diffusion.evaluation.controls import Control, check_noise, pure_noise
-from diffusion.evaluation.features import FEATURE_BATCH, Extracted, Extractor, Features, RealImages, held_out, joined
+from diffusion.evaluation.features import (
+    FEATURE_BATCH,
+    Extracted,
+    Extractor,
+    Features,
+    RealImages,
+    concatenate,
+    held_out,
+)
 from diffusion.evaluation.measures import Value, comparison, format_values, metric_names
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, evenly_spaced, slug, write_result
 from diffusion.inference.image_files import sampler_name
@@ -121,8 +129,8 @@ class Quality(Evaluation):
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         extractor, prompts = self.features.extractor(subject, self.cache), subject.prompts(self.num_images)
         real, unseen = self.real(subject), self.unseen(subject)
-        known = joined(real.extracted(self.features, extractor, self.cache))
-        others = None if unseen is None else joined(unseen.extracted(self.features, extractor, self.cache))
+        known = concatenate(real.extracted(self.features, extractor, self.cache))
+        others = None if unseen is None else concatenate(unseen.extracted(self.features, extractor, self.cache))
         # Before all is drawn, since they may show that nothing can be said of it.
         controls = distributed.broadcast_from_leader(
             lambda: [
@@ -167,7 +175,7 @@ class Quality(Evaluation):
     def noise_control(self, subject: Subject, extractor: Extractor, known: Tensor) -> Control:
         """That of pure noise; ValueError if the features take it for real images."""
         noise = pure_noise(subject.model.shape, min(self.num_images, MOST_NOISE_IMAGES))
-        seen = joined(extractor.see(batch) for batch in noise.split(FEATURE_BATCH))
+        seen = concatenate(extractor.see(batch) for batch in noise.split(FEATURE_BATCH))
         found = self.compare(seen, known, subject)
         # Noise of many contrasts has wide balls: its recall is not that of noise of one, such as a model may draw.
         found.pop("recall", None)
@@ -187,7 +195,7 @@ class Quality(Evaluation):
             mine.append((extractor.see(batch), batch[:left].cpu()))
             left -= len(mine[-1][1])
         seen, first = zip(*(part for share in distributed.all_gather(mine) for part in share), strict=True)
-        return joined(seen), torch.cat(first)
+        return concatenate(seen), torch.cat(first)
 
     def compare(self, drawn: Extracted, real: Tensor, subject: Subject) -> dict[str, Value]:
         """The value of each metric asked for that these features have."""

@@ -11,13 +11,9 @@ log = logging.getLogger(__name__)
 
 
 def compile_network(
-    network: Callable[..., Tensor],
-    device: torch.device,
-    wanted: bool | None,
-    *,
-    frozen: bool = False,
+    network: Callable[..., Tensor], device: torch.device, wanted: bool | None, *, frozen: bool = False,
     setting: str = "compile",
-) -> Callable[..., Tensor]:
+) -> Callable[..., Tensor]:  # fmt: skip
     """The network, compiled if `wanted`; None: on GPUs, where it pays within minutes. Its weights stay its own.
 
     With `frozen` they become constants, laid out for the device once, that must not change any more, and a GPU gets all
@@ -33,7 +29,6 @@ def compile_network(
     call: Callable[..., Tensor] | None = torch.compile(
         network, options={"triton.cudagraphs": True} if graphed else None
     )
-
     announced = False
 
     def fast(*inputs: Tensor, **condition: Tensor) -> Tensor:

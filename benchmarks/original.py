@@ -10,6 +10,7 @@ import importlib
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,9 +28,7 @@ VARIANCES = {
     "FixedSmall": "FIXED_SMALL", "FixedLarge": "FIXED_LARGE", "Learned": "LEARNED", "LearnedRange": "LEARNED_RANGE",
 }  # fmt: skip
 # What ours can be told and the original cannot, at the only value that it knows.
-FIXED = {
-    "norm_groups": 32, "resampling": "convolution", "channels_per_head": None, "attention_order": "heads_first",
-}  # fmt: skip
+FIXED = {"resampling": "convolution", "channels_per_head": None, "attention_order": "heads_first"}
 ROUNDING = 1e-3  # the most by which two may differ that compute the same
 LOSSES = {"Simple": "MSE", "Hybrid": "RESCALED_MSE", "VLB": "RESCALED_KL"}
 
@@ -49,6 +48,8 @@ class Original:
             if node[name] != value:
                 typed = f"model.{name}={'null' if value is None else value}"
                 raise ValueError(f"the original knows no model.{name}={node[name]}; compare at {typed}")
+        # Its number of groups is a number in its source, too many for small networks.
+        self.modules["unet"].normalization = partial(self.modules["nn"].GroupNorm32, node.norm_groups)
         model = (
             self.modules["unet"]
             .UNetModel(
@@ -96,7 +97,7 @@ class Original:
         self.model.train()
         return ((theirs - mine).abs() / mine.abs()).max().item()
 
-    def training(self, *, fp16: bool = False) -> Any:
+    def training(self, *, lr: float = 1e-4, fp16: bool = False) -> Any:
         """Its training loop, whose `run_step(images, condition)` is one step."""
         if not torch.distributed.is_initialized():
             backend = "nccl" if self.ours.device.type == "cuda" else "gloo"
@@ -105,7 +106,7 @@ class Original:
         self.modules["logger"].configure(dir=tempfile.gettempdir(), format_strs=[])
         return self.modules["train_util"].TrainLoop(
             model=self.model, diffusion=self.diffusion, data=None, batch_size=trainer.batch_size,
-            microbatch=trainer.microbatch or -1, lr=1e-4, ema_rate=",".join(map(str, trainer.ema_rates)),
+            microbatch=trainer.microbatch or -1, lr=lr, ema_rate=",".join(map(str, trainer.ema_rates)),
             log_interval=10, save_interval=10**9, resume_checkpoint="", use_fp16=fp16,
         )  # fmt: skip
 
@@ -139,5 +140,5 @@ def imported(checkout: str) -> dict[str, ModuleType]:
     mpi.MPI = ModuleType("MPI")  # type: ignore[attr-defined]
     sys.modules.setdefault("mpi4py", mpi)
     sys.modules.setdefault("blobfile", ModuleType("blobfile"))
-    names = ("unet", "gaussian_diffusion", "respace", "train_util", "logger")
+    names = ("nn", "unet", "gaussian_diffusion", "respace", "train_util", "logger")
     return {name: importlib.import_module(f"improved_diffusion.{name}") for name in names}

@@ -34,6 +34,7 @@ MODEL_DEFAULTS = {
     "out_channels": "???",
     "num_classes": None,
     "augmentation_numbers": 0,
+    "fourier_features": [],
     "base_channels": 128,
     "blocks_per_level": 3,
     "attention_resolutions": [16, 8],

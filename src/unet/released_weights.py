@@ -120,6 +120,8 @@ def of_a_released_kind(network: nn.Module) -> UNet | Classifier:
         raise ValueError(
             "a network that is told of augmentation has no released names; its checkpoints hold its weights"
         )
+    if network.trunk.features.powers:
+        raise ValueError("a network with fourier_features has no released names; its checkpoints hold its weights")
     return network
 
 

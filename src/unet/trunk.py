@@ -1,10 +1,12 @@
 """The down half of a U-Net and its middle: all that a classifier needs, and where a U-Net turns."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from .embedding import ConditionEmbedding
+from .fourier import FourierFeatures
 from .layers import convolution
 from .plan import Planned
 
@@ -20,14 +22,18 @@ class Descent(NamedTuple):
 class Trunk(nn.Module):
     """(x, time, y) -> Descent, with one skip for the first convolution and one for each stage going down."""
 
-    def __init__(self, plan: Planned, in_channels: int, num_classes: int | None = None, numbers: int = 0):
+    def __init__(
+        self, plan: Planned, in_channels: int, num_classes: int | None = None, *, numbers: int = 0,
+        fourier_features: Sequence[int] = (),
+    ):  # fmt: skip
         super().__init__()
         self.in_channels = in_channels
         self.dims = plan.dims
         self.stride = plan.stride
         channels = plan.levels[0].channels
         self.embedding = ConditionEmbedding(plan.base_channels, num_classes, numbers)
-        self.stem = convolution(in_channels, channels, dims=plan.dims)
+        self.features = FourierFeatures(fourier_features)
+        self.stem = convolution(self.features.count(in_channels), channels, dims=plan.dims)
         self.skip_channels = [channels]
         self.down = nn.ModuleList()
         for level in plan.levels:
@@ -42,7 +48,7 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor, time: Tensor, y: Tensor | None = None, numbers: Tensor | None = None) -> Descent:
         self._check_shapes(x, time, y)
         emb = self.embedding(time, y, numbers)
-        h = self.stem(x)
+        h = self.stem(self.features(x))
         skips = [h]
         for stage in self.down:
             h = stage(h, emb)

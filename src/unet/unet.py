@@ -16,7 +16,8 @@ class UNet(Planned):
     """(x_t, time, y) -> the network's output, (N, C, ...), (N,), (N,) -> (N, C', ...); exactly 0 before training.
 
     `num_classes` is None for a network that is told no label. One that is told how its images were changed takes so
-    many `augmentation_numbers`, as `augmentation` (N, ...). The other options are those of Planned.
+    many `augmentation_numbers`, as `augmentation` (N, ...). It sees sines and cosines of the pixels beside them, one
+    pair for each power in `fourier_features` (see FourierFeatures). The other options are those of Planned.
     """
 
     stacked_images: ClassVar[int] = 1
@@ -26,6 +27,7 @@ class UNet(Planned):
     out_channels: int
     num_classes: int | None = None
     augmentation_numbers: int = 0
+    fourier_features: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,7 +35,9 @@ class UNet(Planned):
             if (value := getattr(self, option)) is not None and value < least:
                 raise ValueError(f"{option}={value} must be {least} or more; leave model.{option} out")
         seen = self.stacked_images * self.in_channels
-        self.trunk = Trunk(self, seen, self.num_classes, self.augmentation_numbers)
+        self.trunk = Trunk(
+            self, seen, self.num_classes, numbers=self.augmentation_numbers, fourier_features=self.fourier_features
+        )
         self.up = up_half(self, self.trunk.skip_channels)
         channels = self.levels[0].channels
         last = zero(convolution(channels, self.out_channels, dims=self.dims))

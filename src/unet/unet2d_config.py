@@ -52,6 +52,8 @@ def check_mappable(network: object) -> None:
     assert isinstance(network, UNet)
     if network.augmentation_numbers:
         raise no_counterpart("it is told of no augmentation")
+    if network.fourier_features:
+        raise no_counterpart("it sees pixels alone, without fourier_features")
     if network.dims != 2:
         raise no_counterpart(f"it has 2 dimensions, the network {network.dims}")
     if network.resampling not in RESAMPLINGS:

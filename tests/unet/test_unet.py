@@ -167,7 +167,7 @@ def test_inputs_that_do_not_fit_are_named(tiny, shape, times, message):
 def test_the_signature_is_the_schema():
     for kind in (UNet, SuperResolutionUNet):
         parameters = inspect.signature(kind).parameters.values()
-        assert len(parameters) == 19
+        assert len(parameters) == 20
         assert all(p.kind is p.KEYWORD_ONLY and p.annotation is not p.empty for p in parameters)
 
 

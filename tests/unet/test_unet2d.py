@@ -124,6 +124,7 @@ REFUSED = {
     "a wide first level": ({"channel_mult": (2, 2)}, "base_channels, and here 2 times"),
     "volumes": ({"dims": 1}, "2 dimensions, the network 1"),
     "augmentation": ({"augmentation_numbers": 9}, "no augmentation"),
+    "fourier features": ({"fourier_features": (6,)}, "without fourier_features"),
     "a small image": ({"kind": SuperResolutionUNet}, "SuperResolutionUNet is no unet.UNet"),
     "a classifier": ({"kind": Classifier, "num_classes": 3, "channels_per_head": 8}, "Classifier is no"),
 }

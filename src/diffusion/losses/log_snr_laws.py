@@ -87,6 +87,24 @@ class LogSigma(LogSNRLaw):
         return (-(2 * log_sigma).expm1()).log() - 2 * log_sigma
 
 
+class Mixture(LogSNRLaw):
+    """A `share` of the levels by the law `second`, the others by the law `first`.
+
+    With `LogSigma` as the second, a network learns the clean end, which decides bits/dim, beside what pictures need.
+    """
+
+    def __init__(self, first: LogSNRLaw, second: LogSNRLaw, *, share: float = 0.3, stratified: bool = True) -> None:
+        super().__init__(stratified=stratified)
+        if not 0 < share < 1:
+            raise ValueError(f"share={share} must lie between 0 and 1; set train.schedule_sampler.share=0.3")
+        self.first, self.second, self.share = first, second, share
+
+    def log_snr(self, u: Tensor) -> Tensor:
+        """The law at u, even in (0, 1): in two pieces, each of which falls."""
+        inside = (u / self.share).clamp(max=1 - HALF_CELL), ((u - self.share) / (1 - self.share)).clamp(min=HALF_CELL)
+        return torch.where(u < self.share, self.second.log_snr(inside[0]), self.first.log_snr(inside[1]))
+
+
 def finite_mean(value: float) -> float:
     """`value` where it is a number; ValueError otherwise."""
     if not math.isfinite(value):

@@ -15,6 +15,7 @@ from diffusion import (
     LogitNormal,
     LogSigma,
     LossSecondMoment,
+    Mixture,
     Normal,
     Straight,
     StraightTime,
@@ -134,3 +135,20 @@ def test_no_spread_is_refused(law, settings, key):
             LogSigma(top=ends[0], bottom=ends[1])
     with pytest.raises(ValueError, match=r"^mean=nan [^\n]*set train\.schedule_sampler\.mean=0$"):
         Laplace(mean=math.nan)
+
+
+def test_a_mixture_draws_its_share_by_each_of_its_laws():
+    law = Mixture(Normal(mean=-3.0, std=0.5), LogSigma(top=12.0, bottom=4.0), share=0.25)
+    log_snr = law.log_snr(CELLS)
+    assert torch.allclose(log_snr[:5000], law.second.log_snr(CELLS[:5000] * 4), rtol=0, atol=1e-9)
+    assert torch.allclose(log_snr[5000:], law.first.log_snr((CELLS[5000:] - 0.25) / 0.75), rtol=0, atol=1e-9)
+    assert (log_snr > 3.9).double().mean() == 0.25  # none of the first law lies so high
+    t, weights = law.draw(STRATA.float(), PROCESSES[1])
+    assert (PROCESSES[1].level(t).log_snr > 3.9).double().mean().item() == pytest.approx(0.25, abs=1e-3)
+    assert bool((weights == 1).all()) and bool(t.isfinite().all())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
+def test_a_mixture_of_one_law_is_refused(share):
+    with pytest.raises(ValueError, match=r"^share=[^\n]*set train\.schedule_sampler\.share=0\.3$"):
+        Mixture(Normal(), LogSigma(), share=share)

@@ -1,0 +1,110 @@
+"""Muon: momentum whose matrices are made orthogonal before they change the weights (Jordan et al. 2024)."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.training.parallel import is_sharded
+from diffusion.training.trainer import AdamW
+
+# x -> a x + b x^3 + c x^5 moves every singular value in (0, 1] towards 1, within some 30 %, and the small ones fastest.
+POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+RMS = 0.2  # of an update at lr 1, about that of AdamW (Liu et al. 2025, section 2.2)
+
+
+def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
+    """(K, R, C) -> the same with all singular values near 1 (Newton-Schulz), their singular vectors unchanged."""
+    a, b, c = POLYNOMIAL
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = matrices if wide else matrices.mT
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x if wide else x.mT
+
+
+def matrix_shape(weight: Tensor) -> tuple[int, int]:
+    """The outputs and the inputs of a linear layer or a convolution of this weight."""
+    return weight.shape[0], weight[0].numel()
+
+
+class Muon(AdamW):
+    """Muon for the weights of inner layers, AdamW for the others.
+
+    Inner are those that are matrices of at least `least` rows and columns, a convolution's being (C_out, C_in * k * k):
+    neither biases and norms nor the first and last layer of few channels. Their gradients are averaged with `momentum`
+    (Nesterov's), made orthogonal in so many `iterations`, and scaled to the size of AdamW's updates, so that `lr` and
+    `weight_decay` mean the same for all weights.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        /,
+        *,
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        iterations: int = 5,
+        least: int = 16,
+        betas: tuple[float, ...] = (0.9, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum={momentum} must lie in [0, 1); set train.optimizer.momentum=0.95")
+        for name, value, usual in (("iterations", iterations, 5), ("least", least, 16)):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1; set train.optimizer.{name}={usual}")
+        self.momentum, self.iterations, self.least = momentum, iterations, least
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        if any(is_sharded(weight) for group in self.param_groups for weight in group["params"]):
+            raise ValueError("Muon needs each matrix whole; set train.parallel=ddp, or train/optimizer=adamw")
+
+    def is_inner(self, weight: Tensor) -> bool:
+        return weight.ndim > 1 and min(matrix_shape(weight)) >= self.least
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+        inner = []
+        for group in self.param_groups:
+            mine = [weight for weight in group["params"] if weight.grad is not None and self.is_inner(weight)]
+            self.turn(mine, group["lr"], group["weight_decay"], spoilt=getattr(self, "found_inf", None))
+            inner += mine
+        kept = [weight.grad for weight in inner]
+        for weight in inner:
+            weight.grad = None  # AdamW leaves alone what has no gradient
+        loss = super().step(closure)
+        for weight, gradient in zip(inner, kept, strict=True):
+            weight.grad = gradient
+        return loss
+
+    @torch.no_grad()
+    def turn(self, weights: list[nn.Parameter], lr: float, weight_decay: float, *, spoilt: Tensor | None) -> None:
+        """Change `weights` by their gradients, all matrices of one shape together.
+
+        Where `spoilt` is 1, all stays as it is: on a GPU nobody waits to look whether the gradients are finite.
+        """
+        rate: Any = lr if spoilt is None else lr * (1 - spoilt)
+        for shape, same in groupby(sorted(weights, key=matrix_shape), key=matrix_shape):
+            alike: list[Tensor] = list(same)
+            moments = [self.moment(weight) for weight in alike]
+            gradients = [weight.grad for weight in alike if weight.grad is not None]
+            if spoilt is not None:
+                gradients = [torch.where(spoilt > 0, m, g) for m, g in zip(moments, gradients, strict=True)]
+            torch._foreach_lerp_(moments, gradients, 1 - self.momentum)
+            ahead = torch._foreach_lerp(gradients, moments, self.momentum)
+            update = orthogonalised(torch.stack([each.reshape(shape) for each in ahead]), self.iterations)
+            update *= -rate * RMS * max(shape) ** 0.5
+            torch._foreach_mul_(alike, 1 - rate * weight_decay)
+            torch._foreach_add_(alike, [u.reshape(w.shape) for u, w in zip(update, alike, strict=True)])
+
+    def moment(self, weight: Tensor) -> Tensor:
+        """The average of the gradients of a weight; zeros at first."""
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        return state["momentum"]

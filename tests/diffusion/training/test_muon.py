@@ -1,0 +1,106 @@
+"""Muon: orthogonal updates of inner matrices, AdamW for the rest."""
+
+import pytest
+import torch
+from torch import nn
+
+from diffusion.training import muon
+from diffusion.training.loading import load_moments
+from diffusion.training.muon import Muon, orthogonalised
+from diffusion.training.trainer import AdamW
+
+
+def layers():
+    """An inner convolution, a bias, and a last layer of two channels."""
+    torch.manual_seed(0)
+    inner, last = nn.Conv2d(16, 24, 3), nn.Conv2d(24, 2, 3)
+    return [inner.weight, inner.bias, last.weight]
+
+
+def with_gradients(weights):
+    chance = torch.Generator().manual_seed(1)
+    for weight in weights:
+        weight.grad = torch.randn(weight.shape, generator=chance)
+    return weights
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 16, 16)])
+def test_the_singular_values_come_near_one_and_the_singular_vectors_stay(shape):
+    k, rows, columns = shape
+    left = torch.linalg.qr(torch.randn(k, rows, min(rows, columns))).Q
+    right = torch.linalg.qr(torch.randn(k, columns, min(rows, columns))).Q
+    values = torch.logspace(-1.5, 0, min(rows, columns))
+    found = left.mT @ orthogonalised(left * values @ right.mT, 5) @ right
+    diagonal = found.diagonal(dim1=-2, dim2=-1)
+    assert (found - torch.diag_embed(diagonal)).abs().max() < 1e-4
+    assert diagonal.min() > 0.5 and diagonal.max() < 1.3
+
+
+def test_an_inner_weight_moves_by_an_orthogonal_matrix_of_the_size_of_adamws_updates():
+    weights = with_gradients(layers())
+    before, gradient = weights[0].detach().clone(), weights[0].grad.flatten(1)
+    Muon(weights, lr=0.01).step()
+    moved = (before - weights[0]).flatten(1) / 0.01
+    u, _, v = torch.linalg.svd(gradient, full_matrices=False)
+    cosine = nn.functional.cosine_similarity(moved.flatten(), (u @ v).flatten(), dim=0)
+    assert cosine > 0.95
+    assert moved.detach().square().mean().sqrt().item() == pytest.approx(0.2, rel=0.3)
+
+
+def test_all_other_weights_move_as_adamw_moves_them():
+    ours, theirs = layers(), layers()
+    settings = {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.1}
+    one, other = Muon(ours, **settings), AdamW(theirs, **settings)
+    for _ in range(3):
+        with_gradients(ours), with_gradients(theirs)
+        one.step(), other.step()
+    assert torch.equal(ours[1], theirs[1]) and torch.equal(ours[2], theirs[2])
+    assert not torch.equal(ours[0], theirs[0])
+    assert ours[0].grad is not None
+
+
+def test_weight_decay_shrinks_inner_weights_apart_from_the_update():
+    plain, decayed = layers(), layers()
+    before = plain[0].detach().clone()
+    Muon(with_gradients(plain), lr=0.01).step()
+    Muon(with_gradients(decayed), lr=0.01, weight_decay=0.5).step()
+    assert torch.allclose(plain[0] - decayed[0], 0.01 * 0.5 * before, atol=1e-7)
+
+
+def test_an_update_that_is_marked_as_not_finite_leaves_weight_and_momentum():
+    weights = with_gradients(layers())
+    optimizer = Muon(weights, lr=0.01, weight_decay=0.1)
+    optimizer.step()
+    before, momentum = weights[0].detach().clone(), optimizer.moment(weights[0]).clone()
+    weights[0].grad.fill_(float("nan"))
+    optimizer.turn([weights[0]], 0.01, 0.1, spoilt=torch.tensor(1.0))
+    assert torch.equal(weights[0], before) and torch.equal(optimizer.moment(weights[0]), momentum)
+
+
+def test_what_it_kept_is_read_back_and_goes_on_equal():
+    ours = layers()
+    optimizer = Muon(with_gradients(ours), lr=0.01)
+    optimizer.step()
+    theirs = layers()
+    again = Muon(theirs, lr=0.01)
+    load_moments(again, optimizer.state_dict()["state"], lambda number: True)
+    for mine, saved in zip(theirs, ours, strict=True):
+        mine.data.copy_(saved.data)
+    Muon.step(optimizer)
+    with_gradients(theirs)
+    again.step()
+    assert all(map(torch.equal, ours, theirs))
+
+
+def test_what_is_out_of_range_is_refused_in_words(monkeypatch):
+    for settings, words in (
+        ({"momentum": 1.0}, "set train.optimizer.momentum=0.95"),
+        ({"iterations": 0}, "set train.optimizer.iterations=5"),
+        ({"least": 0}, "set train.optimizer.least=16"),
+        ({"lr": -1.0}, "set train.optimizer.lr=0.0001"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Muon(layers(), **settings)
+    monkeypatch.setattr(muon, "is_sharded", lambda weight: True)
+    with pytest.raises(ValueError, match=r"set train\.parallel=ddp, or train/optimizer=adamw"):
+        Muon(layers())

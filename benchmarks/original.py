@@ -49,7 +49,8 @@ class Original:
                 typed = f"model.{name}={'null' if value is None else value}"
                 raise ValueError(f"the original knows no model.{name}={node[name]}; compare at {typed}")
         # Its number of groups is a number in its source, too many for small networks.
-        self.modules["unet"].normalization = partial(self.modules["nn"].GroupNorm32, node.norm_groups)
+        groups = partial(self.modules["nn"].GroupNorm32, node.norm_groups)
+        self.modules["unet"].normalization = groups  # type: ignore[attr-defined]
         model = (
             self.modules["unet"]
             .UNetModel(

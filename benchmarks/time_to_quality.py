@@ -168,7 +168,7 @@ class OriginalTraining(Training):
         return Ancestral(steps=250)
 
     def drawing(self, model: Trained, y: Tensor) -> Callable[[], object]:
-        kept = kept_steps(len(self.run.diffusion.process), self.drawn_by.steps)
+        kept = kept_steps(self.run.diffusion.process.bins, self.drawn_by.steps)
         theirs = Original(self.checkout, self.ours._replace(network=model.network, condition={"y": y}), kept=kept)
         return lambda: list(theirs.sampling(torch.randn(len(y), *self.run.images.shape)))
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,33 @@ from torch import Tensor
 from diffusion.process.level import Level, Move
 from diffusion.process.process import MOST_STEPS, Process
 from diffusion.process.respacing import Steps, kept_steps
+
+
+class Tables(NamedTuple):
+    """What a chain looks up on one device; row 0 is the image, row t + 1 is level t."""
+
+    alpha: Tensor
+    sigma: Tensor
+    times: Tensor
+    finite: Tensor
+    """The log-SNR of each level (T,), without that of pure noise"""
+    nearest: Tensor
+    """The same, with a number for pure noise: half a step below the last level that is none, it is nearest"""
+    floor: Tensor
+    """The variance of the move before the last (1,)"""
+
+
+def tables_of(alpha_bar: Tensor, times: Tensor) -> Tables:
+    """What a chain of these alpha_bar and times (T,) looks up."""
+    rows = torch.cat([alpha_bar.new_ones(1), alpha_bar])
+    levels = Level(rows.sqrt(), (1 - rows).sqrt(), torch.cat([times[:1], times]))
+    log_snr = levels.log_snr[1:]
+    nearest = log_snr.clone()
+    if len(nearest) > 2 and bool(nearest[-1].isneginf()):
+        nearest[-1] = 2 * nearest[-2] - nearest[-3]
+    row = lambda k: Level(levels.alpha[[k]], levels.sigma[[k]], levels.time[[k]])  # noqa: E731
+    floor = Move(row(2), row(1)).variance if len(times) > 1 else Move(row(1), row(0)).upper
+    return Tables(levels.alpha, levels.sigma, levels.time, log_snr[log_snr.isfinite()], nearest, floor)
 
 
 class Chain(Process):
@@ -27,13 +55,13 @@ class Chain(Process):
     def _keep(self, alpha_bar: Tensor, times: Tensor) -> None:
         self.alpha_bar, self.times = alpha_bar, times
         self.bins = self.length = len(times)
-        # Row 0 is the image, row t + 1 is level t.
-        rows = torch.cat([alpha_bar.new_ones(1), alpha_bar])
-        self._rows = {torch.device("cpu"): (rows.sqrt(), (1 - rows).sqrt(), torch.cat([times[:1], times]))}
-        self._log_snr = self.level(torch.arange(len(times))).log_snr
-        self._floor = torch.zeros(1, dtype=torch.float64)
-        floor = self.move(torch.tensor([min(1, len(times) - 1)]))
-        self._floor = floor.variance if len(times) > 1 else floor.upper
+        self._tables = {torch.device("cpu"): tables_of(alpha_bar, times)}
+
+    def _on(self, device: torch.device) -> Tables:
+        """The tables on a device, to which they are copied once."""
+        if device not in self._tables:
+            self._tables[device] = Tables(*(table.to(device) for table in self._tables[torch.device("cpu")]))
+        return self._tables[device]
 
     def __len__(self) -> int:
         return len(self.times)
@@ -56,7 +84,7 @@ class Chain(Process):
         return replace(self._row(t + 1), below=lambda: self._row(t))
 
     def at(self, log_snr: Tensor) -> Tensor:
-        own = self._log_snr[self._log_snr.isfinite()].to(log_snr.device)
+        own = self._on(log_snr.device).finite
         low = (torch.searchsorted(-own, -log_snr, right=True) - 1).clamp(0, max(len(own) - 2, 0))
         high = (low + 1).clamp(max=len(own) - 1)
         share = ((own[low] - log_snr) / (own[low] - own[high])).nan_to_num(0).clamp(0, 1)
@@ -81,14 +109,11 @@ class Chain(Process):
         return Level(log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt(), time, at=self._at_log_snr)
 
     def move(self, t: Tensor) -> Move:
-        return Move(self.level(t), self._row(t), self._floor.to(t.device))
+        return Move(self.level(t), self._row(t), self._on(t.device).floor)
 
     def _row(self, row: Tensor) -> Level:
-        if row.device not in self._rows:
-            alpha, sigma, times = self._rows[torch.device("cpu")]
-            self._rows[row.device] = alpha.to(row.device), sigma.to(row.device), times.to(row.device)
-        alpha, sigma, times = self._rows[row.device]
-        return Level(alpha[row], sigma[row], times[row], at=self._at_log_snr)
+        tables = self._on(row.device)
+        return Level(tables.alpha[row], tables.sigma[row], tables.times[row], at=self._at_log_snr)
 
     def t(self, u: Tensor) -> Tensor:
         return (u * len(self)).long().clamp(0, len(self) - 1)
@@ -101,10 +126,7 @@ class Chain(Process):
         return count * t // len(self)
 
     def nearest(self, log_snr: Tensor) -> Tensor:
-        own = self._log_snr.clone()
-        if len(own) > 2 and bool(own[-1].isneginf()):
-            own[-1] = 2 * own[-2] - own[-3]  # pure noise is nearest from half a step below the last that is not
-        return (log_snr.cpu()[:, None] - own).abs().argmin(1).to(log_snr.device)
+        return (log_snr[:, None] - self._on(log_snr.device).nearest).abs().argmin(1)
 
     def evenly(self, steps: Steps) -> Tensor:
         kept = kept_steps(len(self), steps)

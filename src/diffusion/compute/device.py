@@ -40,7 +40,9 @@ def local_gpu() -> torch.device:
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """`values` on `device`, without waiting for what a GPU still has to do."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+    if device.type != "cuda" or values.device.type != "cpu":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from diffusion.compute.device import to_device
 from diffusion.denoiser.predictions import Prediction
 from diffusion.denoiser.variances import Variance
 from diffusion.process.level import Level, Move, as_factor
@@ -66,13 +67,13 @@ class Denoiser:
 
     def output(self, x: Tensor, level: Level) -> Tensor:
         """What the network gives for x_t (N, C, ...), in the precision of x_t whatever it computes in."""
-        time, seen = level.time.to(x.device), x if level.c_in is None else as_factor(level.c_in, x) * x
+        time, seen = level.time, x if level.c_in is None else as_factor(level.c_in, x) * x
         if getattr(self.network, "whole_times", False) and bool((time != time.round()).any()):
             raise ValueError(
                 f"the network knows whole times only and is asked at {time.max().item():g}, between two steps; "
                 "set sampler/spacing=even and no sampler.churn"
             )
-        return self.network(seen, time.expand(len(x)), **self.condition).to(x.dtype)
+        return self.network(seen, to_device(time, x.device).expand(len(x)), **self.condition).to(x.dtype)
 
     def split(self, output: Tensor, channels: int) -> tuple[Tensor, Tensor]:
         """The output as (what is predicted of images of so many `channels`, what is said of the variance)."""

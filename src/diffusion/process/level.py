@@ -17,11 +17,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diffusion.compute.device import to_device
+
 
 def as_factor(values: Tensor, x: Tensor) -> Tensor:
     """`values`, float64 (N,) or (1,), in the precision of x (N, C, ...) and shaped to multiply it."""
     precision = torch.promote_types(x.dtype, torch.float32)
-    return values.to(precision).to(x.device).view(-1, *[1] * (x.ndim - 1))
+    return to_device(values.to(precision), x.device).view(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True)

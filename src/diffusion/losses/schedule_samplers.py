@@ -79,8 +79,8 @@ class LossSecondMoment(ScheduleSampler):
         self.losses = torch.zeros(0, history, dtype=torch.float64)
         self.counts = torch.zeros(0, dtype=torch.int64)
 
-    def fit_to(self, process: Process) -> None:
-        """Begin with an empty history; ValueError if there is one of another process."""
+    def fit_to(self, process: Process, device: torch.device) -> None:
+        """Begin with an empty history, and remember on `device`; ValueError if there is one of another process."""
         if not len(self.counts) and not len(self.losses):
             self.losses = torch.zeros(process.bins, self.history, dtype=torch.float64)
             self.counts = torch.zeros(process.bins, dtype=torch.int64)
@@ -88,36 +88,45 @@ class LossSecondMoment(ScheduleSampler):
             raise ValueError(
                 f"the schedule sampler's losses are {(*self.losses.shape,)}, needed {(process.bins, self.history)}"
             )
+        self.losses, self.counts = self.losses.to(device), self.counts.to(device)
 
-    def probabilities(self, process: Process) -> Tensor | None:
-        self.fit_to(process)
-        if bool((self.counts < self.history).any()):
-            return None
+    @property
+    def full(self) -> Tensor:
+        """Whether every bin has its history: a number on the device, for which no step of training waits."""
+        return (self.counts == self.history).all()
+
+    def shares(self) -> Tensor:
+        """The probabilities of the bins, once their history is full."""
         p = self.losses.square().mean(1).sqrt()
         p = (1 - self.uniform_fraction) * (p / p.sum()) + self.uniform_fraction / len(p)
         return p / p.sum()
 
+    def probabilities(self, process: Process) -> Tensor | None:
+        self.fit_to(process, self.losses.device)
+        return self.shares() if self.full else None
+
     def draw(self, u: Tensor, process: Process) -> Drawn:
-        p = self.probabilities(process)
-        return Uniform().draw(u, process) if p is None else draw_bins(p, u, process)
+        self.fit_to(process, u.device)
+        return draw_bins(torch.where(self.full, self.shares(), 1 / process.bins), u, process)
 
     def update(self, t: Tensor, losses: Tensor, process: Process) -> None:
-        self.fit_to(process)
-        k = process.bin(t, process.bins)
+        self.fit_to(process, t.device)
+        bins, history = self.losses.shape
+        k = process.bin(t, bins)
         order = k.argsort(stable=True)
-        k, losses = k[order].cpu(), losses[order].double().cpu()
+        k, losses = k[order], losses[order].double()
         # Where a batch holds one bin several times, its losses enter the history one after the other.
-        turn = torch.arange(len(k)) - torch.searchsorted(k, k)
-        for i in range(int(turn.max()) + 1):
-            self._append(k[turn == i], losses[turn == i])
-
-    def _append(self, k: Tensor, losses: Tensor) -> None:
-        """One more loss for each bin, all different; where the history is full, its first goes."""
-        rows, counts = self.losses[k], self.counts[k]
-        full = counts == self.history
-        rows[full] = rows[full].roll(-1, dims=1)
-        self.losses[k] = rows.scatter(1, counts.clamp(max=self.history - 1)[:, None], losses[:, None])
-        self.counts[k] = (counts + 1).clamp(max=self.history)
+        turn = torch.arange(len(k), device=k.device) - torch.searchsorted(k, k)
+        counts = self.counts.scatter_add(0, k, torch.ones_like(k))
+        # The oldest give way: each bin's row moves to the left by as many as it has too much.
+        gone = (counts - history).clamp(min=0)
+        places = torch.arange(history, device=k.device) + gone[:, None]
+        kept = self.losses.gather(1, places.clamp(max=history - 1))
+        place = self.counts[k] + turn - gone[k]
+        # A loss that is too old already is written behind the last row, and cut off.
+        cell = torch.where(place < 0, bins * history, k * history + place)
+        cells = torch.cat([kept.flatten(), kept.new_zeros(1)]).scatter(0, cell, losses)
+        self.losses, self.counts = cells[:-1].view_as(kept).clone(), counts.clamp(max=history)
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": self.losses, "counts": self.counts}
@@ -127,6 +136,6 @@ class LossSecondMoment(ScheduleSampler):
         if not (isinstance(losses, Tensor) and isinstance(counts, Tensor)):
             raise ValueError("the schedule sampler's state is no losses and their counts")
         self.losses, self.counts = losses.to(self.losses, copy=True), counts.to(self.counts, copy=True)
-        self.fit_to(process)
+        self.fit_to(process, self.losses.device)
         if not self.losses.isfinite().all() or not ((self.counts >= 0) & (self.counts <= self.history)).all():
             raise ValueError(f"the schedule sampler's losses are not finite, or their counts not 0 to {self.history}")

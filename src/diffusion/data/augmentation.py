@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from diffusion.compute.device import to_device
 from diffusion.data.conditions import Condition
 
 NUMBERS = 9
@@ -42,16 +43,15 @@ class Augmentation(Condition):
         return torch.zeros(1, NUMBERS)
 
     def change(self, x_0: Tensor, chances: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        told, matrices = zip(*(self.drawn(chance) for chance in chances), strict=True)
-        numbers, matrix = torch.stack(told).to(x_0.device), torch.stack(matrices)
-        x = x_0
+        told, matrices = (torch.stack(each) for each in zip(*map(self.drawn, chances), strict=True))
+        numbers, x = to_device(told, x_0.device), x_0
         for axis, column in ((-1, 0), (-2, 1)):
             flipped = numbers[:, column].bool().view(-1, 1, 1, 1)
             x = torch.where(flipped, x.flip(axis), x)
-        turned = (numbers[:, 2:] != 0).any(1)
-        if bool(turned.any()):
-            x = x.clone()
-            x[turned] = resampled(x[turned], matrix.to(x)[turned])
+        turned = (told[:, 2:] != 0).any(1).nonzero()[:, 0]
+        if len(turned):
+            here = to_device(turned, x.device)
+            x = x.index_copy(0, here, resampled(x[here], matrices[turned]))
         return x, numbers
 
     def drawn(self, chance: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -82,10 +82,13 @@ def stretching(factor: float, axis: float) -> Tensor:
 
 
 def resampled(x: Tensor, matrix: Tensor) -> Tensor:
-    """The images x (N, C, H, W) where `matrix` (N, 2, 3) leads from each point, in pixels of one size both ways."""
+    """The images x (N, C, H, W) where `matrix` (N, 2, 3) leads from each point, in pixels of one size both ways.
+
+    The matrix is small and lies on the CPU, where its inverse is known without waiting.
+    """
     height, width = x.shape[-2:]
     longer = max(height, width)
     to_pixels = torch.diag(torch.tensor([width / longer, height / longer])).to(matrix)
     matrix = torch.linalg.inv(to_pixels) @ torch.cat([matrix[:, :, :2] @ to_pixels, matrix[:, :, 2:]], dim=2)
-    places = affine_grid(matrix, list(x.shape), align_corners=False)
+    places = affine_grid(to_device(matrix.to(x.dtype), x.device), list(x.shape), align_corners=False)
     return grid_sample(x, places, padding_mode="reflection", align_corners=False)

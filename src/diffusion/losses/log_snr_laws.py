@@ -81,9 +81,9 @@ class LogSigma(LogSNRLaw):
         self.top, self.bottom = top, bottom
 
     def log_snr(self, u: Tensor) -> Tensor:
-        ends = torch.tensor([self.top, self.bottom], dtype=torch.float64, device=u.device)
-        clean, noisy = logsigmoid(-ends) / 2
-        log_sigma = torch.lerp(clean, noisy, u)
+        ends = torch.tensor([self.top, self.bottom], dtype=torch.float64)
+        clean, noisy = (logsigmoid(-ends) / 2).tolist()
+        log_sigma = torch.lerp(u.new_full((), clean), u.new_full((), noisy), u)
         return (-(2 * log_sigma).expm1()).log() - 2 * log_sigma
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
+from diffusion.compute.device import to_device
 from diffusion.compute.precision import autocast
 from diffusion.compute.randomness import HALF_CELL, generator, normal, seed_of, uniform
 from diffusion.data.conditions import Conditions
@@ -61,6 +62,7 @@ class Learner:
         self.denoiser = self.diffusion.denoiser(self.parallel.network, conditions_of(self.model))
         self.device = next(self.model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.blank = {name: blank.to(self.device) for name, blank in self.blank.items()}
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.averages = RunningMeans()
         self.spoilt = NonFiniteGuard(self.optimizer, self.device)
@@ -81,7 +83,7 @@ class Learner:
         u = uniform(generators)
         if self.schedule_sampler.stratified:
             count = len(u) * distributed.world_size()
-            u = ((batch.positions % count).to(u.device) + u.double() + HALF_CELL) / count
+            u = (to_device(batch.positions % count, u.device) + u.double() + HALF_CELL) / count
         t, weights = self.schedule_sampler.draw(u, self.diffusion.process)
         return Draws(t, weights, normal(generators, tuple(batch.x_0.shape[1:])))
 
@@ -101,7 +103,7 @@ class Learner:
         lost = uniform(generator(self.seed, "label_dropout", int(p)) for p in positions) < self.label_dropout
         told = dict(condition)
         for name, blank in self.blank.items():
-            here = lost.to(told[name].device).view(-1, *[1] * (told[name].ndim - 1))
+            here = to_device(lost, self.device).view(-1, *[1] * (told[name].ndim - 1))
             told[name] = torch.where(here, blank.to(told[name]), told[name])
         return told
 
@@ -159,7 +161,7 @@ class Learner:
             self.spoilt.look(self.steps_done, loss, norm)
         scaler.step(self.optimizer)
         scaler.update()
-        if scaler.get_scale() < SMALLEST_SCALE:
+        if not finite and scaler.get_scale() < SMALLEST_SCALE:
             raise NotFinite(
                 f"the gradient of step {self.steps_done} overflows fp16 at any scale; use train.precision=bf16"
             )

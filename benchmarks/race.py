@@ -11,7 +11,7 @@ import torch
 
 from diffusion.compute.flops import elapsed, matmul_speed
 
-COLUMNS = "ms/step    best  spread  images/s  TFLOP/s  of peak     GB   speed"
+COLUMNS = "ms/step    best  spread  images/s  TFLOP/s  of peak     GB"
 
 
 class Contestant(NamedTuple):
@@ -66,20 +66,27 @@ def report(
     """Prints a table, in which the first is what the others' speed is compared with, and a line of JSON."""
     width = max(len(contestant.name) for contestant in contestants)
     first = times[contestants[0].name].seconds
-    rows = {c.name: figures(c, times[c.name], peaks[c.precision], first) for c in contestants}
-    print(f"{'':{width}}  {COLUMNS}")
+    rows = {c.name: figures(c, times[c.name], peaks[c.precision]) | speeds(first, times[c.name]) for c in contestants}
+    print(f"{'':{width}}  {COLUMNS}   speed")
     for name, row in rows.items():
-        print(
-            f"{name:{width}}  {row['ms']:7.1f} {row['best_ms']:7.1f}  {row['spread']:6.1%}"
-            f" {row['images_per_second']:9.1f}  {row['tflops']:7.3f}  {row['share_of_peak']:7.1%}"
-            f" {row['memory_gb']:6.2f}  {row['speed']:5.2f}x"
-        )
-    matmul = {precision: round(peak / 1e12, 4) for precision, peak in peaks.items()}
-    print(json.dumps({"benchmark": benchmark, **facts, "matmul_tflops": matmul, "results": rows}))
+        print(f"{name:{width}}  {cells(row)}  {row['speed']:5.2f}x")
+    print(json.dumps({"benchmark": benchmark, **facts, "matmul_tflops": teraflops(peaks), "results": rows}))
 
 
-def figures(contestant: Contestant, times: Times, peak: float, first: list[float]) -> dict[str, float]:
-    """Medians over the rounds; `speed` divides what the first took in a round by what this one took in it."""
+def cells(row: dict[str, float]) -> str:
+    """The figures of one row, under COLUMNS."""
+    return (
+        f"{row['ms']:7.1f} {row['best_ms']:7.1f}  {row['spread']:6.1%} {row['images_per_second']:9.1f}"
+        f"  {row['tflops']:7.3f}  {row['share_of_peak']:7.1%} {row['memory_gb']:6.2f}"
+    )
+
+
+def teraflops(peaks: dict[str, float]) -> dict[str, float]:
+    return {precision: round(peak / 1e12, 4) for precision, peak in peaks.items()}
+
+
+def figures(contestant: Contestant, times: Times, peak: float) -> dict[str, float]:
+    """Medians over the rounds."""
     median, best = statistics.median(times.seconds), min(times.seconds)
     speed = contestant.images / median
     return {
@@ -90,8 +97,14 @@ def figures(contestant: Contestant, times: Times, peak: float, first: list[float
         "tflops": round(contestant.flops * speed / 1e12, 5),
         "share_of_peak": round(contestant.flops * speed / peak, 4),
         "memory_gb": round(times.memory, 3),
+    }
+
+
+def speeds(first: list[float], times: Times) -> dict[str, float]:
+    """What the first took in a round, divided by what this one took in it: the median, and of the best rounds."""
+    return {
         "speed": round(statistics.median(a / b for a, b in zip(first, times.seconds, strict=True)), 4),
-        "speed_of_best": round(min(first) / best, 4),
+        "speed_of_best": round(min(first) / min(times.seconds), 4),
     }
 
 

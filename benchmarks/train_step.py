@@ -13,7 +13,7 @@ included, and --profile prints the ten kernels that took the most time.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from original import Original, require_same
@@ -43,7 +43,10 @@ def main() -> None:
     contestants = [ours_training("ours", ours)]
     contestants += [ours_training(extra, recipe([*chosen.overrides, *extra.split()])) for extra in chosen.b]
     if chosen.original:
-        contestants += original_training(chosen.original, recipe(chosen.overrides), fp16=chosen.original_fp16)
+        theirs = recipe(chosen.overrides)
+        contestants.append(original_training("original", theirs, chosen.original))
+        if chosen.original_fp16:
+            contestants.append(original_training("original, fp16", theirs, chosen.original, precision="fp16"))
     times, peaks = race(contestants, ours.device, rounds=chosen.rounds, steps=chosen.steps)
     report("train_step", contestants, times, peaks, **machine(ours.device), overrides=chosen.overrides)
     if chosen.profile:
@@ -66,14 +69,14 @@ def step_of(ours: Recipe) -> Callable[[], None]:
     return step
 
 
-def original_training(checkout: str, ours: Recipe, *, fp16: bool) -> Iterator[Contestant]:
+def original_training(name: str, ours: Recipe, checkout: str, *, precision: str = "float32") -> Contestant:
     """Theirs, after a look at whether it computes the same."""
-    for name, precision in [("original", "float32"), *([("original, fp16", "fp16")] if fp16 else [])]:
-        theirs = Original(checkout, ours)
-        require_same("the losses, in parts of their size,", theirs.difference())
-        loop = theirs.training(fp16=precision == "fp16")
-        step = lambda loop=loop: loop.run_step(ours.x_0, ours.condition)  # noqa: E731
-        yield Contestant(name, step, len(ours.x_0), TRAINING * ours.flops, precision)
+    theirs = Original(checkout, ours)
+    require_same("the losses, in parts of their size,", theirs.difference())
+    loop = theirs.training(fp16=precision == "fp16")
+    return Contestant(
+        name, lambda: loop.run_step(ours.x_0, ours.condition), len(ours.x_0), TRAINING * ours.flops, precision
+    )
 
 
 def slowest(contestant: Contestant, device: torch.device) -> str:

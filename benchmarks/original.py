@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -138,7 +138,8 @@ def imported(checkout: str) -> dict[str, ModuleType]:
         raise ValueError(f"{checkout} holds no improved_diffusion/unet.py; give --original the folder of a checkout")
     sys.path.insert(0, checkout)
     mpi = ModuleType("mpi4py")
-    mpi.MPI = ModuleType("MPI")  # type: ignore[attr-defined]
+    # Asked for on a GPU alone: which of several this process has.
+    mpi.MPI = SimpleNamespace(COMM_WORLD=SimpleNamespace(Get_rank=lambda: 0))  # type: ignore[attr-defined]
     sys.modules.setdefault("mpi4py", mpi)
     sys.modules.setdefault("blobfile", ModuleType("blobfile"))
     names = ("nn", "unet", "gaussian_diffusion", "respace", "train_util", "logger")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -41,6 +42,16 @@ class Recipe(NamedTuple):
     def denoiser(self, network: nn.Module) -> Denoiser:
         """That calls `network`, which is told the recipe's condition."""
         return self.diffusion.denoiser(network, conditions_of(network)).given(self.condition)
+
+    def of_batch(self, size: int) -> Recipe:
+        """The same with so many images at once, some of them more than once."""
+        number = torch.arange(size, device=self.device) % len(self.x_0)
+        condition = {name: values[number] for name, values in self.condition.items()}
+        return self._replace(x_0=self.x_0[number], condition=condition)
+
+    def trained(self, **settings: Any) -> Recipe:
+        """The same, trained with other settings."""
+        return self._replace(trainer=replace(self.trainer, **settings))
 
     def run(self) -> Run:
         nothing = cast(Any, None)

@@ -17,9 +17,11 @@ from diffusion.config import migrate
 from diffusion.config.averages import average_rate, weights_of
 from diffusion.config.data_choice import replaceable
 from diffusion.config.load import read_own_state
-from diffusion.config.restored import load_exactly, restore_model
+from diffusion.config.pretrained import load_folder
+from diffusion.config.restored import load_exactly
 from diffusion.config.signature import find_class
 from diffusion.config.trust import targets
+from diffusion.interchange.folder import is_pipeline_folder
 from diffusion.runs import checkpoints, resuming
 from diffusion.runs.tensor_files import read_tensor_file
 from diffusion.training.trainer import Run
@@ -78,20 +80,20 @@ def completion(config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, A
 
 
 def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], trust: Iterable[str] = ()) -> None:
-    """Give the network of configuration `model` the weights at `path`, a released file or our own.
+    """Give the network of configuration `model` the weights at `path`: our own, a released file, a folder of diffusers.
 
     ValueError unless they fit exactly, and were trained in a network that computes the same.
     """
-    state = read_own_state(path, trust=trust)
-    if state is None:
+    if is_pipeline_folder(Path(path)):
+        source = load_folder(path, device="cpu")
+        old, weights = source.config["model"], source.network.state_dict()
+    elif (state := read_own_state(path, trust=trust)) is not None:
+        old, weights = state["config"]["model"], weights_of(state, average_rate(None, list(state["ema"])))
+    else:
         unet.load_released(network, unet.as_state_dict(read_tensor_file(Path(path)), path))
         return
-    check_same_network(state["config"]["model"], model, path)
-    if isinstance(network, unet.RELEASED):  # whose names tell what to change where they do not fit
-        source = restore_model(state, ema=None, device="cpu", trust=trust).network
-        unet.load_released(network, unet.export_released(source))
-    else:
-        load_exactly(network, weights_of(state, average_rate(None, list(state["ema"]))), path)
+    check_same_network(old or {}, model, path)  # what was begun in Python may describe no network
+    load_exactly(network, weights, path)
 
 
 def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:

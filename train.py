@@ -51,10 +51,10 @@ def main(config: DictConfig) -> ExitStatus:
 def train(config: DictConfig, folder: Path) -> ExitStatus:
     trainer, run = build.training(config, folder)
     run.guidance = load.guidance_of(config.guidance, run.trained(run.model), trust=config.trust)
+    state = resume.resume(run, init_from=config.init_from, trust=config.trust)
     log.info("Run folder: %s", folder)
     if (world := distributed.world_size()) > 1 or trainer.microbatch:
         log.info("A batch of %d images: %s", trainer.batch_size, division(trainer, world))
-    state = resume.resume(run, init_from=config.init_from, trust=config.trust)
     if distributed.is_leader():
         atomic_write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
         made_by = provenance.record_provenance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import struct
 from pathlib import Path
 
@@ -323,6 +324,13 @@ def test_a_mistake_is_one_line_that_says_what_to_type(overrides, message):
     line = error("name=test", *overrides)
     assert re.search(message, line), line
     assert "\n" not in line and len(line) < 400 and "Error" not in line
+
+
+def test_missing_weights_to_begin_with_are_refused_before_a_run_is_announced(tmp_path, caplog):
+    config = composed(*TINY, f"init_from={tmp_path / 'none'}")
+    with caplog.at_level("INFO"), pytest.raises(ValueError, match=r"no checkpoint at .*none"):
+        runpy.run_path(str(HERE.parent / "train.py"))["train"](config, tmp_path / "run")
+    assert not caplog.messages and not (tmp_path / "run").exists()
 
 
 def test_a_value_that_omegaconf_cannot_merge_is_one_line():

@@ -44,7 +44,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             state = read_open_file(file, path)
     except OSError as error:
         raise ValueError(
-            f"no checkpoint at {path} ({error.strerror}); give a run folder (checkpoint=runs/NAME) or a .pt file"
+            f"no checkpoint at {path} ({error.strerror}); give a run folder, such as runs/NAME, or a .pt file"
         ) from None
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise foreign

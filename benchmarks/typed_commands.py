@@ -75,8 +75,11 @@ class Command(NamedTuple):
 
     @property
     def stage(self) -> int:
-        """0 for what needs no trained run, 1 for training that does, 2 for the use of trained runs."""
-        return 2 if self.script != "train" else int(any("=runs/" in word for word in self.words))
+        """0 for what needs no trained run, 1 for training that does, 2 for the use of runs, 3 for training on that."""
+        if self.script != "train":
+            return 2
+        begins = [word for word in self.words if word.startswith("init_from=") and "=runs/" not in word]
+        return 3 if begins else int(any("=runs/" in word for word in self.words))
 
 
 def commands(page: str) -> list[Command]:

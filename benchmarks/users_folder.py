@@ -16,7 +16,7 @@ def images(count: int, size: int, *channels: int) -> np.ndarray:
 
 def fill(place: Path) -> None:
     """Make the folder, and all of it."""
-    for folder in ("photos", "images", "lsun"):
+    for folder in ("photos", "images", "lsun", "pictures"):
         photographs(place / folder)
     small_images(place)
     arrays(place)

@@ -54,8 +54,23 @@ def typed_value(value: Any) -> str:
 
 
 def differing(runs: Sequence[RunRecord]) -> list[str]:
-    """The settings of an experiment, in their order, that are `unlike` in the runs."""
-    return [key for key in unlike(runs) if key == "train.max_steps" or not same_experiment(key, DERIVED)]
+    """The settings of an experiment, in their order, that are `unlike` in the runs; of many, not what follows."""
+    keys = [key for key in unlike(runs) if key == "train.max_steps" or not same_experiment(key, DERIVED)]
+    return keys if len(keys) <= MANY else [key for key in keys if not comes_with_class(key, runs)]
+
+
+def comes_with_class(key: str, runs: Sequence[RunRecord]) -> bool:
+    """Whether a number or a word differs with the class alone that it is an argument of, as an end of a schedule may.
+
+    A class that is an argument of another, such as the schedule itself, is always a choice.
+    """
+    owner, values = key.rpartition(".")[0], dict[str, set[str]]()
+    for run in runs:
+        if f"{key}._target_" in flatten(run.config):
+            return False
+        found = settings(run)
+        values.setdefault(found.get(owner, NONE), set()).add(found.get(key, NONE))
+    return len(values) > 1 and all(len(known) == 1 for known in values.values())
 
 
 def unlike(runs: Sequence[RunRecord]) -> list[str]:
@@ -72,8 +87,10 @@ def unlike(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def usual(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, str]:
-    """Of many settings, the values that more than half of the runs have, by key; {} of few."""
-    counts = {key: Counter(settings(run).get(key, NONE) for run in runs).most_common(1)[0] for key in keys}
+    """Of many settings, the values that more than half of the runs have, by key; {} of few. The seed goes unsaid."""
+    counts = {
+        key: Counter(settings(run).get(key, NONE) for run in runs).most_common(1)[0] for key in keys if key != "seed"
+    }
     return {key: value for key, (value, n) in counts.items() if 2 * n > len(runs)} if len(keys) > MANY else {}
 
 
@@ -94,22 +111,34 @@ def short(keys: Sequence[str]) -> dict[str, str]:
 
 
 def groups(runs: Sequence[RunRecord]) -> list[Group]:
-    """The runs grouped by all that differs but the seed; a run that nothing else distinguishes alone, by its name."""
+    """The runs grouped by all that differs but the seed; a run that nothing else distinguishes alone, by its name.
+
+    Where many settings differ, a group is called by what the names of its runs share, if that is its own.
+    """
     keys = [key for key in differing(runs) if key != "seed"]
     common, found = usual(runs, keys), dict[tuple[str, ...], list[RunRecord]]()
     names = {run.folder: name for run, name in zip(runs, short_names(runs), strict=True)}
     for run in runs:
         found.setdefault(tuple(settings(run).get(key, NONE) for key in keys), []).append(run)
+    shared = {values: shared_name([names[run.folder] for run in members]) for values, members in found.items()}
+    count = Counter(shared.values())
     result = []
     for values, members in found.items():
         seeds = {settings(run).get("seed") for run in members}
-        label = in_words(dict(zip(keys, values, strict=True)), keys, common)
+        label = shared[values] if len(keys) > MANY and count[shared[values]] == 1 else ""
+        label = label or in_words(dict(zip(keys, values, strict=True)), keys, common)
         label = label or ("usual settings" if common and set(values) != {NONE} else "")
         if len(members) > 1 and (None in seeds or len(seeds) < len(members)):
             result += [Group(names[run.folder], [run]) for run in members]
         else:
             result.append(Group(label or (names[members[0].folder] if len(members) == 1 else "all runs"), members))
     return result
+
+
+def shared_name(names: Sequence[str]) -> str:
+    """The parts, as in a+b, that all names have; "" without any."""
+    first, *others = [name.split("+") for name in names]
+    return "+".join(part for part in first if all(part in other for other in others))
 
 
 def short_names(runs: Sequence[RunRecord]) -> list[str]:

@@ -84,12 +84,18 @@ def rows(table: Sequence[Column], heading: str, marks: Sequence[int]) -> str:
     heads = "".join(head(column) for column in table)
     lines = zip(marks, zip(*(column.cells for column in table), strict=True), strict=True)
     body = "\n".join(
-        f'<tr><th scope="row" data-value="{escape(first.text)}">{dot(mark)}{escape(first.text).replace("+", "+<wbr>")}'
+        f'<tr><th scope="row" data-value="{escape(first.text)}">{dot(mark)}{parted(first.text)}'
         f"</th>{''.join(map(data, rest, table[1:]))}</tr>"
         for mark, (first, *rest) in lines
     )
     whole_table = f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table>"
     return f'<h2>{heading}</h2><div class="wide">{whole_table}</div>'
+
+
+def parted(name: str) -> str:
+    """A name that is broken between its parts, as in a+b, where it is too long for a line."""
+    parts = escape(name).split("+")
+    return "".join(f"<span>{part}{'+' * (i < len(parts))}</span>" for i, part in enumerate(parts, 1))
 
 
 def head(column: Column) -> str:
@@ -112,7 +118,7 @@ def data(cell: Cell, column: Column) -> str:
 
 
 def dot(group: int) -> str:
-    return f'<i class="c{group % 8}{" dashed" * (group >= 8)}"></i>'
+    return f'<i class="c{group % 8}{("", " dashed", " dotted")[group // 8 % 3]}"></i>'
 
 
 def plots(heading: str, drawn: Sequence[Plot]) -> str:

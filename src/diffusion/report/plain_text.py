@@ -20,14 +20,16 @@ def plain_text(table: Sequence[Column], width: int = WIDTH) -> str:
     Columns that find no room in lines of `width` begin another block of lines, which names the rows again.
     """
     width, (first, *others) = max(width, LEAST_WIDTH), table
-    names = align([first.head, *(shortened(cell.text) for cell in first.cells)])
-    room = width - display_width(names[0]) - len(GAP)
     repeated = Counter(column.head for column in others)
     columns = [text_of(column, ambiguous=repeated[column.head] > 1) for column in others]
+    beside = sum(widest(texts) + len(GAP) for texts in columns if widest(texts) <= width // 2)
+    labels = shortened([cell.text for cell in first.cells], max(LONGEST_NAME, width - beside), width // 2)
+    names = align([first.head, *labels])
+    room = width - display_width(names[0]) - len(GAP)
     blocks = in_blocks([texts for texts in columns if widest(texts) <= room], room)
     parts = [[GAP.join(line).rstrip() for line in zip(names, *block, strict=True)] for block in blocks]
     parts += [in_lines(names, texts, room) for texts in columns if widest(texts) > room]
-    return "\n\n".join("\n".join(part) for part in [*parts, said(table, width)] if part)
+    return "\n\n".join("\n".join(part) for part in [*parts, said(labels, others, width)] if part)
 
 
 def in_blocks(columns: Sequence[list[str]], room: int) -> list[list[list[str]]]:
@@ -46,7 +48,8 @@ def in_blocks(columns: Sequence[list[str]], room: int) -> list[list[list[str]]]:
 def in_lines(names: Sequence[str], texts: Sequence[str], room: int) -> list[str]:
     """A column that is wider than the room, broken into lines; who has nothing there is left out."""
     lines = []
-    for name, text in zip(names, texts, strict=True):
+    for name, text, above in zip(names, texts, ["", *texts], strict=False):
+        text = "as above" if text == above else text
         broken = "\n".join(textwrap.wrap(text, room)) if text.strip() != NONE else ""
         lines += [f"{name}{GAP}{broken}".replace("\n", f"\n{' ' * display_width(name)}{GAP}")] if broken else []
     return lines
@@ -63,18 +66,26 @@ def text_of(column: Column, *, ambiguous: bool) -> list[str]:
     return [text + GAP + note for text, note in zip(texts, notes, strict=True)]
 
 
-def said(table: Sequence[Column], width: int) -> list[str]:
+def said(names: Sequence[str], columns: Sequence[Column], width: int) -> list[str]:
     """What the notes of columns of words say, such as why a run failed, in lines of that width."""
-    names = [cell.text for cell in table[0].cells]
-    words = [cell.note for column in table[1:] if not column.numeric for cell in column.cells]
-    texts = [f"{shortened(name)}: {note}" for name, note in zip(cycle(names), words, strict=False) if note]
+    words = [cell.note for column in columns if not column.numeric for cell in column.cells]
+    texts = [f"{name}: {note}" for name, note in zip(cycle(names), words, strict=False) if note]
     return [line for text in texts for line in textwrap.wrap(text, width, subsequent_indent=GAP)]
 
 
-def shortened(name: str) -> str:
-    """`name`, or its beginning and its end around an ellipsis."""
-    half = LONGEST_NAME // 2
-    return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[1 - half :]}"
+def shortened(names: Sequence[str], room: int, most: int) -> list[str]:
+    """Each name, or of a longer one than `room` its ends around an ellipsis; they take up to `most` to stay apart."""
+    for beginning in (room // 2, 3 * room // 4, room // 4):
+        cut = [name if display_width(name) <= room else cut_out(name, beginning, room) for name in names]
+        if len({*cut}) == len({*names}):
+            return cut
+    return shortened(names, room + 1, most) if room < most else cut
+
+
+def cut_out(name: str, beginning: int, room: int) -> str:
+    """So much of the beginning and of the end of a name that both take `room` with an ellipsis between them."""
+    letters = len(name) / display_width(name)
+    return f"{name[: int(beginning * letters)]}…{name[len(name) - int((room - 1 - beginning) * letters) :]}"
 
 
 def align(texts: Sequence[str], right: bool = False) -> list[str]:

@@ -17,6 +17,7 @@ MOST_POINTS = 300
 LARGEST = 1e30  # numbers beyond it, or below its inverse, are noise or a run that blew up
 # The colours drawn with, and the page's variables that take their places.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#bf5b92", "#c98a00", "#56a5d8", "#5b4b9a", "#6b6b6b")
+DASHES = ("-", (0, (5, 4)), (0, (1, 2)))  # of the first eight groups, of the next, and of those after them
 VARIABLES = {"#6a6a66": "--soft", "#e4e3de": "--rule", **{colour: f"--c{i}" for i, colour in enumerate(COLOURS)}}
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 11, "axes.edgecolor": "#6a6a66",
@@ -73,7 +74,7 @@ class Plot(NamedTuple):
 
     def draw(self, axes: Any, line: Line, *, gid: str) -> None:
         x, raw, values = [x for x, _ in line.points], [value for _, value in line.points], self.values(line)
-        look = dict(color=COLOURS[line.group % 8], gid=gid, linestyle="-" if line.group < 8 else (0, (5, 4)))
+        look: dict[str, Any] = dict(color=COLOURS[line.group % 8], gid=gid, linestyle=DASHES[line.group // 8 % 3])
         if values != raw:
             axes.plot(x, raw, **{**look, "linewidth": 0.8, "alpha": 0.22, "linestyle": "-"})
         axes.plot(x, values, linewidth=1.7, marker="o" if len(x) <= 12 else "", markersize=5, **look)

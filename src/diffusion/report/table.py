@@ -7,6 +7,7 @@ from statistics import median, stdev
 from typing import NamedTuple
 
 from diffusion.report.differences import (
+    MANY,
     NONE,
     Group,
     differing,
@@ -60,7 +61,7 @@ def setting_columns(runs: Sequence[RunRecord]) -> tuple[list[Column], list[Colum
     keys, own = differing(runs), [settings(run) for run in runs]
     heads, common = short(keys), usual(runs, keys)
     each = {key: Column(heads[key], key, [setting(one.get(key, NONE)) for one in own], True) for key in keys}
-    if not common:
+    if len(keys) <= MANY:
         return [*each.values()], []
     others = [key for key in keys if key != "seed"]
     words = [Cell(in_words(one, others, common) or NONE) for one in own]

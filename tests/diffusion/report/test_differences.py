@@ -34,6 +34,26 @@ def test_options_that_come_with_a_class_are_not_named_beside_it():
     assert differing([linear, cosine, other]) == ["diffusion.schedule", "diffusion.schedule.offset"]
 
 
+def test_of_many_settings_those_that_follow_from_a_class_are_not_named():
+    """A number that a class always has goes with its name; another class that it was given does not."""
+    many = dict.fromkeys((f"option_{i}" for i in range(7)), 1)
+    one = schedule("Linear", end=1, shape={"_target_": "diffusion.Even"})
+    two = schedule("Cosine", end=2, shape={"_target_": "diffusion.Odd"})
+    runs = [run(diffusion=one), run(diffusion=two, **many), run(diffusion=two, **dict.fromkeys(many, 2))]
+    assert differing(runs) == ["diffusion.schedule", "diffusion.schedule.shape", *many]
+    assert "diffusion.schedule.end" in differing([run(diffusion=one), run(diffusion=two)])
+    runs[2].config["diffusion"] = schedule("Cosine", end=3)
+    assert "diffusion.schedule.end" in differing(runs)
+
+
+def test_of_many_settings_groups_are_called_by_what_the_names_of_their_runs_share():
+    many = {f"option_{i}": i for i in range(7)}
+    other = dict.fromkeys(many, 9)
+    runs = [run(f"a+seed-{seed}", seed=seed, **many) for seed in (0, 1)]
+    runs += [run(f"b+seed-{seed}", seed=seed, **other) for seed in (0, 1)]
+    assert [group.label for group in groups([*runs, run("alone", option_0=5)])] == ["a", "b", "alone"]
+
+
 def test_what_is_not_resolved_or_not_there_is_no_difference():
     assert differing([run(seed=0, a=1, b=2), run(seed=1, a="${b}"), run(seed=1, a="???"), run()]) == ["seed"]
 

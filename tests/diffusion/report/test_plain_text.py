@@ -43,6 +43,21 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_is_lost(width):
     assert all(f"key_{i} value" in re.sub(r"\s+", " ", text) for i in range(40)) and words.count("no room") == 40
 
 
+def test_long_names_are_cut_where_they_stay_apart_and_whole_where_there_is_room():
+    names = [f"{'a' * 20}{middle}{'b' * 20}" for middle in "xy"]
+    for count in (1, 9):
+        numbers = [column(f"metric_{i}", "1", "2") for i in range(count)]
+        lines = plain_text([column("run", *names, numeric=False), *numbers]).splitlines()
+        shown = [line.split()[0] for line in lines if line.startswith("aaa")]
+        assert len({*shown}) == 2 and max(map(len, shown)) == (41 if count == 1 else 30)
+
+
+def test_words_that_are_those_of_the_row_above_are_not_repeated():
+    words = [" ".join(["word"] * 40), *["other " * 40] * 2]
+    text = plain_text([column("run", "a", "b", "c", numeric=False), column("settings", *words, numeric=False)])
+    assert text.count("word") == text.count("other") == 40 and text.endswith("c    as above")
+
+
 def test_letters_of_east_asia_take_two_columns():
     lines = plain_text([column("run", "고양이", "cat", numeric=False), column("steps", "1", "2")]).splitlines()
     assert [display_width(line) for line in lines] == [display_width(lines[0])] * 3

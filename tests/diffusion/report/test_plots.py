@@ -19,10 +19,10 @@ def test_a_plot_is_valid_and_says_what_it_shows():
     assert [line.findtext("title") for line in root.iter("g") if line.get("data-group") == "0"] == ["<run>"]
 
 
-def test_colours_are_the_page_s_and_groups_beyond_them_are_dashed():
-    one, other = plotted(1.0, 2.0, group=1), plotted(1.0, 2.0, group=9)
+def test_colours_are_the_page_s_and_groups_beyond_them_are_dashed_or_dotted():
+    one, other, third = (plotted(1.0, 2.0, group=group) for group in (1, 9, 17))
     assert "var(--c1)" in one and "var(--c1)" in other and not any(colour in one for colour in COLOURS)
-    assert "stroke-dasharray" not in one and "stroke-dasharray" in other
+    assert "stroke-dasharray" not in one and "stroke-dasharray" in other and third != other
 
 
 def test_a_line_breaks_where_a_value_is_not_finite_and_the_first_is_marked():

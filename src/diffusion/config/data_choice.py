@@ -1,12 +1,14 @@
 """Which images a configuration of data means, read off what the class of the set says of its own arguments."""
 
 import inspect
+import json
 import os
 from typing import Any, cast
 
 from diffusion.config.signature import find_class
 from diffusion.config.trust import check_user_targets
 from diffusion.data.images import Images
+from diffusion.runs.naming import short_hash
 
 USUAL = tuple(f"data.{key}" for key in Images.incidental)
 """The settings that make no other experiment, whatever the set."""
@@ -51,6 +53,16 @@ def identity(data: dict[str, Any]) -> dict[str, Any]:
     kind = class_of(data)
     settings = {**settings_of(data), **absolute_paths(data), "_target_": data["_target_"]}
     return {key: value for key, value in settings.items() if key not in (*kind.incidental, *kind.training_only)}
+
+
+def same_set(data: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two configurations mean the same images, whichever part of them each chooses."""
+    return identity(with_split(data, "train")) == identity(with_split(other, "train"))
+
+
+def set_hash(data: dict[str, Any]) -> str:
+    """Six letters that tell these images from others of the same title."""
+    return short_hash(json.dumps(identity(data), sort_keys=True, default=str))
 
 
 def title_of(data: dict[str, Any]) -> str:

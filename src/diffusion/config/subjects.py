@@ -8,7 +8,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from diffusion.config import preflight
-from diffusion.config.data_choice import class_of, from_checkpoint, identity, settings_of, title_of, with_split
+from diffusion.config.data_choice import (
+    class_of,
+    from_checkpoint,
+    identity,
+    same_set,
+    set_hash,
+    settings_of,
+    title_of,
+    with_split,
+)
 from diffusion.config.instantiate import check_description, images_from, plain_values, restore
 from diffusion.data.images import Images
 from diffusion.evaluation.subject import Subject
@@ -61,7 +70,8 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     names_split = tuple(f"data.{key}=" for choice in class_of(data).splits.values() for key in choice)
     if not any(word.startswith(names_split) for word in HydraConfig.get().overrides.task):
         data = with_split(data, "test")
-    if chosen is not None and identity(with_split(data, "train")) == identity(with_split(learned_from, "train")):
+    others = chosen is not None and not same_set(data, learned_from)
+    if chosen is not None and not others:
         part = class_of(learned_from).split_of(settings_of(learned_from))
         learned_from, open_training = with_split(data, part[0]) if part else data, images_from
     images = open_data(data)
@@ -69,7 +79,7 @@ def subject(config: DictConfig, model: Trained) -> Subject:
     held_out = identity(data) != identity(learned_from)
     return Subject(
         model, images, data, title_of(data), held_out, cache(lambda: open_training(learned_from)),
-        title_of(learned_from), config.batch_size, config.seed,
+        title_of(learned_from), config.batch_size, config.seed, set_hash(data) if others else "",
     )  # fmt: skip
 
 

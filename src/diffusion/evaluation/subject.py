@@ -39,7 +39,8 @@ class Subject(NamedTuple):
     """A model and images that fit it, read `batch_size` at a time; what chance decides depends on `seed`.
 
     `data` is the configuration of `images`, `title` what people call them; they are `held_out` unless the model learned
-    from them. Those that it learned from are `training_images()`, called `training_title`.
+    from them. Those that it learned from are `training_images()`, called `training_title`. A
+    `fingerprint` tells images that are no part of the set of training from others of the same title.
     """
 
     model: Trained
@@ -51,6 +52,7 @@ class Subject(NamedTuple):
     training_title: str
     batch_size: int
     seed: int
+    fingerprint: str = ""
 
     def examples(self, numbers: Sequence[int]) -> Examples:
         """The images of these numbers; their classes are numbered as the model knows them."""
@@ -101,7 +103,7 @@ class Subject(NamedTuple):
     def folder_name(self, evaluation: "Evaluation") -> str:
         """Says what was measured, so that measuring otherwise does not overwrite it."""
         title, seed = slugify(self.title.replace(" ", "_")), f"seed_{self.seed}" if self.seed else ""
-        parts = evaluation.name, title, self.model.origin, self.model.guidance.name, seed
+        parts = evaluation.name, title, self.fingerprint, self.model.origin, self.model.guidance.name, seed
         return shorten("_".join(filter(None, parts)), "_")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffusion.config.data_choice import from_checkpoint, settings_of
+from diffusion.config.data_choice import from_checkpoint, same_set, set_hash, settings_of, title_of
 from diffusion.config.subjects import read_from_checkpoint
 
 
@@ -39,6 +39,14 @@ def test_images_of_another_shape_are_not_made_to_find_that_out(data):
 def test_a_checkpoint_fetches_nothing_and_starts_no_crowd():
     folder = {"_target_": "diffusion.ImageFolder", "root": "/nowhere", "workers": 10**6, "cache": "/etc"}
     assert from_checkpoint(folder) == {**folder, "workers": 2, "cache": "auto"}
+
+
+def test_folders_of_one_name_are_told_apart_and_parts_of_one_set_are_not():
+    folder = {"_target_": "diffusion.ImageFolder", "image_size": 8}
+    one, other, again = ({**folder, "root": root} for root in ("/a/photos", "/b/photos", "/a/../a/photos"))
+    assert title_of(one) == title_of(other) and set_hash(one) == set_hash(again) != set_hash(other)
+    digits = {"_target_": "diffusion.Digits", "image_size": 8}
+    assert same_set({**digits, "split": "test"}, {**digits, "split": "train"}) and not same_set(digits, one)
 
 
 def test_what_the_set_needs_and_the_settings_lack_is_named():

@@ -170,6 +170,12 @@ def test_recognition_by_another_number_of_images_lies_beside_the_first():
     assert re.fullmatch(r"likelihood_5-5_steps_own_-_test-[a-z2-7]{6}_raw_step_12", odd), odd
 
 
+def test_images_that_are_no_part_of_the_training_set_are_told_from_others_of_their_title():
+    subject, evaluation = subject_of(Digits(split="test", image_size=8)), Likelihood(steps="5,5")
+    own, other = (each.folder_name(evaluation) for each in (subject, subject._replace(fingerprint="abcdef")))
+    assert other == own.replace("digits_test", "digits_test_abcdef") != own
+
+
 def test_recognition_needs_classes_two_images_of_each_and_unseen_test_images():
     images, recognition = Digits(split="test", image_size=8), Recognition(sampler=Ancestral(steps=2))
     recognition.check(subject_of(images))

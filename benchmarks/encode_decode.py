@@ -15,7 +15,9 @@ from diffusion import DDIM
 from diffusion.config import load
 from diffusion.data.digits import Digits
 from diffusion.denoiser.denoiser import clip, transformed
+from diffusion.inference.titles import drawn_by, model_title
 from diffusion.pictures.grid import grid, save_picture
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.pixels import from_uint8
 from diffusion.samplers.sampler import draw, trajectory
 
@@ -45,7 +47,8 @@ def main() -> None:
         error = 127.5 * (back - x_0).abs().flatten(1)
         figures = f"{error.mean():10.2f}  {error.mean(1).max():11.2f}  {error.max():11.1f}  {x_T.std():10.3f}"
         print(f"{steps:5}  {figures}", flush=True)
-    save_picture(chosen.out, grid(torch.cat([x_0, x_T / 3, back]), columns=chosen.images))
+    rows = grid(torch.cat([x_0, x_T / 3, back]), columns=chosen.images, rows=["given", "encoded / 3", "decoded"])
+    save_picture(chosen.out, titled(rows, f"{model_title(model)}\n{drawn_by(sampler)}"))
     print(f"Look at {chosen.out}: given, encoded (divided by 3), decoded")
 
 

@@ -15,7 +15,9 @@ from digits_judge import Judge, mean_and_spread
 from diffusion import DPMSolver, Guidance, Trained
 from diffusion.config import load
 from diffusion.inference.draw import draw_steps
+from diffusion.inference.titles import BETWEEN, drawn_by, model_title
 from diffusion.pictures.grid import grid, save_picture
+from diffusion.pictures.lettering import titled
 from diffusion.pictures.plots import figure
 from diffusion.samplers.sampler import draw
 
@@ -55,7 +57,7 @@ def main() -> None:
     y = torch.arange(chosen.images) % 10
     print(f"{chosen.images} images, {chosen.steps} steps, {len(models)} runs; real {judge.of_real(chosen.images):.3f}")
     print("scale  recognised      variety        Frechet distance")
-    rows, table = [], []
+    shown, table = [], []
     for scale in chosen.scales:
         guidance = guidance_of(chosen, scale)
         for model in models:
@@ -66,18 +68,32 @@ def main() -> None:
         rest = (f"{mean:.3f} +- {spread:.3f}" for mean, spread in found[1:])
         cells = (f"{found[0][0]:6.1%} +- {found[0][1]:.1%}", *rest)
         print(f"{scale:5g}  {'   '.join(cells)}", flush=True)
-        table.append((scale, *(mean for mean, _ in found)))
-        rows.append(drawn[0][y == chosen.shown][:10])
-    save_picture(f"{chosen.out}.png", grid(torch.cat(rows), columns=len(rows[0])))
+        table.append((scale, found[0][0], found[2][0]))
+        shown.append(drawn[0][y == chosen.shown][:10])
+    rows = grid(torch.cat(shown), columns=len(shown[0]), rows=[f"scale {scale:g}" for scale in chosen.scales])
+    save_picture(f"{chosen.out}.png", titled(rows, title(models[0], chosen)))
+    plot(table, Path(f"{chosen.out}_plot.png"))
+    print(f"Look at {chosen.out}.png, class {chosen.shown}, a row a scale, and {chosen.out}_plot.png")
+
+
+def title(model: Trained, chosen: argparse.Namespace) -> str:
+    """Which model drew, how, of which class, and what guided it."""
+    guide = f"by {chosen.classifier}" if chosen.classifier else "without a classifier"
+    guide = f"away from {chosen.weaker}" if chosen.weaker else guide
+    words = [drawn_by(DPMSolver(steps=chosen.steps)), f"class {chosen.shown}", f"guided {guide}"]
+    return f"{model_title(model)}\n{BETWEEN.join(words)}"
+
+
+def plot(table: list[tuple[float, float, float]], path: Path) -> None:
+    """The recognised share and the Frechet distance over the scale, of rows (scale, share, distance)."""
     picture, axes = figure()
-    scales, shown, _, distance = zip(*table, strict=True)
-    axes.plot(scales, distance, marker="o", label="Frechet distance")
+    scales, shares, distances = zip(*table, strict=True)
+    axes.plot(scales, distances, marker="o", label="Frechet distance")
     axes.set(xlabel="guidance.scale", ylabel="Frechet distance")
     beside = axes.twinx()
-    beside.plot(scales, [100 * share for share in shown], marker="s", color="tab:orange", label="recognised (%)")
+    beside.plot(scales, [100 * share for share in shares], marker="s", color="tab:orange", label="recognised (%)")
     beside.set(ylabel="recognised (%)")
-    picture.savefig(Path(f"{chosen.out}_plot.png"))
-    print(f"Look at {chosen.out}.png, class {chosen.shown}, a row a scale, and {chosen.out}_plot.png")
+    picture.savefig(path)
 
 
 if __name__ == "__main__":

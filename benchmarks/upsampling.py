@@ -18,7 +18,9 @@ from diffusion.config import load
 from diffusion.data.digits import Digits
 from diffusion.inference.image_files import Request, draw_batches
 from diffusion.inference.prompts import prompts_from
+from diffusion.inference.titles import BETWEEN, drawn_by, model_title
 from diffusion.pictures.grid import save_picture
+from diffusion.pictures.lettering import titled
 
 
 def arguments() -> argparse.Namespace:
@@ -49,7 +51,8 @@ def main() -> None:
     prompts = prompts_from(model.conditions, digits, chosen.images, classes=model.classes)
     true, low_res = prompts.true, prompts.arguments["low_res"]
     assert true is not None, "what is told an image has one behind it"
-    ours = torch.cat(list(draw_batches(Request(len(true), 64, 0, prompts), model, Ancestral(steps=chosen.steps)))).cpu()
+    sampler = Ancestral(steps=chosen.steps)
+    ours = torch.cat(list(draw_batches(Request(len(true), 64, 0, prompts), model, sampler))).cpu()
     size = true.shape[2:]
     enlarged = {
         "nearest": interpolate(low_res, size, mode="nearest"),
@@ -62,7 +65,8 @@ def main() -> None:
     print("          PSNR (dB)  sharpness / true")
     for name, x in enlarged.items():
         print(f"{name:8}  {psnr(x, true):9.2f}  {sharpness(x) / sharpness(true):16.3f}")
-    save_picture(chosen.out, prompts.picture(ours[:24]))
+    title = f"{model_title(model)}\n{drawn_by(sampler)}{BETWEEN}{low_res.shape[-1]} -> {size[0]} pixels"
+    save_picture(chosen.out, titled(prompts.picture(ours[:24]), title))
     print(f"Look at {chosen.out}: small, drawn, true")
 
 

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from diffusion.compute import distributed
-from diffusion.compute.flops import on_meta
 from diffusion.compute.memory import check_pixels
 from diffusion.compute.precision import check_precision
-from diffusion.data.conditions import Condition, arguments, blanks
+from diffusion.config.network_call import check_shape
+from diffusion.data.conditions import Condition, blanks
 from diffusion.data.images import Images
 from diffusion.data.loader import batches
 from diffusion.denoiser.denoiser import conditions_of
@@ -25,7 +25,6 @@ from diffusion.inference.trained import Trained
 from diffusion.losses.schedule_samplers import LossSecondMoment
 from diffusion.runs import naming
 from diffusion.runs.metrics import require_logged
-from diffusion.runs.printable import reason
 from diffusion.runs.state import require_readable
 from diffusion.training.parallel import check_processes, map_tensors
 from diffusion.training.trainer import Run, Trainer
@@ -150,29 +149,6 @@ def check_size(shape: tuple[int, int, int]) -> None:
         raise ValueError(
             f"images of {shape} are {math.prod(shape)} numbers each, and may be {MOST_NUMBERS}; set data.image_size=64"
         )
-
-
-def check_shape(run: Run) -> None:
-    """The network accepts images of this shape, which it is shown without computing, and answers in their shape."""
-    name, shape = type(run.model).__name__, run.images.shape
-    x, time, takes = torch.zeros(2, *shape), torch.zeros(2), conditions_of(run.model)
-    told = arguments(run.conditions, x, time.long())
-    given = {name: values.to("meta") for name, values in told.items() if name in takes}
-    with torch.no_grad():
-        try:
-            output = torch.func.functional_call(run.model, on_meta(run.model), (x.to("meta"), time.to("meta")), given)
-        except (TypeError, RuntimeError) as error:
-            if isinstance(error, NotImplementedError) or "meta" in str(error):
-                return  # It computes what can be computed of real images alone.
-            call = f"forward(x, time{', '.join(['', *given])})"
-            raise ValueError(f"{name} cannot be called as {call} with images of {shape}: {reason(error)}") from error
-    if not isinstance(output, Tensor):
-        raise ValueError(f"{name} gives a {type(output).__name__}; it must give one tensor (N, C, H, W)")
-    if not run.diffusion.loss.classifies:
-        if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:
-            needed = (len(x), run.diffusion.outputs(shape[0]), *shape[1:])
-            raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed {needed}")
-        run.diffusion.denoiser(run.model, takes).split(output, shape[0])
 
 
 def check_evaluations(trainer: Trainer, run: Run) -> None:

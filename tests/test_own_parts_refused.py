@@ -165,6 +165,29 @@ def test_an_answer_of_another_shape_is_refused_though_it_would_broadcast(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+class LooksUp(nn.Module):
+    """Adds to each image a number that it looks up by its label, among `rows`."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.table = nn.Embedding(rows, 1)
+
+    def forward(self, x, time, y):
+        return x + self.table(y)[..., None, None]
+
+
+@pytest.mark.parametrize(("rows", "dropout"), [(1, 0.0), (2, 0.5)])
+def test_a_table_with_too_few_rows_for_the_labels_is_refused(tmp_path, rows, dropout):
+    parts = {"prediction": Epsilon(), "variance": FixedSmall(), "loss": Simple()}
+    chain = GaussianDiffusion(steps=20, schedule=Cosine(), **parts)
+    images = Resident(torch.zeros(4, 1, 4, 4, dtype=torch.uint8), torch.arange(4) % 2, classes=("a", "b"), flip=False)
+    settings = {"max_steps": 1, "folder": tmp_path, "batch_size": 2, "device": "cpu", "label_dropout": dropout}
+    with pytest.raises(ValueError, match=rf"LooksUp looks up .* a table of {rows} rows, .*Embedding\({rows + 1}"):
+        train(LooksUp(rows), chain, images, **settings)
+    assert not list(tmp_path.iterdir())
+    assert train(LooksUp(rows + 1), chain, images, **settings).step == 1
+
+
 def test_a_network_that_looks_at_its_images_is_trained_without_that_check(tmp_path):
     assert begin(tmp_path, lambda x: x * float(x.detach().numpy().std() + 1)).step == 1
 

@@ -59,7 +59,7 @@ def check_run(trainer: Trainer, run: Run) -> None:
     check_changes(run)
     check_label_dropout(trainer, run)
     check_size(run.images.shape)
-    check_shape(run)
+    check_shape(trainer, run)
     if trainer.preview.every:
         run.sampler.levels(run.diffusion.process)  # An impossible spacing is refused now, not at the first preview.
     check_evaluations(trainer, run)

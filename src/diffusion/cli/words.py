@@ -2,8 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -67,15 +68,30 @@ def check_override(script: str, word: str, folders: list[Path]) -> None:
     if any((folder / group).is_dir() for folder in folders) and not may_choose(override):
         options = ", ".join(help.group_options(group, folders))
         raise ValueError(f"there is no {group} {value or 'without a name'}; there are {options}")
+    names = chosen(override)
+    if len(names) > 1 and (folders[0] / group).is_dir() and group not in groups_of_several(script, folders[0]):
+        two = " (two loggers: logger=both)" * (group == "logger")
+        raise ValueError(f"{word} names {len(names)} options, and {group} is one; type {group}={names[0]}{two}")
+
+
+def groups_of_several(script: str, conf: Path) -> set[str]:
+    """The groups of which a script takes a list of options: those that have a list by default."""
+    defaults = yaml.safe_load((conf / f"{Path(script).stem}.yaml").read_text(encoding="utf-8"))["defaults"]
+    named = [item for entry in defaults if isinstance(entry, dict) for item in entry.items()]
+    return {group for group, options in named if isinstance(options, list)}
 
 
 def may_choose(override: Override) -> bool:
     """Whether a value can name options of a group."""
+    return all(isinstance(one, str) and one for one in chosen(override))
+
+
+def chosen(override: Override) -> list[Any]:
+    """The values that a word gives in brackets, or the one; [] of a sweep, and of what deletes."""
     if override.is_delete() or override.is_sweep_override():
-        return True
+        return []
     value = override.value()
-    several = value if isinstance(value, list) else [value]
-    return all(isinstance(one, str) and one for one in several)
+    return value if isinstance(value, list) else [value]
 
 
 def bare_word_error(script: str, word: str, folders: list[Path]) -> str:

@@ -46,6 +46,9 @@ def refused(line: str) -> str:
         ("train.py data=5", r"no data 5; there are cifar10, digits"),
         ("train.py model=", r"no model without a name; there are"),
         ("train.py experiment=null", r"no experiment null; there are cifar10_edm"),
+        ("train.py model=[unet_tiny,unet_64]", r"names 2 options, and model is one; type model=unet_tiny$"),
+        ("train.py diffusion/schedule=[linear,cosine]", r"names 2 options.*type diffusion/schedule=linear$"),
+        ("train.py logger=[wandb,tensorboard]", r"logger is one; type logger=wandb \(two loggers: logger=both\)$"),
         ("train.py name=${", r"cannot be read \(.*\); in quotes it is"),
         ("train.py seed=" + "{a:" * 400 + "1" + "}" * 400, r"cannot be read \(maximum recursion"),
     ],
@@ -56,7 +59,14 @@ def test_a_word_that_cannot_be_taken_is_one_line_that_says_what_to_type(line, me
 
 
 def test_what_hydra_takes_is_left_to_it():
-    words = ["seed=1,2", "model=unet_tiny", "model.heads=2", "hydra.sweeper.params={a: 1}", "conditions=[label]"]
+    words = [
+        "seed=1,2",
+        "model=unet_tiny",
+        "model.heads=2",
+        "hydra.sweeper.params={a: 1}",
+        "conditions=[label,small_image]",
+    ]
+    words += ["train/evaluations=[likelihood,quality]", "model.attention_resolutions=[8,4]", "sampler=[ddim]"]
     check_words(str(ROOT / "train.py"), ["-m", *words, "+mine=1"])
     check_words(str(ROOT / "train.py"), [*words, "--cfg", "job"])
 

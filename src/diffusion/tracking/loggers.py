@@ -60,16 +60,8 @@ class Loggers(Logger):
         self._loggers = [logger for logger in (first, second) if logger is not None]
         self._failed: set[Logger] = set()
 
-    def start(
-        self,
-        folder: Path,
-        *,
-        name: str,
-        config: dict[str, Any],
-        resume: bool,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._tell(lambda each: each.start(folder, name=name, config=config, resume=resume, provenance=provenance))
+    def start(self, folder: Path, **about: Any) -> None:
+        self._tell(lambda each: each.start(folder, **about))
 
     def log(self, step: int, values: Mapping[str, float], panel: str | None = None) -> None:
         self._tell(lambda each: each.log(step, values, panel))

@@ -35,13 +35,7 @@ class TensorBoardLogger(Logger):
             raise ValueError('logger=tensorboard needs its package; type: pip install -e ".[tensorboard]"')
 
     def start(
-        self,
-        folder: Path,
-        *,
-        name: str,
-        config: dict[str, Any],
-        resume: bool,
-        provenance: Mapping[str, Any] | None = None,
+        self, folder: Path, *, config: dict[str, Any], provenance: Mapping[str, Any] | None = None, **_: Any
     ) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter

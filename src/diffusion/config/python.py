@@ -87,14 +87,19 @@ def train(
         logger=Loggers(logger or Logger()),
     )  # fmt: skip
     preflight.check_run(trainer, run)
-    with lock_folder(folder):
+    fit_in_its_folder(trainer, run)
+    return load(folder, network=network, diffusion=diffusion, conditions=told, device=device)
+
+
+def fit_in_its_folder(trainer: Trainer, run: Run) -> None:
+    """Train the run to its end, with its folder locked; KeyboardInterrupt if a signal stops it before."""
+    with lock_folder(run.folder):
         state = resume.resume(run, init_from=None)
-        run.logger.start(folder, name=folder.name, config=config, resume=state is not None)
+        run.logger.start(run.folder, name=run.folder.name, config=run.config, resume=state is not None)
         code = 1
         try:
             code = fit(trainer, run, state)
         finally:
             run.logger.finish(code)
     if code:
-        raise KeyboardInterrupt(f"stopped by a signal; all steps are saved in {folder}")
-    return load(folder, network=network, diffusion=diffusion, conditions=told, device=device)
+        raise KeyboardInterrupt(f"stopped by a signal; all steps are saved in {run.folder}")

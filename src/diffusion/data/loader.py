@@ -59,15 +59,19 @@ def batches(
         with closing(readers.in_order(images, wanted, device=device, stop=stop)) as reads:
             for step, (pixels, labels) in enumerate(reads, start):
                 where = positions(step)
-                pixels = pixels.to(device, non_blocking=True)
-                if images.flip:
-                    mirrored = to_device(stream.mirrored(where, length=len(images), seed=seed), device)
-                    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
-                x_0 = from_uint8(pixels)
+                x_0 = as_shown(pixels.to(device, non_blocking=True), where, images, seed=seed)
                 condition = arguments(told, x_0, labels.to(device, non_blocking=True))
                 yield Batch(x_0, condition, torch.arange(where.start, where.stop))
 
     return read()
+
+
+def as_shown(pixels: Tensor, positions: range, images: Images, *, seed: int) -> Tensor:
+    """The images at these positions of training in [-1, 1], about half of them mirrored where the set flips."""
+    if images.flip:
+        mirrored = to_device(stream.mirrored(positions, length=len(images), seed=seed), pixels.device)
+        pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+    return from_uint8(pixels)
 
 
 def check_shares(num_images: int, batch_size: int, world: int) -> None:

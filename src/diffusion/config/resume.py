@@ -86,14 +86,24 @@ def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], tr
     """
     if is_pipeline_folder(Path(path)):
         source = load_folder(path, device="cpu")
-        old, weights = source.config["model"], source.network.state_dict()
+        old = {} if same_unet2d(network, source.network) else source.config["model"]
+        weights = source.network.state_dict()
     elif (state := read_own_state(path, trust=trust)) is not None:
         old, weights = state["config"]["model"], weights_of(state, average_rate(None, list(state["ema"])))
     else:
         unet.load_released(network, unet.as_state_dict(read_tensor_file(Path(path)), path))
         return
-    check_same_network(old or {}, model, path)  # what was begun in Python may describe no network
+    check_same_network(old or {}, model, path)
     load_exactly(network, weights, path)
+
+
+def same_unet2d(network: torch.nn.Module, source: torch.nn.Module) -> bool:
+    """Whether two networks are one to diffusers, whose settings count heads by their channels alone."""
+    try:
+        ours, theirs = (unet.unet2d_config(each) for each in (network, source))  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return all(ours[key] == theirs[key] for key in ours.keys() - {"sample_size", "dropout"})
 
 
 def check_same_network(old: dict[str, Any], new: dict[str, Any], path: str) -> None:

@@ -39,8 +39,9 @@ def equal(network, other):
     return all(map(torch.equal, network.state_dict().values(), other.state_dict().values()))
 
 
-def test_a_run_begins_with_the_weights_of_a_folder_of_diffusers(tmp_path):
-    source, fresh = a_network(), a_network()
+@pytest.mark.parametrize("changes", [{}, {"attention_resolutions": (4,), "heads": 2}])
+def test_a_run_begins_with_the_weights_of_a_folder_of_diffusers(changes, tmp_path):
+    source, fresh = a_network(**changes), a_network(**changes)
     start_from(fresh, folder_of_diffusers(source, tmp_path / "model"), model=describe(fresh))
     assert equal(fresh, source)
 

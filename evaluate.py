@@ -25,7 +25,9 @@ def main(config: DictConfig) -> None:
     evaluation = instantiate(config.evaluation)
     model = load.load_choice(config, reads_data=True)
     model = load.add_guidance(model, config.checkpoint, config.guidance, trust=config.trust)
-    model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
+    model = fast_network.make_fast(
+        model, compile=config.compile, precision=config.precision, batch_size=config.batch_size
+    )
     subject = subjects.subject(config, model)
     preflight.check_evaluation(evaluation, subject)
     results = naming.run_folder_of(Path(config.checkpoint)) / "evaluation"

@@ -24,7 +24,9 @@ def main(config: DictConfig) -> None:
     film = None if config.film is None else Film(config.film)
     model = load.add_guidance(load.load_choice(config), config.checkpoint, config.guidance, trust=config.trust)
     sampler.levels(model.diffusion.process)  # Steps that there are not are refused before anything is announced.
-    model = fast_network.make_fast(model, compile=config.compile, precision=config.precision)
+    model = fast_network.make_fast(
+        model, compile=config.compile, precision=config.precision, batch_size=config.batch_size
+    )
     labels = OmegaConf.to_object(config.labels) if OmegaConf.is_config(config.labels) else config.labels
     asked = {"labels": labels, "low_res": config.low_res}
     prompts = task_input.task_prompts(model, task, sampler, **asked)

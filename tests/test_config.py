@@ -247,7 +247,7 @@ REFUSED = [
     (["data=cifar10", "data.root=/nowhere"], r"no CIFAR10 in /nowhere; set data\.download=true"),
     (["data=mnist", "data.root=/nowhere"], r"no MNIST in /nowhere"),
     (["train.microbatch=7"], r"train.batch_size=32 is not a multiple of train.microbatch=7; choose"),
-    (["train.precision=fp8"], "train.precision=fp8 is none of float32, tf32, bf16, fp16"),
+    (["train.precision=fp8"], "train.precision=fp8 is none of float32, tf32, bf16, fp16, auto"),
     (["train.ema_rates=[2]"], r"an EMA rate lies in \[0, 1\), got 2.0; set train.ema_rates="),
     (["data=synthetic", "data.num_images=5", "data.image_size=16"], "5 images do not fill a batch of 32; set train"),
     (["diffusion=linear", "diffusion.steps=19"], r"a linear schedule needs at least 21 steps \(diffusion.steps=21\)"),

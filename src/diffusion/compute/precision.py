@@ -5,11 +5,13 @@ from collections.abc import Collection
 import torch
 
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTO = "auto"
+"""Stands for the fastest of float32 and bf16 until `fastest_precision` has chosen."""
 TF32_SINCE = (8, 0)  # compute capability
 
 
 def check_precision(
-    kind: str, device: torch.device | None = None, *, setting: str, known: Collection[str] = tuple(DTYPES)
+    kind: str, device: torch.device | None = None, *, setting: str, known: Collection[str] = (*DTYPES, AUTO)
 ) -> None:
     """Raise ValueError unless `kind` is one of the `known` formats and, where one is given, the device computes in it.
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute.flops import on_meta
-from diffusion.data.conditions import arguments
 from diffusion.denoiser.denoiser import conditions_of
+from diffusion.inference.fast_network import example_inputs
 from diffusion.runs.printable import reason
 from diffusion.training.trainer import Run, Trainer
 
@@ -17,9 +17,8 @@ from diffusion.training.trainer import Run, Trainer
 def check_shape(trainer: Trainer, run: Run) -> None:
     """The network accepts images of this shape, which it is shown without computing, and answers in their shape."""
     name, shape = type(run.model).__name__, run.images.shape
-    x, time, takes = torch.zeros(2, *shape), torch.zeros(2), conditions_of(run.model)
-    told = arguments(run.conditions, x, time.long())
-    given = {name: values.to("meta") for name, values in told.items() if name in takes}
+    x, time, told = example_inputs(run.model, run.conditions, shape, 2, "cpu")
+    given = {name: values.to("meta") for name, values in told.items()}
     classes, left_out = len(run.config["classes"] or ()), trainer.label_dropout > 0
     with torch.no_grad(), label_table_checked(run.model, given.get("y"), classes=classes, left_out=left_out):
         try:
@@ -35,7 +34,7 @@ def check_shape(trainer: Trainer, run: Run) -> None:
         if output.ndim != 4 or output[:, 0].shape != x[:, 0].shape:
             needed = (len(x), run.diffusion.outputs(shape[0]), *shape[1:])
             raise ValueError(f"{name} gives {(*output.shape,)} for images of {(*x.shape,)}; needed {needed}")
-        run.diffusion.denoiser(run.model, takes).split(output, shape[0])
+        run.diffusion.denoiser(run.model, conditions_of(run.model)).split(output, shape[0])
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def train(
 def fit_in_its_folder(trainer: Trainer, run: Run) -> None:
     """Train the run to its end, with its folder locked; KeyboardInterrupt if a signal stops it before."""
     with lock_folder(run.folder):
-        state = resume.resume(run, init_from=None)
+        state = resume.resume(trainer, run, init_from=None)
         run.logger.start(run.folder, name=run.folder.name, config=run.config, resume=state is not None)
         code = 1
         try:

@@ -13,6 +13,7 @@ import torch
 
 import unet
 from diffusion.compute import distributed
+from diffusion.compute.precision import AUTO
 from diffusion.config import migrate
 from diffusion.config.averages import average_rate, weights_of
 from diffusion.config.data_choice import replaceable
@@ -24,17 +25,22 @@ from diffusion.config.trust import targets
 from diffusion.interchange.folder import is_pipeline_folder
 from diffusion.runs import checkpoints, resuming
 from diffusion.runs.tensor_files import read_tensor_file
-from diffusion.training.trainer import Run
+from diffusion.training.settled_precision import settle_precision
+from diffusion.training.trainer import Run, Trainer
 
 # Facts of the data, which the shapes of the weights tell, and what changes nothing in what a network computes.
 MAY_DIFFER = ("image_size", "in_channels", "out_channels", "num_classes", "dropout", "checkpoint")
 log = logging.getLogger(__name__)
 
 
-def resume(run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
-    """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights."""
+def resume(trainer: Trainer, run: Run, *, init_from: str | None, trust: Iterable[str] = ()) -> dict[str, Any] | None:
+    """Where a run goes on: the state of its newest checkpoint; None for one that begins, perhaps with old weights.
+
+    From here on the trainer and the settings of the run name the number format that train.precision=auto stands for.
+    """
     state = checkpoints.load_newest(run.folder)
     distributed.require_equal("the checkpoint's step", None if state is None else state["step"])
+    settle_precision(trainer, run, before=None if state is None else precision_of(state["config"]))
     if state is not None:
         check_steps_left(run, state["step"])
         complete = completion(run.config)
@@ -58,13 +64,21 @@ def check_steps_left(run: Run, step: int) -> None:
         )
 
 
+def precision_of(config: dict[str, Any]) -> str:
+    """The number format that a run with these settings computes in."""
+    return str((config.get("train") or {}).get("precision", "float32"))
+
+
 def comparable_settings(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a built run and of a command that may mean the same run, in the same words.
 
-    Sizes of feature maps that the command counts from the coarsest are those of the run's images.
+    Sizes of feature maps that the command counts from the coarsest are those of the run's images, and
+    train.precision=auto is what the run took.
     """
     complete = completion(new)
     old, new = complete(old), complete(new)
+    if precision_of(new) == AUTO:
+        new = {**new, "train": {**new["train"], "precision": precision_of(old)}}
     with suppress(ValueError, TypeError, KeyError):  # of another network than the command's
         built, model = old["model"], new["model"]
         kind = find_class(model["_target_"])

@@ -1,21 +1,57 @@
 """A trained network made ready to be called many times with the same weights."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from diffusion.compute import distributed
+from diffusion.compute.auto_precision import fastest_precision
 from diffusion.compute.compilation import compile_network
 from diffusion.compute.device import channels_last
-from diffusion.compute.precision import autocast, check_precision, set_matmul_precision
+from diffusion.compute.precision import AUTO, autocast, check_precision, set_matmul_precision
+from diffusion.data.conditions import Conditions, arguments
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.inference.trained import Trained
 
-FORMATS = ("float32", "tf32", "bf16")
+FORMATS = ("float32", "tf32", "bf16", AUTO)
 
 
-def make_fast(model: Trained, *, compile: bool, precision: str) -> Trained:
-    """The model with its network ready; ValueError if its device does not compute in that precision."""
+def make_fast(model: Trained, *, compile: bool, precision: str, batch_size: int) -> Trained:
+    """The model with its network ready; ValueError if its device does not compute in that precision.
+
+    With precision "auto" it computes in what is fastest on batches of that size, which a line of output says. bf16
+    changes drawn images by 0.1 to 0.3 of the 255 levels on average (digits; 50 ancestral, 10 solver steps).
+    """
+    check_precision(precision, model.device, setting="precision", known=FORMATS)
+    if precision == AUTO:
+        choice = fastest_precision(calls_of(model), model.device, batch_size)
+        distributed.print_once(str(choice))
+        precision = choice.precision
     network = FastNetwork(model.network, model.device, compile=compile, precision=precision)
     return model._replace(network=network, precision=precision)
+
+
+def calls_of(model: Trained) -> Callable[[str, int], object]:
+    """(precision, count) -> one call of the network for so many images."""
+    ready = {kind: FastNetwork(model.network, model.device, precision=kind) for kind in ("float32", "bf16")}
+
+    @torch.no_grad()
+    def call(precision: str, count: int) -> Tensor:
+        x, time, told = example_inputs(model.network, model.conditions, model.shape, count, model.device)
+        output: Tensor = ready[precision](x, time, **told)
+        return output
+
+    return call
+
+
+def example_inputs(
+    network: nn.Module, conditions: Conditions, shape: tuple[int, int, int], count: int, device: torch.device | str
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """(x_t, time, condition) as the network is called with them for `count` images: grey, half-way, of class 0."""
+    x, time = torch.zeros(count, *shape, device=device), torch.full((count,), 500.0, device=device)
+    told, takes = arguments(conditions, x, torch.zeros(count, dtype=torch.long, device=device)), conditions_of(network)
+    return x, time, {name: values for name, values in told.items() if name in takes}
 
 
 class FastNetwork(nn.Module):
@@ -30,7 +66,6 @@ class FastNetwork(nn.Module):
         self, network: nn.Module, device: torch.device, *, compile: bool = False, precision: str = "float32"
     ) -> None:
         super().__init__()
-        check_precision(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
         self.call = compile_network(channels_last(network), device, compile, frozen=True)
         self.conditions, self.whole_times = conditions_of(network), getattr(network, "whole_times", False)

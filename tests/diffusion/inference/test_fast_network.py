@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 import torch
-from tiny_training import tiny_network
+from tiny_training import tiny_network, tiny_run
 from torch._dynamo.exc import Unsupported
 
 from diffusion.compute.compilation import compile_network
 from diffusion.compute.device import channels_last
-from diffusion.inference.fast_network import FastNetwork
+from diffusion.inference.fast_network import FastNetwork, make_fast
 
 CPU = torch.device("cpu")
 CLASSES = {"y": torch.tensor([0, 1])}
@@ -54,9 +54,10 @@ def test_a_ready_network_is_told_what_it_was_told():
     assert FastNetwork(tiny_network(), CPU).conditions == ("y",)
 
 
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match="precision=fp8 is none of float32, tf32, bf16"):
-        FastNetwork(tiny_network(), CPU, precision="fp8")
+def test_an_unknown_precision_is_refused(tmp_path):
+    model = tiny_run(tmp_path).trained(tiny_network())
+    with pytest.raises(ValueError, match="precision=fp8 is none of float32, tf32, bf16, auto"):
+        make_fast(model, compile=False, precision="fp8", batch_size=2)
 
 
 class Scaled(torch.nn.Module):

@@ -1,0 +1,62 @@
+"""What precision=auto stands for: the number format in which a network is fastest on its device."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from diffusion.compute import distributed
+from diffusion.compute.flops import elapsed
+
+WORTH = 1.1  # times as fast as float32, below which a difference may be chance and rounding brings nothing
+SECONDS = 1.0  # roughly what all timing takes, after the first calls
+ROUNDS = 3
+CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of x86, and the last of ARM
+
+
+class Choice(NamedTuple):
+    """A number format, and why it was taken."""
+
+    precision: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"auto: {self.precision}, {self.reason}"
+
+
+def fastest_precision(work: Callable[[str, int], object], device: torch.device, images: int) -> Choice:
+    """bf16 where `work(precision, count)` is clearly faster in it on `count` images, else float32.
+
+    At most `images` are timed, fewer where they would take more than about a second. The leader decides for all
+    processes, which must all call it.
+    """
+    return distributed.broadcast_from_leader(lambda: compare(work, device, images))
+
+
+def compare(work: Callable[[str, int], object], device: torch.device, images: int) -> Choice:
+    """The same in this process alone."""
+    if reason := missing_instructions(device):
+        return Choice("float32", reason)
+    kinds = ("float32", "bf16")
+    for kind in kinds:
+        work(kind, 1)  # which loads and prepares what later calls find ready
+    one = sum(elapsed(partial(work, kind, 1), device) for kind in kinds)
+    count = max(1, min(images, int(SECONDS / (ROUNDS * one))))
+    rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(ROUNDS)]
+    float32, bf16 = map(min, zip(*rounds, strict=True))
+    ratio = float32 / bf16
+    if ratio >= WORTH:
+        return Choice("bf16", f"{ratio:.1f} times as fast as float32 here")
+    return Choice("float32", f"bf16 is only {ratio:.2f} times as fast here")
+
+
+def missing_instructions(device: torch.device) -> str | None:
+    """Why there is nothing to gain from bf16 on the device; None if only timing can tell."""
+    if device.type == "cuda":
+        known = torch.cuda.is_bf16_supported(including_emulation=False)
+        name = torch.cuda.get_device_name(device) if not known else ""
+    else:
+        known = device.type == "cpu" and any(torch.cpu.get_capabilities().get(each) for each in CPU_INSTRUCTIONS)
+        name = "this CPU" if device.type == "cpu" else device.type
+    return None if known else f"{name} has no instructions for bf16"

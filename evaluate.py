@@ -34,7 +34,7 @@ def main(config: DictConfig) -> None:
     folder = Path(config.out) if config.out else results / subject.folder_name(evaluation)
     distributed.print_once(f"Measuring {subject.model.origin} on {subject.title} into {folder}")
     with make_folder(folder) if distributed.is_leader() else nullcontext():
-        distributed.print_once(evaluation(subject, folder).text)
+        distributed.print_once(evaluation.measure(subject, folder).text)
 
 
 if __name__ == "__main__":

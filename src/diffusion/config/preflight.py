@@ -166,9 +166,10 @@ def check_evaluations(trainer: Trainer, run: Run) -> None:
 
 def check_evaluation(evaluation: Evaluation, subject: Subject) -> None:
     """It can measure the subject, by no more images than fit into memory."""
-    check_pixels(
-        getattr(evaluation, "num_images", None) or 0, subject.model.shape, "set a smaller evaluation.num_images"
-    )
+    if evaluation.seeds < 1:
+        raise ValueError(f"evaluation.seeds={evaluation.seeds} must be at least 1")
+    count = getattr(evaluation, "num_images", None) or 0
+    check_pixels(count, subject.model.shape, "set a smaller evaluation.num_images")
     evaluation.check(subject)
 
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -46,20 +47,24 @@ class Extractor(NamedTuple):
     """`see` returns the features of images, uint8 (N, C, H, W), on the CPU.
 
     A costly extractor has a `fingerprint`: equal ones give equal features. One that was trained on the images has an
-    `accuracy` on others.
+    `accuracy` on others. One of published weights has an `origin`, which says what published values depend on, by name;
+    a `variant` is a part of the names of metrics that compare with no published ones.
     """
 
     see: Callable[[Tensor], Extracted]
     fingerprint: str | None = None
     accuracy: Accuracy | None = None
+    origin: Mapping[str, str] = MappingProxyType({})
+    variant: str = ""
 
     def facts(self, name: str) -> dict[str, float]:
         """The accuracy, if it has one, of the features called `name`."""
         return {} if self.accuracy is None else self.accuracy.facts(name)
 
     def text(self, name: str, title: str) -> list[str]:
-        """A line that says it, of images called `title`."""
-        return [] if self.accuracy is None else [f"the {name} reads {self.accuracy.text(title)}"]
+        """Lines that say it, of images called `title`, and the origin."""
+        origin = [f"{name}: {', '.join(f'{key} {value}' for key, value in self.origin.items())}"] if self.origin else []
+        return origin if self.accuracy is None else [f"the {name} reads {self.accuracy.text(title)}", *origin]
 
     def extract(self, images: Images, numbers: Sequence[int]) -> Iterator[Extracted]:
         """What is seen in the images of these numbers, batch by batch."""

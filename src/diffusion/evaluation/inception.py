@@ -1,6 +1,8 @@
 """The network that FID is defined by: InceptionV3 as its authors released it, by torch-fidelity."""
 
+import hashlib
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,7 @@ from torch import Tensor
 from diffusion.evaluation import result_cache
 from diffusion.evaluation.features import Extracted, Extractor, Features
 from diffusion.evaluation.subject import Subject
+from diffusion.runs.tensor_files import read_tensor_file
 
 LAYERS = ["2048", "logits_unbiased"]
 
@@ -45,7 +48,18 @@ class Inception(Features):
             return Extracted(features.cpu(), logits.cpu())
 
         state = network.state_dict()
-        return Extractor(see, result_cache.fingerprint(*(weight.cpu().numpy() for weight in state.values())))
+        digest = self.digest()
+        variant = "" if digest in ORIGIN else f"weights_{digest}"
+        return Extractor(
+            see, result_cache.fingerprint(*(weight.cpu().numpy() for weight in state.values())),
+            origin={"resize": RESIZE, "weights_sha256": digest}, variant=variant,
+        )  # fmt: skip
+
+    def digest(self) -> str:
+        """The first 8 digits of the SHA-256 of the weights' file, with which the name of the release ends."""
+        path = self.weights or Path(torch.hub.get_dir(), "checkpoints", ORIGIN)
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
     @cached_property
     def network(self) -> Any:
@@ -60,10 +74,10 @@ class Inception(Features):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # an extra
 
         if self.weights is not None:
-            check_readable(self.weights)
+            check_weights(self.weights)
         try:
             return FeatureExtractorInceptionV3("inception", LAYERS, feature_extractor_weights_path=self.weights)
-        except RuntimeError:
+        except (RuntimeError, pickle.UnpicklingError):
             raise ValueError(f"{self.weights} holds other weights than {ORIGIN}; give that file") from None
         except OSError as error:
             raise ValueError(
@@ -75,13 +89,14 @@ class Inception(Features):
 ORIGIN = "weights-inception-2015-12-05-6726825d.pth"
 
 
-def check_readable(path: str) -> None:
+RESIZE = "bilinear to 299x299 as TensorFlow 1 did, without antialiasing"
+
+
+def check_weights(path: str) -> None:
     """Raise ValueError unless the file holds named tensors alone, as the library unpickles what it is given."""
     try:
-        weights = torch.load(path, map_location="meta", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; give {ORIGIN} from torch-fidelity's releases") from None
-    except Exception:  # A broken file can make the unpickler raise anything.
-        weights = None
+        weights = read_tensor_file(Path(path))
+    except ValueError as error:
+        raise ValueError(f"{error}; FID needs {ORIGIN} from torch-fidelity's releases") from None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise ValueError(f"{path} is no file of weights; give {ORIGIN} from torch-fidelity's releases")

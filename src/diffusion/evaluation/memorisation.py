@@ -138,11 +138,12 @@ class Memorisation(Evaluation):
     """
 
     def __init__(
-        self, *, sampler: Sampler, features: Features, num_images: int = 500, cache: str = result_cache.FOLDER
-    ) -> None:
+        self, *, sampler: Sampler, features: Features, num_images: int = 500, seeds: int = 1,
+        cache: str = result_cache.FOLDER,
+    ) -> None:  # fmt: skip
         if num_images < 1:
             raise ValueError(f"evaluation.num_images={num_images} must be at least 1")
-        self.sampler, self.features, self.num_images = sampler, features, num_images
+        self.sampler, self.features, self.num_images, self.seeds = sampler, features, num_images, seeds
         self.cache = Path(cache).expanduser()
 
     @property

@@ -60,9 +60,10 @@ class Quality(Evaluation):
         metrics: tuple[str, ...] | None = None,
         reference: str = "train",
         neighbours: int = NEIGHBOURS,
+        seeds: int = 1,
         cache: str = result_cache.FOLDER,
     ) -> None:
-        self.sampler, self.features, self.num_images = sampler, features, num_images
+        self.sampler, self.features, self.num_images, self.seeds = sampler, features, num_images, seeds
         self.metrics = tuple(features.metrics.values() if metrics is None else metrics)
         self.reference, self.neighbours, self.cache = reference, neighbours, Path(cache).expanduser()
         known = list(features.metrics.values())
@@ -144,7 +145,7 @@ class Quality(Evaluation):
         title = picture_title(subject.model, self.sampler, seed=subject.seed)
         with atomic_write(folder / "grid.png") as path:
             save_picture(path, titled(prompts.picture(from_uint8(first)), title))
-        found, what = self.compare(drawn, known.features, subject), self.what(real)
+        found, what = self.compare(drawn, known.features, subject), self.what(real, extractor)
         numbers = metric_names(found, what)
         lines = [self.text(found, real, dimensions=known.features.shape[1])]
         for control in controls:
@@ -155,6 +156,7 @@ class Quality(Evaluation):
         counts = {f"num_{control.kind}_images": control.num_images for control in controls}
         counts |= {"num_images": self.num_images, "num_reference_images": len(real.numbers)}
         choices = {"features": self.features.name, "reference": real.title, "neighbours": self.neighbours}
+        choices |= extractor.origin
         write_result(folder, {**numbers, **choices, **counts, **subject.facts(self.sampler)})
         return Findings("\n".join(lines), numbers)
 
@@ -183,9 +185,10 @@ class Quality(Evaluation):
         check_noise(control, self.metrics, features=self.features.name)
         return control
 
-    def what(self, real: RealImages) -> str:
+    def what(self, real: RealImages, extractor: Extractor) -> str:
         """What a value was measured on, the second half of its metric's name."""
-        return "_".join([self.features.name, slug(real.title), str(self.num_images), *self.unusual])
+        variant = [extractor.variant] if extractor.variant else []
+        return "_".join([self.features.name, *variant, slug(real.title), str(self.num_images), *self.unusual])
 
     def draw_features(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""

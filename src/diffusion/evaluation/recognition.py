@@ -44,8 +44,10 @@ class Recognition(Evaluation):
     images, in a column a class, first the closest pair of the class, then a median one, then the farthest.
     """
 
-    def __init__(self, *, sampler: Sampler, num_images: int = 500, least_accuracy: float = 0.97) -> None:
-        self.sampler, self.num_images, self.least_accuracy = sampler, num_images, least_accuracy
+    def __init__(
+        self, *, sampler: Sampler, num_images: int = 500, least_accuracy: float = 0.97, seeds: int = 1
+    ) -> None:
+        self.sampler, self.num_images, self.least_accuracy, self.seeds = sampler, num_images, least_accuracy, seeds
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from diffusion.inference.prompts import Prompts, prompts_from
 from diffusion.inference.trained import Trained
 from diffusion.pictures.pixels import from_uint8, to_uint8
 from diffusion.runs.files import atomic_write_text
+from diffusion.runs.metrics import BETWEEN_SEEDS, aside
 from diffusion.runs.naming import shorten, slugify
 from diffusion.samplers.sampler import Sampler
 
@@ -103,7 +104,8 @@ class Subject(NamedTuple):
     def folder_name(self, evaluation: "Evaluation") -> str:
         """Says what was measured, so that measuring otherwise does not overwrite it."""
         title, seed = slugify(self.title.replace(" ", "_")), f"seed_{self.seed}" if self.seed else ""
-        parts = evaluation.name, title, self.fingerprint, self.model.origin, self.model.guidance.name, seed
+        seeds = f"{evaluation.seeds}_seeds" if evaluation.seeds > 1 else ""
+        parts = evaluation.name, title, self.fingerprint, self.model.origin, self.model.guidance.name, seed, seeds
         return shorten("_".join(filter(None, parts)), "_")
 
 
@@ -118,7 +120,9 @@ NOTHING = Findings("", {})  # the result on all processes but the leader
 
 
 class Evaluation(ABC):
-    """One way to measure a model."""
+    """One way to measure a model. One that draws may have `seeds`, with each of which it is to draw anew."""
+
+    seeds: int = 1
 
     @property
     @abstractmethod
@@ -132,6 +136,40 @@ class Evaluation(ABC):
     @abstractmethod
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         """Measure, and write the results into `folder`. All processes must call it; the leader returns the findings."""
+
+    def measure(self, subject: Subject, folder: Path) -> Findings:
+        """The same, with each of `seeds` seeds from the subject's on: means, and standard deviations between seeds.
+
+        Each seed's own results lie in a folder seed_N beside result.json.
+        """
+        if self.seeds == 1:
+            return self(subject, folder)
+        found: dict[int, Findings] = {}
+        for seed in range(subject.seed, subject.seed + self.seeds):
+            distributed.print_once(f"Seed {seed}, {len(found) + 1} of {self.seeds}")
+            own = folder / f"seed_{seed}"
+            if distributed.is_leader():
+                own.mkdir(parents=True, exist_ok=True)
+            found[seed] = self(subject._replace(seed=seed), own)
+        if not distributed.is_leader():
+            return NOTHING
+        findings = seed_statistics({seed: each.numbers for seed, each in found.items()})
+        facts = {**subject.facts(getattr(self, "sampler", None)), "seeds": list(found)}
+        del facts["seed"]
+        write_result(folder, {**findings.numbers, **facts, "by_seed": {n: each.numbers for n, each in found.items()}})
+        return findings
+
+
+def seed_statistics(found: dict[int, dict[str, float]]) -> Findings:
+    """The mean of each number over the seeds that found it, and its standard deviation between them."""
+    every = list(found.values())
+    names = [name for name in every[0] if all(name in numbers for numbers in every)]
+    values = {name: torch.tensor([numbers[name] for numbers in every], dtype=torch.float64) for name in names}
+    means = {name: each.mean().item() for name, each in values.items()}
+    spreads = {name: each.std().item() for name, each in values.items()}
+    lines = [f"{name} {means[name]:.4g} ± {spreads[name]:.2g}" for name in names if not aside(name)]
+    title = f"mean and standard deviation of the seeds {', '.join(map(str, found))}:"
+    return Findings("\n".join([title, *lines]), means | {f"{name}{BETWEEN_SEEDS}": spreads[name] for name in names})
 
 
 def slug(title: str) -> str:

@@ -21,7 +21,8 @@ LARGEST_WHOLE = 2**53  # that every float reaches exactly
 LOWER = r"loss|mse|vb|bits_per_dim|cross_entropy|fid|kid|frechet|kernel|copies"
 HIGHER = r"recognised|accuracy|precision|recall|inception_score|class_score|psnr|images_per_second"
 # What makes another number of the above: an uncertainty, a count, the judge's own figures.
-ASIDE = r"standard_error|_spread_|^num_|^(real|noise)_|^(classifier|recogniser)_(accuracy|guessing)$"
+BETWEEN_SEEDS = "_std_between_seeds"  # ends the name of the standard deviation of another number
+ASIDE = rf"{BETWEEN_SEEDS}|standard_error|_spread_|^num_|^(real|noise)_|^(classifier|recogniser)_(accuracy|guessing)$"
 
 
 class MetricsFile:

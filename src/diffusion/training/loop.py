@@ -206,7 +206,7 @@ class Loop:
                 if distributed.broadcast_from_leader(lambda: self.is_measured(folder)):
                     return True
                 with make_folder(folder) if self.leads else nullcontext():
-                    findings = evaluation(subject, folder)
+                    findings = evaluation.measure(subject, folder)
         except (OSError, ValueError, RuntimeError) as error:
             if distributed.is_peer_loss(error):
                 raise

@@ -132,7 +132,7 @@ class Training:
 
     def drawing(self, model: Trained, y: Tensor) -> Callable[[], object]:
         """What draws an image of each class in y (N,)."""
-        fast = make_fast(model, compile=False, precision="float32")
+        fast = make_fast(model, compile=False, precision="float32", batch_size=len(y))
         return lambda: draw(draw_steps(fast, self.drawn_by, range(len(y)), seed=0, condition={"y": y}))
 
 

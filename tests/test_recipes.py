@@ -209,7 +209,7 @@ MODERN = {
     "cifar10_edm": ("diffusion.Normal", 0.5, "diffusion.Velocity", "diffusion.Heun", {"y", "augmentation"}),
     "cifar10_flow": ("diffusion.Normal", None, "diffusion.Flow", "diffusion.Heun", {"y"}),
     "imagenet64_edm": ("diffusion.Normal", 0.5, "diffusion.Velocity", "diffusion.Heun", {"y"}),
-    "digits_modern": ("diffusion.LogitNormal", None, "diffusion.Flow", "diffusion.DPMSolver", {"y"}),
+    "digits_modern": ("diffusion.Mixture", 0.5, "diffusion.Velocity", "diffusion.DPMSolver", {"y"}),
 }
 
 

@@ -16,20 +16,41 @@ RMS = 0.2  # of an update at lr 1, about that of AdamW (Liu et al. 2025, section
 
 
 def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
-    """(K, R, C) -> the same with all singular values near 1 (Newton-Schulz), their singular vectors unchanged."""
+    """(K, R, C) -> the same with all singular values near 1 (Newton-Schulz), their singular vectors unchanged.
+
+    What multiplies x in an iteration is a polynomial of x x^T, and so is the next x x^T: all iterations are those of a
+    matrix of the smaller side, and x is multiplied once.
+    """
     a, b, c = POLYNOMIAL
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    gram = x @ x.mT
+    factor = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device).expand_as(gram)
     for _ in range(iterations):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x if wide else x.mT
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+        factor, gram = polynomial @ factor, polynomial @ gram @ polynomial
+    orthogonal = factor @ x
+    return orthogonal if wide else orthogonal.mT
 
 
 def matrix_shape(weight: Tensor) -> tuple[int, int]:
     """The outputs and the inputs of a linear layer or a convolution of this weight."""
     return weight.shape[0], weight[0].numel()
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """(C_out, C_in, ...) -> (C_out, columns) in the order in which they lie in memory, which needs no copy."""
+    return weight.flatten(1) if weight.is_contiguous() else weight.movedim(1, -1).flatten(1)
+
+
+def as_weight(matrix: Tensor, like: Tensor) -> Tensor:
+    """A matrix that `as_matrix` might have made of a weight `like` this, as a weight again."""
+    if like.is_contiguous():
+        return matrix.view(like.shape)
+    rows, columns, *sizes = like.shape
+    return matrix.view(rows, *sizes, columns).movedim(-1, 1)
 
 
 class Muon(AdamW):
@@ -97,10 +118,11 @@ class Muon(AdamW):
                 gradients = [torch.where(spoilt > 0, m, g) for m, g in zip(moments, gradients, strict=True)]
             torch._foreach_lerp_(moments, gradients, 1 - self.momentum)
             ahead = torch._foreach_lerp(gradients, moments, self.momentum)
-            update = orthogonalised(torch.stack([each.reshape(shape) for each in ahead]), self.iterations)
+            update = orthogonalised(torch.stack([as_matrix(each) for each in ahead]), self.iterations)
             update *= -rate * RMS * max(shape) ** 0.5
-            torch._foreach_mul_(alike, 1 - rate * weight_decay)
-            torch._foreach_add_(alike, [u.reshape(w.shape) for u, w in zip(update, alike, strict=True)])
+            if weight_decay:
+                torch._foreach_mul_(alike, 1 - rate * weight_decay)
+            torch._foreach_add_(alike, [as_weight(u, w) for u, w in zip(update, alike, strict=True)])
 
     def moment(self, weight: Tensor) -> Tensor:
         """The average of the gradients of a weight; zeros at first."""

@@ -22,7 +22,7 @@ LEFT_OUT = {
     r" \.\.\.": "stands for a whole line",
     r"download=true": "downloads a data set",
     r"checkpoint=\S+\.pt\b": "needs OpenAI's weights",
-    r"features=inception": "needs the weights of FID's network",
+    r"evaluation=fid|features=inception": "needs the weights of FID's network",
     r"hydra/launcher=slurm ": "needs Slurm",
 }
 TELLS_ONLY = re.compile(r"--help|--cfg|-sc |^-m ")
@@ -31,7 +31,8 @@ SEVERAL = re.compile(r" -m |hydra/(launcher|sweeper)=| name=")  # runs, each nam
 SHORTER = {
     "train": {
         "": "device=cpu train.max_steps=2 train.batch_size=4 train.preview.images=2 sampler.steps=2",
-        r"^(?!.*diffusion=(edm|flow|continuous))": "diffusion.steps=100",  # no sampler or measure is asked for more
+        # No sampler or measure is asked for more.
+        r"^(?!.*(diffusion=(edm|flow|continuous)|digits_modern))": "diffusion.steps=100",
         r"microbatch": "train.batch_size=16",
         r"model=unet_|experiment=(imagenet|lsun)": "model.base_channels=32",
         r"lsun256|image_size=256": "data.image_size=64",

@@ -137,11 +137,11 @@ class Training:
 
 
 class OriginalTraining(Training):
-    """The same recipe, network and batches, in the loop of the original, whose rate stays as it is."""
+    """The recipe of the paper at a steady rate, with the same network and batches, in the loop of the original."""
 
     def __init__(self, checkout: str, seed: int) -> None:
         self.checkout = checkout
-        super().__init__("original", [], seed)
+        super().__init__("original", ["train=constant_rate"], seed)
 
     def begin(self) -> None:
         run, first = self.run, next(self.stream)

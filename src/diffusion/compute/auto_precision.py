@@ -12,6 +12,7 @@ from diffusion.compute.flops import elapsed
 WORTH = 1.1  # times as fast as float32, below which a difference may be chance and rounding brings nothing
 SECONDS = 1.0  # roughly what all timing takes, after the first calls
 ROUNDS = 3
+GROWTH = 4
 CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of x86, and the last of ARM
 
 
@@ -41,8 +42,10 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
     kinds = ("float32", "bf16")
     for kind in kinds:
         work(kind, 1)  # which loads and prepares what later calls find ready
-    one = sum(elapsed(partial(work, kind, 1), device) for kind in kinds)
-    count = max(1, min(images, int(SECONDS / (ROUNDS * one))))
+    count = 1
+    # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
+    while count < images and GROWTH * ROUNDS * sum(elapsed(partial(work, k, count), device) for k in kinds) < SECONDS:
+        count = min(images, GROWTH * count)
     rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(ROUNDS)]
     float32, bf16 = map(min, zip(*rounds, strict=True))
     ratio = float32 / bf16

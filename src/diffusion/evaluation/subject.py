@@ -151,12 +151,14 @@ class Evaluation(ABC):
             if distributed.is_leader():
                 own.mkdir(parents=True, exist_ok=True)
             found[seed] = self(subject._replace(seed=seed), own)
+            distributed.print_once(found[seed].text)
         if not distributed.is_leader():
             return NOTHING
         findings = seed_statistics({seed: each.numbers for seed, each in found.items()})
-        facts = {**subject.facts(getattr(self, "sampler", None)), "seeds": list(found)}
-        del facts["seed"]
-        write_result(folder, {**findings.numbers, **facts, "by_seed": {n: each.numbers for n, each in found.items()}})
+        results = [json.loads((folder / f"seed_{seed}" / "result.json").read_text()) for seed in found]
+        alike = {key: value for key, value in results[0].items() if all(each.get(key) == value for each in results)}
+        by_seed = {seed: each.numbers for seed, each in found.items()}
+        write_result(folder, {**alike, **findings.numbers, "seeds": list(found), "by_seed": by_seed})
         return findings
 
 

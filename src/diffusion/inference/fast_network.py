@@ -14,7 +14,7 @@ from diffusion.data.conditions import Conditions, arguments
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.inference.trained import Trained
 
-FORMATS = ("float32", "tf32", "bf16", AUTO)
+FORMATS = ("float32", "tf32", "bf16")
 
 
 def make_fast(model: Trained, *, compile: bool, precision: str, batch_size: int) -> Trained:
@@ -23,7 +23,7 @@ def make_fast(model: Trained, *, compile: bool, precision: str, batch_size: int)
     With precision "auto" it computes in what is fastest on batches of that size, which a line of output says. bf16
     changes drawn images by 0.1 to 0.3 of the 255 levels on average (digits; 50 ancestral, 10 solver steps).
     """
-    check_precision(precision, model.device, setting="precision", known=FORMATS)
+    check_precision(precision, model.device, setting="precision", known=(*FORMATS, AUTO))
     if precision == AUTO:
         choice = fastest_precision(calls_of(model), model.device, batch_size)
         distributed.print_once(str(choice))
@@ -66,6 +66,7 @@ class FastNetwork(nn.Module):
         self, network: nn.Module, device: torch.device, *, compile: bool = False, precision: str = "float32"
     ) -> None:
         super().__init__()
+        check_precision(precision, device, setting="precision", known=FORMATS)
         self.device, self.precision, self.compile_once = device, precision, compile
         self.call = compile_network(channels_last(network), device, compile, frozen=True)
         self.conditions, self.whole_times = conditions_of(network), getattr(network, "whole_times", False)

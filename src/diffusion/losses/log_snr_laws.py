@@ -97,6 +97,12 @@ class Mixture(LogSNRLaw):
         super().__init__(stratified=stratified)
         if not 0 < share < 1:
             raise ValueError(f"share={share} must lie between 0 and 1; set train.schedule_sampler.share=0.3")
+        for name, law in (("first", first), ("second", second)):
+            if not isinstance(law, LogSNRLaw):
+                raise ValueError(
+                    f"{name} is {type(law).__name__}, which is no law of the log-SNR; set "
+                    f"train/schedule_sampler@train.schedule_sampler.{name}=normal"
+                )
         self.first, self.second, self.share = first, second, share
 
     def log_snr(self, u: Tensor) -> Tensor:

@@ -57,9 +57,9 @@ class Muon(AdamW):
     """Muon for the weights of inner layers, AdamW for the others.
 
     Inner are those that are matrices of at least `least` rows and columns, a convolution's being (C_out, C_in * k * k):
-    neither biases and norms nor the first and last layer of few channels. Their gradients are averaged with `momentum`
-    (Nesterov's), made orthogonal in so many `iterations`, and scaled to the size of AdamW's updates, so that `lr` and
-    `weight_decay` mean the same for all weights.
+    no biases and norms, and no last layer of few channels, but tables of so many labels. Their gradients are averaged
+    with `momentum` (Nesterov's), made orthogonal in so many `iterations`, and scaled to the size of AdamW's updates, so
+    that `lr` and `weight_decay` mean the same for all weights.
     """
 
     def __init__(

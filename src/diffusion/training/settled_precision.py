@@ -5,10 +5,12 @@ import logging
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from diffusion.compute import distributed
 from diffusion.compute.auto_precision import Choice, fastest_precision
-from diffusion.compute.precision import AUTO, autocast
+from diffusion.compute.device import channels_last
+from diffusion.compute.precision import AUTO, autocast, check_precision
 from diffusion.inference.fast_network import example_inputs
 from diffusion.training.trainer import Run, Trainer
 
@@ -30,15 +32,19 @@ def settle_precision(trainer: Trainer, run: Run, *, before: str | None) -> None:
             choice = fastest_precision(steps_of(run), run.device, images)
     else:
         choice = Choice(before, "as this run began")
+        check_precision(before, run.device, setting="train.precision")
     log.info("%s", choice)
     trainer.precision = run.config["train"]["precision"] = choice.precision
 
 
 def steps_of(run: Run) -> Callable[[str, int], object]:
     """(precision, count) -> a forward and a backward of so many images, which leave the run's network as it is."""
-    network = copy.deepcopy(run.model).to(run.device).train()
+    copied: list[nn.Module] = []  # by the process that times alone
 
     def step(precision: str, count: int) -> None:
+        if not copied:
+            copied.append(channels_last(copy.deepcopy(run.model).to(run.device)).train())
+        (network,) = copied
         x, time, told = example_inputs(network, run.conditions, run.images.shape, count, run.device)
         with autocast(precision, run.device):
             output = network(x, time, **told)

@@ -229,8 +229,10 @@ def test_what_is_measured_otherwise_lies_elsewhere():
 
 def test_metrics_of_other_neighbours_have_other_names():
     real = named().real(subject())
-    assert named(num_images=20).what(real) == "pixels_digits_train_20"
-    assert named(num_images=20, neighbours=8).what(real) == "pixels_digits_train_20_8_neighbours"
+    published, other = Extractor(see=lambda images: images), Extractor(see=lambda images: images, variant="weights_1f")
+    assert named(num_images=20).what(real, published) == "pixels_digits_train_20"
+    assert named(num_images=20).what(real, other) == "pixels_weights_1f_digits_train_20"
+    assert named(num_images=20, neighbours=8).what(real, published) == "pixels_digits_train_20_8_neighbours"
 
 
 def test_a_subject_that_does_not_fit_is_refused(cache):

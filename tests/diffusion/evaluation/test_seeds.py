@@ -23,7 +23,7 @@ class Squared(Evaluation):
         pass
 
     def __call__(self, subject, folder):
-        write_result(folder, {"fid": float(subject.seed**2), "seed": subject.seed})
+        write_result(folder, {"fid": float(subject.seed**2), "resize": "bilinear", "seed": subject.seed})
         return Findings("measured", {"fid": float(subject.seed**2), "real_fid": 2.0})
 
 
@@ -40,15 +40,15 @@ def test_each_seed_is_kept_beside_the_mean_and_the_standard_deviation_of_all(sub
     assert found.numbers["fid_std_between_seeds"] == pytest.approx(16.333333**0.5)
     assert found.numbers["real_fid_std_between_seeds"] == 0 and aside("fid_std_between_seeds")
     assert found.text == "mean and standard deviation of the seeds 1, 2, 3:\nfid 4.667 ± 4"
-    assert result["seeds"] == [1, 2, 3] and result["step"] == 0 and "seed" not in result
+    assert result["seeds"] == [1, 2, 3] and result["resize"] == "bilinear" and "seed" not in result
     assert result["by_seed"] == {str(n): {"fid": n * n, "real_fid": 2} for n in (1, 2, 3)}
-    assert json.loads((tmp_path / "seed_2" / "result.json").read_text()) == {"fid": 4, "seed": 2}
-    assert capsys.readouterr().out == "Seed 1, 1 of 3\nSeed 2, 2 of 3\nSeed 3, 3 of 3\n"
+    assert json.loads((tmp_path / "seed_2" / "result.json").read_text()) == {"fid": 4, "resize": "bilinear", "seed": 2}
+    assert capsys.readouterr().out == "Seed 1, 1 of 3\nmeasured\nSeed 2, 2 of 3\nmeasured\nSeed 3, 3 of 3\nmeasured\n"
 
 
 def test_one_seed_leaves_files_text_and_names_as_they_are(subject, tmp_path, capsys):
     assert Squared(1).measure(subject, tmp_path) == Squared(1)(subject, tmp_path)
-    assert json.loads((tmp_path / "result.json").read_text()) == {"fid": 1, "seed": 1}
+    assert json.loads((tmp_path / "result.json").read_text()) == {"fid": 1, "resize": "bilinear", "seed": 1}
     assert capsys.readouterr().out == ""
     assert subject.folder_name(Squared(1)) == "squared_digits_test_raw_step_0_seed_1"
     assert subject.folder_name(Squared(3)) == "squared_digits_test_raw_step_0_seed_1_3_seeds"

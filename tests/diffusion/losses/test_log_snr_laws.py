@@ -152,3 +152,8 @@ def test_a_mixture_draws_its_share_by_each_of_its_laws():
 def test_a_mixture_of_one_law_is_refused(share):
     with pytest.raises(ValueError, match=r"^share=[^\n]*set train\.schedule_sampler\.share=0\.3$"):
         Mixture(Normal(), LogSigma(), share=share)
+
+
+def test_a_mixture_of_what_is_no_law_of_the_log_snr_is_refused():
+    with pytest.raises(ValueError, match=r"^first is Uniform, [^\n]*set train/schedule_sampler@train\.[^\n]*=normal$"):
+        Mixture(Uniform(), LogSigma())

@@ -113,6 +113,8 @@ def start_from(network: torch.nn.Module, path: str, *, model: dict[str, Any], tr
 
 def same_unet2d(network: torch.nn.Module, source: torch.nn.Module) -> bool:
     """Whether two networks are one to diffusers, whose settings count heads by their channels alone."""
+    if getattr(network, "attention_order", None) != getattr(source, "attention_order", None):
+        return False
     try:
         ours, theirs = (unet.unet2d_config(each) for each in (network, source))  # type: ignore[arg-type]
     except ValueError:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.training.parallel import is_sharded
+from diffusion.compute.precision import set_matmul_precision
 from diffusion.training.trainer import AdamW
 
 # x -> a x + b x^3 + c x^5 moves every singular value in (0, 1] towards 1, within some 30 %, and the small ones fastest.
 POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+MOST_ITERATIONS = 6  # since rounding of what is 0 grows by 3.4^2 in each
 RMS = 0.2  # of an update at lr 1, about that of AdamW (Liu et al. 2025, section 2.2)
 
 
@@ -62,6 +63,8 @@ class Muon(AdamW):
     that `lr` and `weight_decay` mean the same for all weights.
     """
 
+    needs_whole_weights: ClassVar[bool] = True
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
@@ -77,19 +80,21 @@ class Muon(AdamW):
     ) -> None:
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum={momentum} must lie in [0, 1); set train.optimizer.momentum=0.95")
-        for name, value, usual in (("iterations", iterations, 5), ("least", least, 16)):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1; set train.optimizer.{name}={usual}")
+        if not 1 <= iterations <= MOST_ITERATIONS:
+            raise ValueError(
+                f"iterations={iterations} must lie between 1 and {MOST_ITERATIONS}; set train.optimizer.iterations=5"
+            )
+        if least < 1:
+            raise ValueError(f"least={least} must be at least 1; set train.optimizer.least=16")
         self.momentum, self.iterations, self.least = momentum, iterations, least
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        if any(is_sharded(weight) for group in self.param_groups for weight in group["params"]):
-            raise ValueError("Muon needs each matrix whole; set train.parallel=ddp, or train/optimizer=adamw")
 
     def is_inner(self, weight: Tensor) -> bool:
         return weight.ndim > 1 and min(matrix_shape(weight)) >= self.least
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+        set_matmul_precision("float32", self.param_groups[0]["params"][0].device)  # rounding grows in the iterations
         inner = []
         for group in self.param_groups:
             mine = [weight for weight in group["params"] if weight.grad is not None and self.is_inner(weight)]

@@ -167,6 +167,12 @@ class Trainer:
             raise ValueError(f"train.parallel={self.parallel} is none of {', '.join(KINDS)}")
         if self.parallel == "fsdp" and self.precision == "fp16":
             raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
+        kind = getattr(self.optimizer, "func", self.optimizer)
+        if self.parallel == "fsdp" and getattr(kind, "needs_whole_weights", False):
+            raise ValueError(
+                f"train.parallel=fsdp cuts the weights that {kind.__name__} needs whole; "
+                "set train/optimizer=adamw train.optimizer.lr=1e-3"
+            )
         for name, least in LEAST.items():
             value = attrgetter(name)(self)
             if value is not None and value < least:

@@ -52,6 +52,14 @@ def test_a_folder_of_another_network_is_refused_with_what_to_type(tmp_path):
         start_from(narrow, folder, model=describe(narrow))
 
 
+def test_a_folder_whose_heads_lie_in_another_order_is_refused(tmp_path):
+    attends = {"attention_resolutions": (4,), "heads": 2}
+    folder = folder_of_diffusers(a_network(**attends), tmp_path / "model")
+    other = a_network(**attends, attention_order="qkv_first")
+    with pytest.raises(ValueError, match=r"weights of another network; set .*model\.attention_order="):
+        start_from(other, folder, model=describe(other))
+
+
 @pytest.mark.parametrize("changes", [{"augmentation_numbers": 3}, {"num_classes": 2}, {}])
 def test_a_run_begins_with_the_average_in_a_checkpoint(changes, tmp_path):
     source, fresh = a_network(**changes), a_network(**changes)

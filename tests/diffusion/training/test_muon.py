@@ -1,10 +1,12 @@
 """Muon: orthogonal updates of inner matrices, AdamW for the rest."""
 
+from functools import partial
+
 import pytest
 import torch
+from tiny_training import tiny_trainer
 from torch import nn
 
-from diffusion.training import muon
 from diffusion.training.loading import load_moments
 from diffusion.training.muon import Muon, orthogonalised
 from diffusion.training.trainer import AdamW
@@ -92,15 +94,37 @@ def test_what_it_kept_is_read_back_and_goes_on_equal():
     assert all(map(torch.equal, ours, theirs))
 
 
-def test_what_is_out_of_range_is_refused_in_words(monkeypatch):
+def test_what_is_out_of_range_is_refused_in_words():
     for settings, words in (
         ({"momentum": 1.0}, "set train.optimizer.momentum=0.95"),
         ({"iterations": 0}, "set train.optimizer.iterations=5"),
+        ({"iterations": 7}, "set train.optimizer.iterations=5"),
         ({"least": 0}, "set train.optimizer.least=16"),
         ({"lr": -1.0}, "set train.optimizer.lr=0.0001"),
     ):
         with pytest.raises(ValueError, match=words):
             Muon(layers(), **settings)
-    monkeypatch.setattr(muon, "is_sharded", lambda weight: True)
-    with pytest.raises(ValueError, match=r"set train\.parallel=ddp, or train/optimizer=adamw"):
-        Muon(layers())
+
+
+def test_weights_that_are_cut_are_refused_before_training():
+    with pytest.raises(ValueError, match=r"^train\.parallel=fsdp [^\n]* Muon needs whole; set train/optimizer=adamw"):
+        tiny_trainer(parallel="fsdp", optimizer=partial(Muon, lr=0.01))
+
+
+def test_a_matrix_of_low_rank_stays_one():
+    torch.manual_seed(0)
+    low = torch.randn(1, 64, 3) @ torch.randn(1, 3, 200)
+    values = torch.linalg.svdvals(orthogonalised(low, 5))[0]
+    assert values[:3].min() > 0.5 and values[3:].max() < 0.05
+
+
+def test_both_layouts_of_memory_take_the_same_step():
+    plain, last = layers(), layers()
+    with_gradients(plain)
+    for weight, other in zip(last, plain, strict=True):
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        weight.grad = torch.empty_like(weight).copy_(other.grad)
+    Muon(plain, lr=0.01).step(), Muon(last, lr=0.01).step()
+    assert not last[0].is_contiguous()
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(plain, last, strict=True))

@@ -163,16 +163,7 @@ class Trainer:
         for width in self.ema_widths:
             exponent(width)
         check_precision(self.precision, setting="train.precision")
-        if self.parallel not in KINDS:
-            raise ValueError(f"train.parallel={self.parallel} is none of {', '.join(KINDS)}")
-        if self.parallel == "fsdp" and self.precision == "fp16":
-            raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
-        kind = getattr(self.optimizer, "func", self.optimizer)
-        if self.parallel == "fsdp" and getattr(kind, "needs_whole_weights", False):
-            raise ValueError(
-                f"train.parallel=fsdp cuts the weights that {kind.__name__} needs whole; "
-                "set train/optimizer=adamw train.optimizer.lr=1e-3"
-            )
+        self._check_parallel()
         for name, least in LEAST.items():
             value = attrgetter(name)(self)
             if value is not None and value < least:
@@ -197,6 +188,19 @@ class Trainer:
             raise ValueError(
                 f"{whose} is not a multiple of train.microbatch={self.microbatch}; "
                 f"choose one that divides it, such as train.microbatch={max(1, share // 4)}"
+            )
+
+    def _check_parallel(self) -> None:
+        """Raise ValueError if a network cannot be spread over processes and trained so."""
+        if self.parallel not in KINDS:
+            raise ValueError(f"train.parallel={self.parallel} is none of {', '.join(KINDS)}")
+        if self.parallel == "fsdp" and self.precision == "fp16":
+            raise ValueError("train.parallel=fsdp knows no fp16 loss scale; set train.precision=bf16")
+        kind = getattr(self.optimizer, "func", self.optimizer)
+        if self.parallel == "fsdp" and getattr(kind, "needs_whole_weights", False):
+            raise ValueError(
+                f"train.parallel=fsdp cuts the weights that {kind.__name__} needs whole; "
+                "set train/optimizer=adamw train.optimizer.lr=1e-3"
             )
 
     def learner(self, run: Run) -> Learner:

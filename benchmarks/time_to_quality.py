@@ -36,7 +36,7 @@ from diffusion.config import build
 from diffusion.config.resolvers import register_resolvers
 from diffusion.config.subjects import subject_in_training
 from diffusion.data.digits import Digits
-from diffusion.data.loader import batches
+from diffusion.data.loader import Batch, batches
 from diffusion.evaluation.subject import evenly_spaced
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.fast_network import make_fast
@@ -51,7 +51,6 @@ TURN = 5.0  # seconds
 DRAWN = 64  # images, whose seconds are taken
 MEASURES: dict[str, Callable[..., Any]] = {"frechet": min, "recognised": max, "bits_per_dim": min}
 """By name, which of two values is the better one"""
-AXES = {"frechet": "Fréchet distance", "recognised": "share recognised", "bits_per_dim": "bits/dim of test images"}
 
 
 def arguments() -> argparse.Namespace:
@@ -89,9 +88,15 @@ class Training:
     def __init__(self, name: str, overrides: list[str], seed: int) -> None:
         self.name, self.seconds, self.steps = name, 0.0, 0
         self.trainer, self.run = composed([*overrides, f"seed={seed}"])
-        assert self.trainer.max_steps is not None, "the digits' recipes end"
-        self.stream = batches(self.run.images, self.run.conditions, batch_size=self.trainer.batch_size, seed=seed)
+        if self.trainer.max_steps is None:
+            raise ValueError(f"--recipe '{name}' has no end, at which it is judged; add train.max_steps=1000")
         self.begin()
+        self.stream = self.batches()
+
+    def batches(self) -> Iterator[Batch]:
+        """Those of training, from the first on."""
+        trainer, run = self.trainer, self.run
+        return batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed)
 
     def begin(self) -> None:
         self.learner = self.trainer.learner(self.run)
@@ -144,7 +149,7 @@ class OriginalTraining(Training):
         super().__init__("original", ["train=constant_rate"], seed)
 
     def begin(self) -> None:
-        run, first = self.run, next(self.stream)
+        run, first = self.run, next(self.batches())
         config = OmegaConf.create(run.config)
         self.ours = Recipe(config, run.device, run.model, run.diffusion, self.trainer, first.x_0, first.condition)
         self.loop = Original(self.checkout, self.ours).training(lr=config.train.optimizer.lr)

@@ -1,26 +1,15 @@
 import io
 
 import pytest
+from watched_progress import Terminal, moved_clock
 
 from diffusion.training import progress
 from diffusion.training.progress import TrainingProgress
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.fixture
 def passed(monkeypatch):
-    """A clock that the test moves: passed(10) lets ten seconds go by."""
-    now = [0.0]
-    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
-
-    def move(seconds: float) -> None:
-        now[0] += seconds
-
-    return move
+    return moved_clock(monkeypatch, progress)
 
 
 def test_a_file_gets_one_plain_line_per_update(passed):

@@ -39,9 +39,10 @@ def main(config: DictConfig) -> ExitStatus:
         lambda: status.finished_step(folder, values, also, resume.comparable_settings)
     )
     if step is not None:
+        rises = "; its rate then rises again, to fall towards the new end" if config.train.anneal_steps else ""
         log.info(
             "Nothing to train: %s is finished, at step %d. To train on, set train.max_steps=%d or another number above "
-            "%d; to train anew, name=NAME", folder, step, 2 * step, step,
+            "%d%s; to train anew, name=NAME", folder, step, 2 * step, step, rises,
         )  # fmt: skip
         return ExitStatus(0, distributed.broadcast_from_leader(lambda: objective_value(folder, config.objective)))
     with lock_folder(folder) if distributed.is_leader() else nullcontext():

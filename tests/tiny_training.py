@@ -74,7 +74,7 @@ def tiny_run(folder: Path, *, dropout: float = 0.1, **changes) -> Run:
 def tiny_trainer(**options) -> Trainer:
     defaults = dict(
         optimizer=lambda weights: AdamW(weights, lr=1e-3), schedule_sampler=by_loss(), preview=Preview(every=0),
-        batch_size=4, microbatch=2, warmup_steps=3, anneal_steps=50, clip_grad_norm=1.0, ema_rates=(0.5, 0.9),
+        batch_size=4, microbatch=2, warmup_steps=3, clip_grad_norm=1.0, ema_rates=(0.5, 0.9),
         log_every=1, save_every=100,
     )  # fmt: skip
     return Trainer(**defaults | options)

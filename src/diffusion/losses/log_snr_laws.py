@@ -103,6 +103,11 @@ class Mixture(LogSNRLaw):
                     f"{name} is {type(law).__name__}, which is no law of the log-SNR; set "
                     f"train/schedule_sampler@train.schedule_sampler.{name}=normal"
                 )
+            if not law.stratified:
+                raise ValueError(
+                    f"{name}.stratified=false says nothing in a mixture, which is drawn as a whole; "
+                    "set train.schedule_sampler.stratified=false"
+                )
         self.first, self.second, self.share = first, second, share
 
     def log_snr(self, u: Tensor) -> Tensor:

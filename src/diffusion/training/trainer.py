@@ -178,6 +178,12 @@ class Trainer:
             raise ValueError(f"train.label_dropout={self.label_dropout} must lie in [0, 1); set it to 0.1")
         if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
             raise ValueError(f"train.clip_grad_norm={self.clip_grad_norm} must be above 0; null never clips")
+        if self.anneal_steps is not None and (self.max_steps is None or self.max_steps > self.anneal_steps):
+            raise ValueError(
+                f"train.anneal_steps={self.anneal_steps} lets the rate fall to 0 before train.max_steps="
+                f"{'null' if self.max_steps is None else self.max_steps}; set train.max_steps={self.anneal_steps}, "
+                "or train.anneal_steps=null for a steady rate"
+            )
         if self.evaluate_every and not self.evaluations:
             raise ValueError("train.evaluate_every has nothing to measure; add 'train/evaluations=[likelihood]'")
         if self.detect_anomaly and self.precision == "fp16":

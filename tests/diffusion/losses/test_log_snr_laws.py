@@ -157,3 +157,10 @@ def test_a_mixture_of_one_law_is_refused(share):
 def test_a_mixture_of_what_is_no_law_of_the_log_snr_is_refused():
     with pytest.raises(ValueError, match=r"^first is Uniform, [^\n]*set train/schedule_sampler@train\.[^\n]*=normal$"):
         Mixture(Uniform(), LogSigma())
+
+
+def test_a_law_that_is_not_stratified_is_no_part_of_a_mixture():
+    with pytest.raises(
+        ValueError, match=r"^second\.stratified=false [^\n]*; set train\.schedule_sampler\.stratified=false$"
+    ):
+        Mixture(Normal(), LogSigma(stratified=False))

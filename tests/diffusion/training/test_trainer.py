@@ -35,14 +35,14 @@ def metrics(run):
 @pytest.mark.parametrize("precision", ["float32", "fp16"])
 def test_a_resumed_run_equals_the_unbroken_one_to_the_bit(tmp_path, precision):
     unbroken = tiny_run(tmp_path / "unbroken")
-    assert fit(tiny_trainer(max_steps=8, precision=precision), unbroken) == 0
+    assert fit(tiny_trainer(max_steps=8, anneal_steps=8, precision=precision), unbroken) == 0
 
     broken = tiny_run(tmp_path / "broken")
-    fit(tiny_trainer(max_steps=5, precision=precision), broken)
+    fit(tiny_trainer(max_steps=5, anneal_steps=8, precision=precision), broken)
     state = checkpoints.load_newest(broken.folder)
     assert state["schedule_sampler"]["counts"].min() == 2  # so the losses decide which t are drawn from here on
     resumed = tiny_run(tmp_path / "broken")
-    fit(tiny_trainer(max_steps=8, precision=precision), resumed, state)
+    fit(tiny_trainer(max_steps=8, anneal_steps=8, precision=precision), resumed, state)
 
     ends = [checkpoints.load_newest(run.folder) for run in (unbroken, resumed)]
     assert ends[0]["step"] == 8
@@ -195,6 +195,11 @@ def test_weights_that_are_spoilt_from_the_beginning_are_not_trained(tmp_path):
     [
         ({"batch_size": 6, "microbatch": 4}, r"batch_size=6 is not a multiple of train\.microbatch=4"),
         ({"batch_size": 0}, r"train\.batch_size=0 must be at least 1"),
+        (
+            {"anneal_steps": 4},
+            r"train\.anneal_steps=4 [^\n]* before train\.max_steps=null; set train\.max_steps=4, or ",
+        ),
+        ({"anneal_steps": 4, "max_steps": 5}, r"train\.anneal_steps=4 [^\n]* before train\.max_steps=5; "),
         ({"microbatch": -1}, "microbatch=-1"),
         ({"log_every": 0}, r"train\.log_every=0"),
         ({"save_every": 0}, r"train\.save_every=0"),

@@ -83,7 +83,8 @@ def test_the_same_command_finds_its_run_and_has_nothing_left_to_do(place):
     before = {path: time for path, time in files(run).items() if path.endswith((".pt", ".png"))}
     done = ran(folder, "train.py", *TINY)
     assert done.returncode == 0, done.stderr
-    more = "To train on, set train.max_steps=8 or another number above 4; to train anew, name=NAME"
+    more = "To train on, set train.max_steps=8 or another number above 4; its rate then rises again, to fall towards "
+    more += "the new end; to train anew, name=NAME"
     assert done.stderr == f"Nothing to train: {run} is finished, at step 4. {more}\n"
     assert {path: time for path, time in files(run).items() if path.endswith((".pt", ".png"))} == before
     assert len(MetricsFile.read(run / "metrics.jsonl")) == 4

@@ -122,7 +122,7 @@ def test_previews_change_nothing(tmp_path):
 
 def test_a_line_counts_images_and_holds_every_reading(tmp_path):
     run = tiny_run(tmp_path / "run")
-    fit(tiny_trainer(max_steps=3, log_every=3), run)
+    fit(tiny_trainer(max_steps=3, anneal_steps=50, log_every=3), run)
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
     assert line["images"] == 12 and line["images_per_second"] > 0 and line["memory_gb"] > 0
     assert line["tflops"] > 0 and 0 < line["share_of_peak"] < 1

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unet.attention import AttentionBlock, attend, count_heads
+from unet.attention import AttentionBlock, attend, attention, count_heads
 
 
 def written_out(qkv, heads, order):
@@ -22,6 +22,17 @@ def written_out(qkv, heads, order):
 def test_attention_is_its_formula(order):
     qkv = torch.randn(2, 5, 3 * 12, dtype=torch.float64)
     torch.testing.assert_close(attend(qkv, heads=3, order=order), written_out(qkv, 3, order))
+
+
+def test_the_products_written_out_in_bf16_are_the_fused_kernel_s():
+    exact = [torch.randn(2, 2, 16, 8, requires_grad=True) for _ in "qkv"]
+    halves = [each.detach().bfloat16().requires_grad_() for each in exact]
+    fused, written = attention(*exact), attention(*halves)
+    assert ["ScaledDotProduct" in each.grad_fn.name() for each in (fused, written)] == [True, False]
+    fused.square().sum().backward(), written.square().sum().backward()
+    for one, other in [(fused, written), *((a.grad, b.grad) for a, b in zip(exact, halves, strict=True))]:
+        assert other.dtype == torch.bfloat16
+        torch.testing.assert_close(other.float(), one, rtol=0.05, atol=0.03)
 
 
 def test_positions_are_exchangeable():

@@ -1,6 +1,6 @@
 """Muon: momentum whose matrices are made orthogonal before they change the weights (Jordan et al. 2024)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, ClassVar
 
@@ -16,24 +16,37 @@ MOST_ITERATIONS = 6  # since rounding of what is 0 grows by 3.4^2 in each
 RMS = 0.2  # of an update at lr 1, about that of AdamW (Liu et al. 2025, section 2.2)
 
 
-def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
-    """(K, R, C) -> the same with all singular values near 1 (Newton-Schulz), their singular vectors unchanged.
+def orthogonalised(stacks: Sequence[Tensor], iterations: int) -> list[Tensor]:
+    """(K, R, C) each -> the same with all singular values near 1 (Newton-Schulz), their singular vectors unchanged.
 
     What multiplies x in an iteration is a polynomial of x x^T, and so is the next x x^T: all iterations are those of a
-    matrix of the smaller side, and x is multiplied once.
+    matrix of the smaller side, done for all of one side together, and x is multiplied once.
     """
+    wide = [x if x.shape[-2] <= x.shape[-1] else x.mT for x in stacks]
+    grams = [x @ x.mT for x in wide]
+    factors: list[Tensor] = list(grams)
+    for _, places in groupby(sorted(range(len(grams)), key=lambda k: len(grams[k][0])), key=lambda k: len(grams[k][0])):
+        alike = list(places)
+        together = iterated(torch.cat([grams[k] for k in alike]), iterations)
+        for k, factor in zip(alike, together.split([len(grams[k]) for k in alike]), strict=True):
+            factors[k] = factor
+    found = [factor @ x for factor, x in zip(factors, wide, strict=True)]
+    return [x if x.shape == stack.shape else x.mT for x, stack in zip(found, stacks, strict=True)]
+
+
+def iterated(gram: Tensor, iterations: int) -> Tensor:
+    """x x^T (K, S, S) -> (K, S, S), what x is multiplied by."""
     a, b, c = POLYNOMIAL
-    wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = matrices if wide else matrices.mT
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
-    gram = x @ x.mT
-    factor = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device).expand_as(gram)
-    for _ in range(iterations):
+    norm = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None].sqrt() + 1e-7
+    gram, factor = gram / norm**2, None
+    for turn in range(iterations):
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
-        factor, gram = polynomial @ factor, polynomial @ gram @ polynomial
-    orthogonal = factor @ x
-    return orthogonal if wide else orthogonal.mT
+        factor = polynomial if factor is None else polynomial @ factor
+        if turn < iterations - 1:
+            gram = polynomial @ gram @ polynomial
+    assert factor is not None
+    return factor / norm
 
 
 def matrix_shape(weight: Tensor) -> tuple[int, int]:
@@ -114,20 +127,25 @@ class Muon(AdamW):
 
         Where `spoilt` is 1, all stays as it is: on a GPU nobody waits to look whether the gradients are finite.
         """
+        if not weights:
+            return
         rate: Any = lr if spoilt is None else lr * (1 - spoilt)
-        for shape, same in groupby(sorted(weights, key=matrix_shape), key=matrix_shape):
-            alike: list[Tensor] = list(same)
-            moments = [self.moment(weight) for weight in alike]
-            gradients = [weight.grad for weight in alike if weight.grad is not None]
-            if spoilt is not None:
-                gradients = [torch.where(spoilt > 0, m, g) for m, g in zip(moments, gradients, strict=True)]
-            torch._foreach_lerp_(moments, gradients, 1 - self.momentum)
-            ahead = torch._foreach_lerp(gradients, moments, self.momentum)
-            update = orthogonalised(torch.stack([as_matrix(each) for each in ahead]), self.iterations)
-            update *= -rate * RMS * max(shape) ** 0.5
-            if weight_decay:
-                torch._foreach_mul_(alike, 1 - rate * weight_decay)
-            torch._foreach_add_(alike, [as_weight(u, w) for u, w in zip(update, alike, strict=True)])
+        moments = [self.moment(weight) for weight in weights]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        if spoilt is not None:
+            gradients = [torch.where(spoilt > 0, m, g) for m, g in zip(moments, gradients, strict=True)]
+        torch._foreach_lerp_(moments, gradients, 1 - self.momentum)
+        ahead = dict(zip(weights, torch._foreach_lerp(gradients, moments, self.momentum), strict=True))
+        groups = [list(alike) for _, alike in groupby(sorted(weights, key=matrix_shape), key=matrix_shape)]
+        stacks = [torch.stack([as_matrix(ahead[weight]) for weight in alike]) for alike in groups]
+        updates = []
+        for alike, update in zip(groups, orthogonalised(stacks, self.iterations), strict=True):
+            update *= -rate * RMS * max(update.shape[1:]) ** 0.5
+            updates += [as_weight(*each) for each in zip(update, alike, strict=True)]
+        changed: list[Tensor] = [weight for alike in groups for weight in alike]
+        if weight_decay:
+            torch._foreach_mul_(changed, 1 - rate * weight_decay)
+        torch._foreach_add_(changed, updates)
 
     def moment(self, weight: Tensor) -> Tensor:
         """The average of the gradients of a weight; zeros at first."""

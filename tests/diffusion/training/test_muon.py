@@ -32,7 +32,7 @@ def test_the_singular_values_come_near_one_and_the_singular_vectors_stay(shape):
     left = torch.linalg.qr(torch.randn(k, rows, min(rows, columns))).Q
     right = torch.linalg.qr(torch.randn(k, columns, min(rows, columns))).Q
     values = torch.logspace(-1.5, 0, min(rows, columns))
-    found = left.mT @ orthogonalised(left * values @ right.mT, 5) @ right
+    found = left.mT @ orthogonalised([left * values @ right.mT], 5)[0] @ right
     diagonal = found.diagonal(dim1=-2, dim2=-1)
     assert (found - torch.diag_embed(diagonal)).abs().max() < 1e-4
     assert diagonal.min() > 0.5 and diagonal.max() < 1.3
@@ -111,10 +111,16 @@ def test_weights_that_are_cut_are_refused_before_training():
         tiny_trainer(parallel="fsdp", optimizer=partial(Muon, lr=0.01))
 
 
+def test_stacks_of_one_side_are_made_orthogonal_together_as_each_alone():
+    stacks = [torch.randn(shape) for shape in ((2, 16, 40), (1, 24, 24), (3, 30, 16), (1, 16, 20))]
+    for found, stack in zip(orthogonalised(stacks, 5), stacks, strict=True):
+        torch.testing.assert_close(found, orthogonalised([stack], 5)[0])
+
+
 def test_a_matrix_of_low_rank_stays_one():
     torch.manual_seed(0)
     low = torch.randn(1, 64, 3) @ torch.randn(1, 3, 200)
-    values = torch.linalg.svdvals(orthogonalised(low, 5))[0]
+    values = torch.linalg.svdvals(orthogonalised([low], 5)[0])[0]
     assert values[:3].min() > 0.5 and values[3:].max() < 0.05
 
 

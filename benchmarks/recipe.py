@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from diffusion import GaussianDiffusion
 from diffusion.compute.device import resolve_device
 from diffusion.compute.flops import flops
+from diffusion.compute.precision import AUTO
 from diffusion.config import build, instantiate, load
 from diffusion.config.resolvers import register_resolvers
 from diffusion.data.conditions import arguments, available
@@ -68,6 +69,8 @@ def recipe(overrides: list[str]) -> Recipe:
         config = hydra.compose("train", [*overrides, "name=benchmark"])
     device = resolve_device(config.device)
     diffusion, trainer = instantiate.instantiate(config.diffusion), instantiate.instantiate(config.train)
+    if trainer.precision == AUTO:
+        raise ValueError("train.precision=auto is a choice that a run makes; compare train.precision=float32 and bf16")
     shape = load.shape_of(config)
     classes = None if OmegaConf.is_missing(config.model, "num_classes") else config.model.num_classes
     torch.manual_seed(0)

@@ -44,6 +44,7 @@ from diffusion.pictures.plots import figure
 from diffusion.process.respacing import kept_steps
 from diffusion.samplers.sampler import draw
 from diffusion.training.ema import WithWeights
+from diffusion.training.settled_precision import settle_precision
 from diffusion.training.trainer import Run, Trainer, rate_factor
 from unet import load_released
 
@@ -90,6 +91,9 @@ class Training:
         self.trainer, self.run = composed([*overrides, f"seed={seed}"])
         if self.trainer.max_steps is None:
             raise ValueError(f"--recipe '{name}' has no end, at which it is judged; add train.max_steps=1000")
+        begun = time.perf_counter()
+        settle_precision(self.trainer, self.run, before=None)
+        self.seconds += time.perf_counter() - begun
         self.begin()
         self.stream = self.batches()
 
@@ -146,7 +150,7 @@ class OriginalTraining(Training):
 
     def __init__(self, checkout: str, seed: int) -> None:
         self.checkout = checkout
-        super().__init__("original", ["train=constant_rate"], seed)
+        super().__init__("original", ["train=constant_rate", "sampler=ancestral"], seed)
 
     def begin(self) -> None:
         run, first = self.run, next(self.batches())

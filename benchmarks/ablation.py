@@ -1,81 +1,87 @@
-"""The table and the plot of a finished ablation: python benchmarks/ablation.py runs/ --out ablation.png
+"""What a sweep found, its seeds averaged: python benchmarks/ablation.py runs/ [--measures bits_per_dim ...]
 
-Reads the runs of `python train.py experiment=digits_ablation`: schedule by objective, their bits/dim with its standard
-error over the images, and how far their samples are from real images.
+Reads run folders, such as those of `python train.py experiment=digits_ablation seed=0,1,2`, groups those that differ by
+their seed only, and prints and draws the mean and the spread of every measure that all of them have: a standard
+deviation over seeds, or without seeds nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-import yaml
+from digits_judge import mean_and_spread
 
 from diffusion.cli.command import report_errors
-from diffusion.runs.metrics import MetricsFile
-
-matplotlib.use("agg")
-
-from matplotlib import pyplot as plt
-
-OBJECTIVES = {"Simple": "simple", "Hybrid": "hybrid", "VLB": "VLB"}
-COLOURS = {"Linear": "#0072b2", "Cosine": "#d55e00"}
-MEASURES = {"bits_per_dim": "bits/dim of test images", "frechet_distance": "Fréchet distance, recogniser features"}
+from diffusion.pictures.plots import quiet_matplotlib
+from diffusion.report.differences import Group, groups
+from diffusion.report.runs import RunRecord, find_runs, read_run
+from diffusion.runs.metrics import lower_is_better
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
+    parser.add_argument("--measures", nargs="+", default=[], metavar="NAME", help="by the beginnings of their names")
     parser.add_argument("--out", type=Path, default=Path("ablation.png"))
     chosen = parser.parse_args()
-    found = [measured(path.parent) for path in sorted(chosen.runs.glob("*digits_ablation*/metrics.jsonl"))]
-    if not found:
-        raise ValueError(f"{chosen.runs} holds no run of experiment=digits_ablation; give the folder that does")
-    print(f"{'schedule':9} {'objective':10} {'bits/dim':>15} {'Fréchet':>8} {'precision':>9} {'recall':>6}")
-    for run in sorted(found, key=lambda run: (run["schedule"], list(OBJECTIVES).index(run["objective"]))):
-        bits = f"{run['bits_per_dim']:.3f} ± {run['bits_per_dim_standard_error']:.3f}"
-        print(
-            f"{run['schedule']:9} {OBJECTIVES[run['objective']]:10} {bits:>15} {run['frechet_distance']:8.3f} "
-            f"{run['precision']:9.2f} {run['recall']:6.2f}"
-        )
-    plot(found, chosen.out)
+    runs = [read_run(folder) for folder in find_runs([chosen.runs])[0]]
+    finished = [run for run in runs if run.state == "finished"]
+    names = measures(finished, chosen.measures)
+    if not names:
+        wanted = " or ".join(chosen.measures) or "measure"
+        raise ValueError(f"{chosen.runs} holds no finished runs of which all have a {wanted}; give --measures loss")
+    grouped = groups(finished)
+    print(table(grouped, names))
+    plot(grouped, names, chosen.out)
+    print(f"Look at {chosen.out}")
 
 
-def measured(folder: Path) -> dict[str, Any]:
-    """What a run was, and its last value of everything that was measured, by the metric's name before its features."""
-    config = yaml.safe_load((folder / "config.yaml").read_text())["diffusion"]
-    values = {name: value for line in MetricsFile.read(folder / "metrics.jsonl") for name, value in line.items()}
-    kinds = {part: config[part]["_target_"].rpartition(".")[2] for part in ("schedule", "loss")}
-    return {
-        **{name.partition("_recogniser")[0]: value for name, value in values.items()},
-        "schedule": kinds["schedule"],
-        "objective": kinds["loss"],
-    }
+def measures(runs: list[RunRecord], wanted: list[str]) -> list[str]:
+    """The measures that all runs have, in the order of `wanted`; by default those of quality that have a direction."""
+    shared = [name for name in values(runs[0]) if all(name in values(run) for run in runs)] if runs else []
+    if wanted:
+        return [name for beginning in wanted for name in shared if name.startswith(beginning)]
+    return [name for name in shared if (name, "") in runs[0].measured and lower_is_better(name) is not None]
 
 
-def plot(found: list[dict[str, Any]], path: Path) -> None:
-    """Both measures of every run, less being better in both."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
-    for axis, (name, label) in zip(axes, MEASURES.items(), strict=True):
-        for schedule, colour in COLOURS.items():
-            of_it = [
-                run for kind in OBJECTIVES for run in found if (run["schedule"], run["objective"]) == (schedule, kind)
-            ]
-            places = [
-                list(OBJECTIVES).index(run["objective"]) + (0.08 if schedule == "Cosine" else -0.08) for run in of_it
-            ]
-            error = [run.get(f"{name}_standard_error", 0) for run in of_it]
-            heights = [run[name] for run in of_it]
-            axis.errorbar(places, heights, error, fmt="o", color=colour, capsize=3, label=schedule.lower())
-        axis.set_xticks(range(len(OBJECTIVES)), OBJECTIVES.values())
-        axis.set_xlim(-0.5, len(OBJECTIVES) - 0.5)
-        axis.set_title(label, fontsize=10)
-        axis.grid(axis="y", alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False)
-    figure.savefig(path, dpi=130)
+def values(run: RunRecord) -> dict[str, float]:
+    """The last value of everything that was logged or measured while training."""
+    found = {name: value for row in run.logged for name, value in row.items()}
+    return found | {name: run.series((name, setting))[-1][1] for name, setting in run.measured if not setting}
+
+
+def table(grouped: list[Group], names: list[str]) -> str:
+    """A line a group, as markdown."""
+    lines = ["| what differs | seeds | " + " | ".join(names) + " |", "|---" * (2 + len(names)) + "|"]
+    for group in grouped:
+        cells = []
+        for name in names:
+            mean, spread = mean_and_spread([values(run)[name] for run in group.runs])
+            cells.append(f"{mean:.3f} ± {spread:.3f}" if len(group.runs) > 1 else f"{mean:.3f}")
+        lines.append(f"| {group.label} | {len(group.runs)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(grouped: list[Group], names: list[str], path: Path) -> None:
+    """A row a group and a panel a measure: a dot a seed, and a bar at their mean."""
+    quiet_matplotlib()
+    from matplotlib.figure import Figure
+
+    size = 3.2 * len(names) + 2.5, 0.32 * len(grouped) + 1.0
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    rows = list(range(len(grouped)))[::-1]
+    for panel, name in zip(panels, names, strict=True):
+        for row, group in zip(rows, grouped, strict=True):
+            found = [values(run)[name] for run in group.runs]
+            panel.plot(found, [row] * len(found), "o", color="#0072b2", markersize=4, alpha=0.6)
+            panel.plot(sum(found) / len(found), row, "|", color="#d55e00", markersize=14, markeredgewidth=2)
+        panel.set_title(name.replace("_", " "), fontsize=10)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(rows, [group.label for group in grouped])
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

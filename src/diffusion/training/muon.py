@@ -24,28 +24,27 @@ def orthogonalised(stacks: Sequence[Tensor], iterations: int) -> list[Tensor]:
     """
     wide = [x if x.shape[-2] <= x.shape[-1] else x.mT for x in stacks]
     grams = [x @ x.mT for x in wide]
-    factors: list[Tensor] = list(grams)
-    for _, places in groupby(sorted(range(len(grams)), key=lambda k: len(grams[k][0])), key=lambda k: len(grams[k][0])):
-        alike = list(places)
-        together = iterated(torch.cat([grams[k] for k in alike]), iterations)
-        for k, factor in zip(alike, together.split([len(grams[k]) for k in alike]), strict=True):
+    factors = list(grams)
+    for side in {gram.shape[-1] for gram in grams}:
+        places = [k for k, gram in enumerate(grams) if gram.shape[-1] == side]
+        together = inverse_root(torch.cat([grams[k] for k in places]), iterations)
+        for k, factor in zip(places, together.split([len(grams[k]) for k in places]), strict=True):
             factors[k] = factor
     found = [factor @ x for factor, x in zip(factors, wide, strict=True)]
     return [x if x.shape == stack.shape else x.mT for x, stack in zip(found, stacks, strict=True)]
 
 
-def iterated(gram: Tensor, iterations: int) -> Tensor:
-    """x x^T (K, S, S) -> (K, S, S), what x is multiplied by."""
+def inverse_root(gram: Tensor, iterations: int) -> Tensor:
+    """x x^T (K, S, S) -> about its inverse square root, which x becomes orthogonal by."""
     a, b, c = POLYNOMIAL
     norm = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None].sqrt() + 1e-7
-    gram, factor = gram / norm**2, None
+    gram = factor = gram / norm**2
     for turn in range(iterations):
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
-        factor = polynomial if factor is None else polynomial @ factor
+        factor = polynomial @ factor if turn else polynomial
         if turn < iterations - 1:
             gram = polynomial @ gram @ polynomial
-    assert factor is not None
     return factor / norm
 
 

@@ -8,7 +8,8 @@ original are judged, and those of each recipe at its last step, since its rate m
 What it is judged by: the Frechet distance of 500 drawn images, by the features of a recogniser of real images, beside
 that of real test images; the share that is recognised as the class asked for; bits/dim of test images, by the bound.
 What the original reached at the last mark, or --target, is the target: a line for each measure says how soon each
-recipe reaches it, or its best. --drawing compares seconds to draw 64 images as well.
+recipe reaches it, or its best. --drawing compares seconds to draw 64 images as well. --beside FILE.json adds what an
+earlier call measured on this machine. Recipes that differ by train.max_steps alone are one line of the plot.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +42,7 @@ from diffusion.data.loader import Batch, batches
 from diffusion.evaluation.subject import evenly_spaced
 from diffusion.inference.draw import draw_steps
 from diffusion.inference.fast_network import make_fast
-from diffusion.pictures.plots import figure
+from diffusion.pictures.plots import quiet_matplotlib
 from diffusion.process.respacing import kept_steps
 from diffusion.samplers.sampler import draw
 from diffusion.training.ema import WithWeights
@@ -52,6 +54,7 @@ TURN = 5.0  # seconds
 DRAWN = 64  # images, whose seconds are taken
 MEASURES: dict[str, Callable[..., Any]] = {"frechet": min, "recognised": max, "bits_per_dim": min}
 """By name, which of two values is the better one"""
+LABELS = {"frechet": "Fréchet distance", "recognised": "recognised as the digit asked for", "bits_per_dim": "bits/dim"}
 
 
 def arguments() -> argparse.Namespace:
@@ -64,6 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=500, help="how many are drawn")
     parser.add_argument("--measured", type=int, default=100, help="how many test images' bits/dim")
     parser.add_argument("--drawing", action="store_true", help="draw by 250 steps of the original as well")
+    parser.add_argument("--beside", metavar="FILE", help="the points of an earlier call, as it wrote them")
     parser.add_argument("--out", default="time_to_quality")
     chosen = parser.parse_args()
     if not chosen.original and not chosen.recipe:
@@ -304,20 +308,29 @@ def verdicts(found: dict[str, Mean], targets: dict[str, float], recipes: list[st
             yield f"{measure} {target:.3f}: not reached; the best is {shown(measure, *best)}"
 
 
-def plot(found: dict[str, Mean], real: float, path: Path) -> None:
-    """The Frechet distance against the seconds of training: a line of the original, a point of each recipe."""
-    picture, axes = figure()
+def plot(found: dict[str, Mean], real: dict[str, float], path: Path) -> None:
+    """A panel a measure, against the seconds of training: a line of the original and of each recipe."""
+    quiet_matplotlib()
+    from matplotlib.figure import Figure
+
     lines: dict[str, list[Mean]] = {}
-    for name, mean in found.items():
+    for name, mean in sorted(found.items(), key=lambda item: item[1].seconds[0]):
         if "bits_per_dim" in mean.found:
-            lines.setdefault(name.partition(", ")[0], []).append(mean)
-    for name, points in lines.items():
-        values, spreads = zip(*(point.found["frechet"] for point in points), strict=True)
-        seconds = [point.seconds[0] for point in points]
-        axes.errorbar(seconds, values, yerr=spreads, marker="o", markersize=4, capsize=2, label=name)
-    axes.axhline(real, color="black", linestyle=":", linewidth=1, label="real test images")
-    axes.set(xlabel="seconds of training, two cores", ylabel="Fréchet distance", yscale="log", ylim=(0.03, None))
-    axes.legend(fontsize=8)
+            recipe = re.sub(r" *train\.max_steps=\d+", "", name.partition(", ")[0])
+            lines.setdefault(recipe or "python train.py", []).append(mean)
+    picture = Figure(figsize=(11, 3.4), dpi=130, layout="constrained")
+    for axes, (measure, label) in zip(picture.subplots(1, len(LABELS)), LABELS.items(), strict=True):
+        for name, points in sorted(lines.items()):
+            values, spreads = zip(*(point.found[measure] for point in points), strict=True)
+            seconds = [point.seconds[0] for point in points]
+            axes.errorbar(seconds, values, yerr=spreads, marker="o", markersize=4, capsize=2, label=name)
+        if measure in real:
+            axes.axhline(real[measure], color="black", linestyle=":", linewidth=1, label="real test images")
+        axes.set_title(label, fontsize=10)
+        axes.set_xlabel("seconds of training, two cores")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
     picture.savefig(path)
 
 
@@ -331,16 +344,19 @@ def main() -> None:
             points.append(point)
             measured = ", ".join(f"{measure} {value:.3f}" for measure, value in point.found.items())
             print(f"seed {seed}  {point.name}: {point.seconds:.1f} s, {point.steps} steps; {measured}", flush=True)
+    if chosen.beside:
+        points = [Point(**point) for point in json.loads(Path(chosen.beside).read_text())["points"]] + points
     found = means(points)
     print(table(found))
-    if chosen.original and not targets:
-        targets = {m: value for m, (value, _) in found[f"original, {max(chosen.marks):g} s"].found.items()}
+    originals = [mean for name, mean in found.items() if name.endswith(" s") and name.startswith("original, ")]
+    if originals and not targets:
+        targets = {m: value for m, (value, _) in max(originals, key=lambda mean: mean.seconds[0]).found.items()}
     if recipes := [words or "train.py" for words in chosen.recipe]:
         print("\n".join(verdicts(found, targets, recipes)))
     record = {"real": judges.real, "targets": targets, **machine(torch.device("cpu"))}
     record["points"] = [point._asdict() for point in points]
     Path(f"{chosen.out}.json").write_text(json.dumps(record, indent=1) + "\n")
-    plot(found, judges.real["frechet"], Path(f"{chosen.out}.png"))
+    plot(found, judges.real, Path(f"{chosen.out}.png"))
     print(f"Look at {chosen.out}.png")
 
 

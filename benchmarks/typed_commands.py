@@ -32,7 +32,7 @@ SHORTER = {
     "train": {
         "": "device=cpu train.max_steps=2 train.batch_size=4 train.preview.images=2 sampler.steps=2",
         # No sampler or measure is asked for more.
-        r"^(?!.*(diffusion=(edm|flow|continuous)|digits_modern))": "diffusion.steps=100",
+        r"^(?!.*diffusion=(edm|flow|continuous))": "diffusion.steps=100",
         r"microbatch": "train.batch_size=16",
         r"model=unet_|experiment=(imagenet|lsun)": "model.base_channels=32",
         r"lsun256|image_size=256": "data.image_size=64",

@@ -70,7 +70,7 @@ class Muon(AdamW):
     """Muon for the weights of inner layers, AdamW for the others.
 
     Inner are those that are matrices of at least `least` rows and columns, a convolution's being (C_out, C_in * k * k):
-    no biases and norms, and no last layer of few channels, but tables of so many labels. Their gradients are averaged
+    no biases and norms, no last layer of few channels, no tables of labels (`is_table`). Their gradients are averaged
     with `momentum` (Nesterov's), made orthogonal in so many `iterations`, and scaled to the size of AdamW's updates, so
     that `lr` and `weight_decay` mean the same for all weights.
     """
@@ -102,7 +102,7 @@ class Muon(AdamW):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def is_inner(self, weight: Tensor) -> bool:
-        return weight.ndim > 1 and min(matrix_shape(weight)) >= self.least
+        return weight.ndim > 1 and min(matrix_shape(weight)) >= self.least and not getattr(weight, "is_table", False)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]

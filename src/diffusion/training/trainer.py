@@ -215,6 +215,9 @@ class Trainer:
         wanted = False if self.detect_anomaly else self.compile
         spread.network = compile_network(spread.network, run.device, wanted, setting="train.compile")
         diffusion, beside = with_own_weighting(run.diffusion, run.device)
+        for module in spread.model.modules():
+            if isinstance(module, nn.Embedding):
+                module.weight.is_table = True  # type: ignore[attr-defined]  # of rows: no matrix to an optimizer
         optimizer = self.optimizer(spread.model.parameters())
         if weights := list(beside.parameters()):
             optimizer.add_param_group({"params": weights, "weight_decay": 0.0})

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from tiny_training import tiny_trainer
+from tiny_training import tiny_run, tiny_trainer
 from torch import nn
 
 from diffusion.training.loading import load_moments
@@ -59,6 +59,14 @@ def test_all_other_weights_move_as_adamw_moves_them():
     assert torch.equal(ours[1], theirs[1]) and torch.equal(ours[2], theirs[2])
     assert not torch.equal(ours[0], theirs[0])
     assert ours[0].grad is not None
+
+
+def test_a_table_of_labels_is_no_matrix(tmp_path):
+    run = tiny_run(tmp_path)
+    run.model.beside = nn.ModuleList([nn.Embedding(20, 16), nn.Linear(16, 16)])
+    optimizer = tiny_trainer(optimizer=partial(Muon, lr=0.01)).learner(run).optimizer
+    inner = {name for name, weight in run.model.named_parameters() if optimizer.is_inner(weight)}
+    assert "beside.1.weight" in inner and "beside.0.weight" not in inner
 
 
 def test_weight_decay_shrinks_inner_weights_apart_from_the_update():

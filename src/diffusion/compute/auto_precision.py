@@ -40,18 +40,24 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
     if reason := missing_instructions(device):
         return Choice("float32", reason)
     kinds = ("float32", "bf16")
-    for kind in kinds:
-        work(kind, 1)  # which loads and prepares what later calls find ready
     count = 1
     # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
-    while count < images and GROWTH * ROUNDS * sum(elapsed(partial(work, k, count), device) for k in kinds) < SECONDS:
+    while count < images and GROWTH * ROUNDS * sum(settled(partial(work, k, count), device) for k in kinds) < SECONDS:
         count = min(images, GROWTH * count)
+    for kind in kinds:
+        work(kind, count)
     rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(ROUNDS)]
     float32, bf16 = map(min, zip(*rounds, strict=True))
     ratio = float32 / bf16
     if ratio >= WORTH:
         return Choice("bf16", f"{ratio:.1f} times as fast as float32 here")
     return Choice("float32", f"bf16 is only {ratio:.2f} times as fast here")
+
+
+def settled(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that `work` takes once it is prepared: the first call of each size loads kernels, for as long as many."""
+    work()
+    return elapsed(work, device)
 
 
 def missing_instructions(device: torch.device) -> str | None:

@@ -330,7 +330,7 @@ def plot(found: dict[str, Mean], real: dict[str, float], path: Path) -> None:
         axes.set_xlabel("seconds of training, two cores")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    picture.axes[0].legend(fontsize=8, frameon=False)
     picture.savefig(path)
 
 

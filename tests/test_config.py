@@ -78,6 +78,7 @@ FITS = {
     "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),
     "data/cifar10": ("data.root={root}", "model.attention_resolutions=[8]"),
     "experiment/digits_ablation": ("train.evaluations=null", "train.evaluate_every=0"),
+    "experiment/digits_modern": ("train.precision=float32",),  # which a run settles before it is trained
     "experiment/digits_upsample": (NO_PREVIEW,),
 }
 

@@ -59,7 +59,7 @@ def test_it_goes_on_to_the_same_weights(folder):
 
 @pytest.mark.parametrize(
     "name, words",
-    [("ancestral", ("sampler.steps=4",)), ("ddim", ("sampler=ddim", "sampler.steps=3", "ema=off"))],
+    [("ancestral", ("sampler=ancestral", "sampler.steps=4")), ("ddim", ("sampler=ddim", "sampler.steps=3", "ema=off"))],
 )
 def test_it_draws_the_same_images(folder, name, words):
     run(folder, "sample.py", "checkpoint=runs/run", "num_images=10", "device=cpu", f"out={name}", *words)

@@ -64,9 +64,8 @@ class Model(Trained):
     @property
     def usual_sampler(self) -> Sampler:
         """What draws where no sampler is named, on whole steps alone where the network knows no others."""
-        if getattr(self.denoiser.network, "whole_times", False):
-            return DPMSolver(steps=min(20, self.diffusion.process.bins), eta=1.0, spacing=EvenSpacing())
-        return DPMSolver(steps=20, eta=1.0)
+        spacing = EvenSpacing() if getattr(self.denoiser.network, "whole_times", False) else None
+        return DPMSolver(steps=min(20, self.diffusion.process.bins), eta=1.0, spacing=spacing)
 
     def bits_per_dim(
         self, images: Tensor, *, labels: Labels = None, steps: int | str | None = None, seed: int = 0

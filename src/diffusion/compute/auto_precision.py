@@ -42,7 +42,7 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
     kinds = ("float32", "bf16")
     count = 1
     # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
-    while count < images and GROWTH * ROUNDS * sum(settled(partial(work, k, count), device) for k in kinds) < SECONDS:
+    while count < images and GROWTH * ROUNDS * sum(when_warm(partial(work, k, count), device) for k in kinds) < SECONDS:
         count = min(images, GROWTH * count)
     for kind in kinds:
         work(kind, count)
@@ -54,8 +54,8 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
     return Choice("float32", f"bf16 is only {ratio:.2f} times as fast here")
 
 
-def settled(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that `work` takes once it is prepared: the first call of each size loads kernels, for as long as many."""
+def when_warm(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that `work` takes but for its first call, in which kernels of this size are prepared."""
     work()
     return elapsed(work, device)
 

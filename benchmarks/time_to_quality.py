@@ -15,46 +15,27 @@ earlier call measured on this machine. Recipes that differ by train.max_steps al
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import hydra
 import torch
-from digits_judge import Judge, mean_and_spread
-from omegaconf import OmegaConf
-from original import Original
+from digits_judge import Judge
+from quality_points import MEASURES, Point, given_targets, means, plot, table, verdicts
 from race import machine
-from recipe import CONF, Recipe
+from timed_training import OriginalTraining, Training
 from torch import Tensor
 
-from diffusion import Ancestral, ContinuousLikelihood, Likelihood, Sampler, Trained
+from diffusion import ContinuousLikelihood, Likelihood, Sampler, Trained
 from diffusion.cli.command import report_errors
-from diffusion.config import build
-from diffusion.config.resolvers import register_resolvers
 from diffusion.config.subjects import subject_in_training
 from diffusion.data.digits import Digits
-from diffusion.data.loader import Batch, batches
 from diffusion.evaluation.subject import evenly_spaced
 from diffusion.inference.draw import draw_steps
-from diffusion.inference.fast_network import make_fast
-from diffusion.pictures.plots import quiet_matplotlib
-from diffusion.process.respacing import kept_steps
 from diffusion.samplers.sampler import draw
-from diffusion.training.ema import WithWeights
-from diffusion.training.settled_precision import settle_precision
-from diffusion.training.trainer import Run, Trainer, rate_factor
-from unet import load_released
 
-TURN = 5.0  # seconds
 DRAWN = 64  # images, whose seconds are taken
-MEASURES: dict[str, Callable[..., Any]] = {"frechet": min, "recognised": max, "bits_per_dim": min}
-"""By name, which of two values is the better one"""
-LABELS = {"frechet": "Fréchet distance", "recognised": "recognised as the digit asked for", "bits_per_dim": "bits/dim"}
 
 
 def arguments() -> argparse.Namespace:
@@ -75,123 +56,6 @@ def arguments() -> argparse.Namespace:
     if min(chosen.marks) <= 0:
         raise ValueError(f"--marks {min(chosen.marks):g} is no time to train; give seconds above 0")
     return chosen
-
-
-class Point(NamedTuple):
-    """What was found after so many seconds: of training, or of drawing 64 images, in so many steps."""
-
-    name: str
-    seed: int
-    seconds: float
-    steps: int
-    found: dict[str, float]
-
-
-class Training:
-    """A recipe of train.py that is trained step by step, its seconds counted."""
-
-    def __init__(self, name: str, overrides: list[str], seed: int) -> None:
-        self.name, self.seconds, self.steps = name, 0.0, 0
-        self.trainer, self.run = composed([*overrides, f"seed={seed}"])
-        if self.trainer.max_steps is None:
-            raise ValueError(f"--recipe '{name}' has no end, at which it is judged; add train.max_steps=1000")
-        begun = time.perf_counter()
-        settle_precision(self.trainer, self.run, before=None)
-        self.seconds += time.perf_counter() - begun
-        self.begin()
-        self.stream = self.batches()
-
-    def batches(self) -> Iterator[Batch]:
-        """Those of training, from the first on."""
-        trainer, run = self.trainer, self.run
-        return batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed)
-
-    def begin(self) -> None:
-        self.learner = self.trainer.learner(self.run)
-
-    def step(self) -> None:
-        trainer = self.trainer
-        factor = rate_factor(
-            self.steps, warmup_steps=trainer.warmup_steps, anneal_steps=trainer.anneal_steps,
-            decay_steps=trainer.decay_steps,
-        )  # fmt: skip
-        self.learner.step(next(self.stream), factor)
-
-    def advance(self, marks: list[float]) -> bool:
-        """Train for a turn, or to the next of the `marks` or the end; whether that is reached."""
-        until = min([self.seconds + TURN, *(mark for mark in marks if mark > self.seconds)])
-        while self.seconds < until:
-            begun = time.perf_counter()
-            self.step()
-            self.seconds += time.perf_counter() - begun
-            self.steps += 1
-            if self.steps == self.last:
-                return True
-        return until in marks
-
-    @property
-    def last(self) -> int | None:
-        return self.trainer.max_steps
-
-    def trained(self) -> Trained:
-        """With the slowest of its averages."""
-        weights = list(self.learner.weights().values())[-1]
-        return self.run.trained(WithWeights(self.run.model, weights).eval(), step=self.steps)
-
-    @property
-    def drawn_by(self) -> Sampler:
-        """What the time of drawing is measured of."""
-        return self.run.sampler
-
-    def drawing(self, model: Trained, y: Tensor) -> Callable[[], object]:
-        """What draws an image of each class in y (N,)."""
-        fast = make_fast(model, compile=False, precision="float32", batch_size=len(y))
-        return lambda: draw(draw_steps(fast, self.drawn_by, range(len(y)), seed=0, condition={"y": y}))
-
-
-class OriginalTraining(Training):
-    """The recipe of the paper at a steady rate, with the same network and batches, in the loop of the original."""
-
-    def __init__(self, checkout: str, seed: int) -> None:
-        self.checkout = checkout
-        super().__init__("original", ["train=constant_rate", "sampler=ancestral"], seed)
-
-    def begin(self) -> None:
-        run, first = self.run, next(self.batches())
-        config = OmegaConf.create(run.config)
-        self.ours = Recipe(config, run.device, run.model, run.diffusion, self.trainer, first.x_0, first.condition)
-        self.loop = Original(self.checkout, self.ours).training(lr=config.train.optimizer.lr)
-
-    def step(self) -> None:
-        batch = next(self.stream)
-        self.loop.run_step(batch.x_0, batch.condition)
-        self.loop.step += 1
-
-    @property
-    def last(self) -> None:
-        return None
-
-    def trained(self) -> Trained:
-        averaged = copy.deepcopy(self.run.model)
-        load_released(averaged, self.loop._master_params_to_state_dict(self.loop.ema_params[-1]))
-        return self.run.trained(averaged.eval(), step=self.steps)
-
-    @property
-    def drawn_by(self) -> Sampler:
-        return Ancestral(steps=250)
-
-    def drawing(self, model: Trained, y: Tensor) -> Callable[[], object]:
-        kept = kept_steps(self.run.diffusion.process.bins, self.drawn_by.steps)
-        theirs = Original(self.checkout, self.ours._replace(network=model.network, condition={"y": y}), kept=kept)
-        return lambda: list(theirs.sampling(torch.randn(len(y), *self.run.images.shape)))
-
-
-def composed(overrides: list[str]) -> tuple[Trainer, Run]:
-    """What train.py would train."""
-    register_resolvers()
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        config = hydra.compose("train", [*overrides, "name=benchmark", "logger=none", "device=cpu"])
-    return build.training(config, Path())
 
 
 class Judges:
@@ -259,81 +123,6 @@ def drawing(one: Training, model: Trained, judges: Judges, seed: int) -> Point:
     return Point(f"{one.name}, drawing {DRAWN} images", seed, seconds, one.drawn_by.steps, found)
 
 
-class Mean(NamedTuple):
-    """Of the points of one name: mean and spread over the seeds."""
-
-    seconds: tuple[float, float]
-    steps: float
-    found: dict[str, tuple[float, float]]
-
-
-def means(points: list[Point]) -> dict[str, Mean]:
-    groups = {name: [p for p in points if p.name == name] for name in dict.fromkeys(point.name for point in points)}
-    return {
-        name: Mean(
-            mean_and_spread([point.seconds for point in group]),
-            mean_and_spread([point.steps for point in group])[0],
-            {measure: mean_and_spread([point.found[measure] for point in group]) for measure in group[0].found},
-        )
-        for name, group in groups.items()
-    }
-
-
-def table(found: dict[str, Mean]) -> str:
-    """A line of Markdown for each name."""
-    lines = [f"| what | seconds | steps | {' | '.join(MEASURES)} |", f"|---|---|---|{'---|' * len(MEASURES)}"]
-    for name, mean in found.items():
-        cells = [shown(measure, *mean.found[measure]) if measure in mean.found else "" for measure in MEASURES]
-        lines.append(
-            f"| {name} | {mean.seconds[0]:.1f} ± {mean.seconds[1]:.1f} | {mean.steps:.0f} | {' | '.join(cells)} |"
-        )
-    return "\n".join(lines)
-
-
-def shown(measure: str, value: float, spread: float) -> str:
-    return f"{value:.1%} ± {spread:.1%}" if measure == "recognised" else f"{value:.3f} ± {spread:.3f}"
-
-
-def verdicts(found: dict[str, Mean], targets: dict[str, float], recipes: list[str]) -> Iterator[str]:
-    """For each target, how soon the quickest of the recipes reaches it, or how near the best of them comes."""
-    of_recipes = {name: found[name] for name in recipes}
-    for measure, target in targets.items():
-        better = MEASURES[measure]
-        reached = {n: m for n, m in of_recipes.items() if better(m.found[measure][0], target) == m.found[measure][0]}
-        if reached:
-            name = min(reached, key=lambda name: reached[name].seconds[0])
-            yield f"{measure} {target:.3f}: reached in {reached[name].seconds[0]:.0f} s by {name}"
-        else:
-            best = better(of_recipes.values(), key=lambda mean: mean.found[measure][0]).found[measure]
-            yield f"{measure} {target:.3f}: not reached; the best is {shown(measure, *best)}"
-
-
-def plot(found: dict[str, Mean], real: dict[str, float], path: Path) -> None:
-    """A panel a measure, against the seconds of training: a line of the original and of each recipe."""
-    quiet_matplotlib()
-    from matplotlib.figure import Figure
-
-    lines: dict[str, list[Mean]] = {}
-    for name, mean in sorted(found.items(), key=lambda item: item[1].seconds[0]):
-        if "bits_per_dim" in mean.found:
-            recipe = re.sub(r" *train\.max_steps=\d+", "", name.partition(", ")[0])
-            lines.setdefault(recipe or "python train.py", []).append(mean)
-    picture = Figure(figsize=(11, 3.4), dpi=130, layout="constrained")
-    for axes, (measure, label) in zip(picture.subplots(1, len(LABELS)), LABELS.items(), strict=True):
-        for name, points in sorted(lines.items()):
-            values, spreads = zip(*(point.found[measure] for point in points), strict=True)
-            seconds = [point.seconds[0] for point in points]
-            axes.errorbar(seconds, values, yerr=spreads, marker="o", markersize=4, capsize=2, label=name)
-        if measure in real:
-            axes.axhline(real[measure], color="black", linestyle=":", linewidth=1, label="real test images")
-        axes.set_title(label, fontsize=10)
-        axes.set_xlabel("seconds of training, two cores")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    picture.axes[0].legend(fontsize=8, frameon=False)
-    picture.savefig(path)
-
-
 def main() -> None:
     chosen = arguments()
     targets, judges, points = given_targets(chosen.target), Judges(chosen.images, chosen.measured), []
@@ -358,20 +147,6 @@ def main() -> None:
     Path(f"{chosen.out}.json").write_text(json.dumps(record, indent=1) + "\n")
     plot(found, judges.real, Path(f"{chosen.out}.png"))
     print(f"Look at {chosen.out}.png")
-
-
-def given_targets(words: list[str]) -> dict[str, float]:
-    """Values by measure, of MEASURE=VALUE."""
-    targets = {}
-    for word in words:
-        measure, _, value = word.partition("=")
-        try:
-            targets[measure] = float(value)
-        except ValueError:
-            measure = ""
-        if measure not in MEASURES:
-            raise ValueError(f"--target {word} is no target; give one such as frechet=0.07, of {', '.join(MEASURES)}")
-    return targets
 
 
 if __name__ == "__main__":

@@ -227,6 +227,7 @@ REFUSED = [
     (["model.dropout=high"], "model.dropout: Value 'high' of type 'str' could not be converted to Float"),
     (["model.attention_resolutions=16"], r"model.attention_resolutions: .*give a list: 'model.attention_res"),
     (["train.max_steps=1e3"], "train.max_steps: Value '1000.0' of type 'float' could not be converted to Integer"),
+    (["train.preview.every=null"], r"^train\.preview\.every cannot be null; give it a value, or leave "),
     (["model=unet_99"], "no model unet_99; there are .*unet_256, unet_32"),
     (["sampler=dpm"], "no sampler dpm; there are ancestral, ddim"),
     (["diffusion/variance=fixed_medium"], "no diffusion/variance fixed_medium; there are fixed_large"),

@@ -89,6 +89,8 @@ def setting_error(error: OmegaConfBaseException) -> str:
     key, problem = error.full_key or error.key, str(error.msg or error).splitlines()[0]
     if isinstance(error, MissingMandatoryValue):
         return f"{key} has no value; give it one: {key}=..."
+    if isinstance(error, ValidationError) and "is not Optional" in problem:
+        return f"{key} cannot be null; give it a value, or leave {key}= out"
     if isinstance(error, ValidationError):
         hint = f"; give a list: '{key}=[...]'" if "is not a ListConfig" in problem else ""
         return f"{key}: {problem}{hint}"

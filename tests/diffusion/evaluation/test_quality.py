@@ -55,7 +55,7 @@ def subject(held_out=True):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(recogniser, "STEPS", 60)
+    monkeypatch.setattr(recogniser, "SMALL", recogniser.SMALL._replace(steps=60))
     result_cache.print_first_time.cache_clear()
     return tmp_path / "cache"
 
@@ -138,7 +138,7 @@ def test_features_that_take_noise_for_real_images_are_refused_before_anything_is
 
 @pytest.mark.parametrize("evaluation", [Quality, Memorisation])
 def test_a_recogniser_that_learned_too_little_judges_nothing(tmp_path, cache, monkeypatch, evaluation):
-    monkeypatch.setattr(recogniser, "STEPS", 1)
+    monkeypatch.setattr(recogniser, "SMALL", recogniser.SMALL._replace(steps=1))
     sampler = Showing(split="test")
     with pytest.raises(
         ValueError, match=r"reads only .* of 144 held-out images of digits train right .*takes 7\d\.\d%; set evalu"

@@ -5,7 +5,7 @@ from diffusion.data.digits import Digits
 from diffusion.evaluation import recogniser
 from diffusion.evaluation.accuracy import Accuracy, measure_accuracy, predict_classes
 from diffusion.evaluation.features import held_out
-from diffusion.evaluation.recogniser import random_shifts, train_recogniser
+from diffusion.evaluation.recogniser import LARGE, SMALL, random_shifts, train_and_test, train_recogniser
 from diffusion.pictures.pixels import from_uint8
 
 
@@ -14,23 +14,22 @@ def digits(split):
     return from_uint8(images.pixels), images.labels
 
 
-def test_a_judge_that_was_taught_nonsense_reads_nonsense(monkeypatch):
+def test_a_judge_that_was_taught_nonsense_reads_nonsense():
     # Reading test images in spite of labels drawn by chance would mean that their labels leak.
     x, y = digits("train")
-    monkeypatch.setattr(recogniser, "STEPS", 100)
     chance = torch.randint(10, y.shape, generator=torch.Generator().manual_seed(0))
-    read = predict_classes(train_recogniser(x, chance, num_classes=10, seed=0), digits("test")[0])
+    taught = train_recogniser(x, chance, num_classes=10, seed=0, size=SMALL._replace(steps=100))
+    read = predict_classes(taught, digits("test")[0])
     assert (read == digits("test")[1]).float().mean() < 0.35
 
 
-def test_the_seed_alone_decides_the_judge_and_chance_elsewhere_goes_on(monkeypatch):
-    monkeypatch.setattr(recogniser, "STEPS", 3)
+def test_the_seed_alone_decides_the_judge_and_chance_elsewhere_goes_on():
     x, y = digits("train")
     judges = []
     for outside, seed in ((1, 0), (2, 0), (3, 1)):
         torch.manual_seed(outside)
         expected = torch.rand(3, generator=torch.Generator().manual_seed(outside))
-        judges.append(train_recogniser(x, y, num_classes=10, seed=seed)(x[:4]))
+        judges.append(train_recogniser(x, y, num_classes=10, seed=seed, size=SMALL._replace(steps=3))(x[:4]))
         assert torch.equal(torch.rand(3), expected)
     assert torch.equal(judges[0], judges[1]) and not torch.equal(judges[0], judges[2])
 
@@ -62,8 +61,18 @@ def test_images_held_out_are_a_tenth_enough_to_test_on_and_never_more_than_half(
     assert len((held_out(5000).nonzero() % 10).unique()) == 10
 
 
-def test_training_says_how_long_it_takes(slow, monkeypatch, capsys):
-    monkeypatch.setattr(recogniser, "STEPS", 20)
+def test_training_says_how_long_it_takes(slow, capsys):
     x, y = digits("train")
-    train_recogniser(x[:70], y[:70], num_classes=10, seed=0)
+    train_recogniser(x[:70], y[:70], num_classes=10, seed=0, size=SMALL._replace(steps=20))
     assert capsys.readouterr().err == "Teaching a classifier of 70 images: about 18 s left, 10% done\n"
+
+
+@pytest.mark.parametrize("steps, least_images, large", [(1, 0, True), (1, 10_000, False), (60, 0, False)])
+def test_a_larger_judge_is_taught_where_a_small_one_reads_too_little_and_images_are_many(
+    monkeypatch, steps, least_images, large
+):
+    monkeypatch.setattr(recogniser, "SMALL", SMALL._replace(steps=steps))
+    monkeypatch.setattr(recogniser, "LARGE", LARGE._replace(widths=(8, 8, 16), steps=60, least_images=least_images))
+    taught = train_and_test(Digits(split="train", image_size=8), torch.device("cpu"))
+    accuracy = Accuracy(*taught["accuracy"].tolist())
+    assert bool(taught["large"]) is large and (accuracy.share > accuracy.least) is (large or steps > 1)

@@ -13,7 +13,7 @@ from diffusion.pictures.plots import quiet_matplotlib
 
 MEASURES: dict[str, Callable[..., Any]] = {"frechet": min, "recognised": max, "bits_per_dim": min}
 """By name, which of two values is the better one"""
-LABELS = {"frechet": "Fréchet distance", "recognised": "recognised as the digit asked for", "bits_per_dim": "bits/dim"}
+LABELS = {"frechet": "Fréchet distance", "recognised": "recognised as the class asked for", "bits_per_dim": "bits/dim"}
 
 
 class Point(NamedTuple):
@@ -94,7 +94,7 @@ def plot(found: dict[str, Mean], real: dict[str, float], path: Path) -> None:
         if measure in real:
             axes.axhline(real[measure], color="black", linestyle=":", linewidth=1, label="real test images")
         axes.set_title(label, fontsize=10)
-        axes.set_xlabel("seconds of training, two cores")
+        axes.set_xlabel("seconds of training")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     picture.axes[0].legend(fontsize=8, frameon=False)

@@ -1,9 +1,10 @@
 """How soon it is good: python benchmarks/time_to_quality.py --original FOLDER --recipe experiment=digits_modern
 
-Trains digits by the released code's own loop, in a checkout of the user's, and by recipes of train.py, a few seconds
-each in turns, so that what slows the machine slows all of them alike. Both begin with the same weights and see the same
-batches; the seconds are those of training steps and of nothing else. At --marks seconds the averaged weights of the
-original are judged, and those of each recipe at its last step, since its rate may have fallen towards it.
+Trains by the released code's own loop, in a checkout of the user's, and by recipes of train.py, a few seconds each in
+turns, so that what slows the machine slows all of them alike. Both begin with the same weights and see the same
+batches; the seconds are those of training steps and of nothing else. --common 'data=cifar10 ...' are words of train.py
+for all of them, such as other images than digits. At --marks seconds the averaged weights of the original are judged,
+and those of each recipe at its last step, since its rate may have fallen towards it.
 
 What it is judged by: the Frechet distance of 500 drawn images, by the features of a recogniser of real images, beside
 that of real test images; the share that is recognised as the class asked for; bits/dim of test images, by the bound.
@@ -21,19 +22,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from digits_judge import Judge
 from quality_points import MEASURES, Point, given_targets, means, plot, table, verdicts
 from race import machine
-from timed_training import OriginalTraining, Training
+from timed_training import OriginalTraining, Training, composed
 from torch import Tensor
 
 from diffusion import ContinuousLikelihood, Likelihood, Sampler, Trained
 from diffusion.cli.command import report_errors
 from diffusion.config.subjects import subject_in_training
-from diffusion.data.digits import Digits
-from diffusion.evaluation.subject import evenly_spaced
-from diffusion.inference.draw import draw_steps
-from diffusion.samplers.sampler import draw
+from diffusion.data.images import Images
+from diffusion.evaluation.features import FEATURE_BATCH, RealImages, concatenate
+from diffusion.evaluation.measures import frechet_distance, gaussian
+from diffusion.evaluation.quality import MOST_REAL
+from diffusion.evaluation.recogniser import Recogniser
+from diffusion.evaluation.result_cache import FOLDER
+from diffusion.evaluation.subject import Subject, evenly_spaced
+from diffusion.pictures.grid import save_picture
+from diffusion.pictures.pixels import from_uint8
+from diffusion.runs.naming import slugify
 
 DRAWN = 64  # images, whose seconds are taken
 
@@ -42,11 +48,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--original", metavar="FOLDER", help="a checkout of improved-diffusion")
     parser.add_argument("--recipe", action="append", default=[], metavar="OVERRIDES", help="of train.py, in one string")
+    parser.add_argument("--common", default="", metavar="OVERRIDES", help="of train.py, for all, the original too")
     parser.add_argument("--marks", type=float, nargs="+", default=[100, 200, 400], help="seconds of the original")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--target", nargs="+", default=[], metavar="MEASURE=VALUE", help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--images", type=int, default=500, help="how many are drawn")
     parser.add_argument("--measured", type=int, default=100, help="how many test images' bits/dim")
+    parser.add_argument("--levels", type=int, help="bits/dim at so many levels an image, and not at all steps")
     parser.add_argument("--drawing", action="store_true", help="draw by 250 steps of the original as well")
     parser.add_argument("--beside", metavar="FILE", help="the points of an earlier call, as it wrote them")
     parser.add_argument("--out", default="time_to_quality")
@@ -59,41 +67,57 @@ def arguments() -> argparse.Namespace:
 
 
 class Judges:
-    """Draws digits with a model, and measures them and its bits/dim."""
+    """Draws images with a model, and measures them and its bits/dim."""
 
-    def __init__(self, images: int, measured: int) -> None:
-        self.judge, self.y, self.measured = Judge(), torch.arange(images) % 10, measured
-        self.real = {"frechet": self.judge.of_real(images), "recognised": self.judge.accuracy}
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self.images, self.measured, self.levels, self.out = chosen.images, chosen.measured, chosen.levels, chosen.out
+        _, run = composed(chosen.common.split())
+        self.subject = subject_in_training(run.config["data"], run.images, batch_size=100, seed=0)
+        subject = self.subject(run.trained(run.model, step=0))
+        self.features, self.cache = Recogniser(), Path(FOLDER).expanduser()
+        self.features.check(subject)
+        self.extractor = self.features.extractor(subject, self.cache)
+        self.known = gaussian(self.seen(run.images, MOST_REAL, subject.training_title))
+        unseen = self.seen(subject.images, chosen.images, subject.title)
+        assert self.extractor.accuracy is not None
+        self.real = {
+            "frechet": frechet_distance(gaussian(unseen), self.known), "recognised": self.extractor.accuracy.share
+        }  # fmt: skip
 
-    def __call__(self, model: Trained, sampler: Sampler, *, bits: bool = True) -> dict[str, float]:
-        x = self.drawn(model, sampler)
+    def seen(self, images: Images, most: int, title: str) -> Tensor:
+        real = RealImages(images, evenly_spaced(len(images), most), title)
+        return concatenate(real.extracted(self.features, self.extractor, self.cache)).features.double()
+
+    def __call__(self, model: Trained, sampler: Sampler, *, name: str, bits: bool = True) -> dict[str, float]:
+        """The measures; the first images are left in a file called after the `name`."""
+        subject = self.subject(model)
+        prompts = subject.prompts(self.images)
+        pixels = subject.draw(sampler, prompts, self.images)
+        save_picture(Path(f"{self.out}_{slugify(name)}.png"), prompts.picture(from_uint8(pixels[:DRAWN])))
+        drawn = concatenate(self.extractor.see(part) for part in pixels.split(FEATURE_BATCH))
+        asked = prompts.condition(range(self.images), torch.device("cpu"))["y"]
+        assert drawn.logits is not None
         found = {
-            "frechet": self.judge.distance(x),
-            "recognised": self.judge.recognised(x.clamp(-1, 1), self.y[: len(x)]),
+            "frechet": frechet_distance(gaussian(drawn.features.double()), self.known),
+            "recognised": (drawn.logits.argmax(1) == asked).float().mean().item(),
         }
-        return {**found, "bits_per_dim": self.bits_per_dim(model)} if bits else found
-
-    def drawn(self, model: Trained, sampler: Sampler) -> Tensor:
-        parts = torch.arange(len(self.y)).split(100)
-        told = [{"y": self.y[part]} for part in parts]
-        both = zip(parts, told, strict=True)
-        return torch.cat([draw(draw_steps(model, sampler, p.tolist(), seed=0, condition=y)) for p, y in both])
+        return {**found, "bits_per_dim": self.bits_per_dim(subject)} if bits else found
 
     @torch.no_grad()
-    def bits_per_dim(self, model: Trained) -> float:
+    def bits_per_dim(self, subject: Subject) -> float:
         """Of test images, evenly spread, by the bound of all steps of a chain, or of a process without steps."""
-        subject = subject_in_training(model.config["data"], Digits(), batch_size=100, seed=0)(model)
-        numbers, process = evenly_spaced(len(subject.images), self.measured), model.diffusion.process
-        if process.length is None:
-            bounds = [bound.total for bound in ContinuousLikelihood().bounds(subject, numbers)]
+        numbers, process = evenly_spaced(len(subject.images), self.measured), subject.model.diffusion.process
+        if self.levels is not None or process.length is None:
+            bounds = [b.total for b in ContinuousLikelihood(levels=self.levels or 64).bounds(subject, numbers)]
         else:
             bounds = [bound.total for bound in Likelihood().bounds(subject, process, numbers)]
         return torch.cat(bounds).mean().item()
 
 
 def contestants(chosen: argparse.Namespace, seed: int) -> list[Training]:
-    recipes = [Training(words or "train.py", words.split(), seed) for words in chosen.recipe]
-    return [*([OriginalTraining(chosen.original, seed)] if chosen.original else []), *recipes]
+    common = chosen.common.split()
+    recipes = [Training(words or "train.py", [*common, *words.split()], seed) for words in chosen.recipe]
+    return [*([OriginalTraining(chosen.original, common, seed)] if chosen.original else []), *recipes]
 
 
 def train_all(chosen: argparse.Namespace, seed: int, judges: Judges) -> Iterator[Point]:
@@ -106,7 +130,7 @@ def train_all(chosen: argparse.Namespace, seed: int, judges: Judges) -> Iterator
                 continue
             model, ends = one.trained(), not marks or one.seconds >= max(marks)
             name = f"{one.name}, {max(m for m in marks if m <= one.seconds):g} s" if marks else one.name
-            yield Point(name, seed, one.seconds, one.steps, judges(model, one.run.sampler))
+            yield Point(name, seed, one.seconds, one.steps, judges(model, one.run.sampler, name=f"{name} seed {seed}"))
             if ends:
                 training.remove(one)
                 if chosen.drawing:
@@ -119,13 +143,13 @@ def drawing(one: Training, model: Trained, judges: Judges, seed: int) -> Point:
     begun = time.perf_counter()
     draw_them()
     seconds = time.perf_counter() - begun
-    found = judges(model, one.drawn_by, bits=False)
+    found = judges(model, one.drawn_by, name=f"{one.name} drawing seed {seed}", bits=False)
     return Point(f"{one.name}, drawing {DRAWN} images", seed, seconds, one.drawn_by.steps, found)
 
 
 def main() -> None:
     chosen = arguments()
-    targets, judges, points = given_targets(chosen.target), Judges(chosen.images, chosen.measured), []
+    targets, judges, points = given_targets(chosen.target), Judges(chosen), []
     of_real = ", ".join(f"{measure} {value:.3f}" for measure, value in judges.real.items())
     print(f"{chosen.images} images; real test images: {of_real}", flush=True)
     for seed in chosen.seeds:

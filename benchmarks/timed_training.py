@@ -95,9 +95,9 @@ class Training:
 class OriginalTraining(Training):
     """The recipe of the paper at a steady rate, with the same network and batches, in the loop of the original."""
 
-    def __init__(self, checkout: str, seed: int) -> None:
+    def __init__(self, checkout: str, common: list[str], seed: int) -> None:
         self.checkout = checkout
-        super().__init__("original", ["train=constant_rate", "sampler=ancestral"], seed)
+        super().__init__("original", ["train=constant_rate", "sampler=ancestral", *common], seed)
 
     def begin(self) -> None:
         run, first = self.run, next(self.batches())

@@ -14,7 +14,7 @@ ORDERS = {
 }
 
 FEW_TOKENS = 256
-"""To which a CPU, in bf16, is faster through two products than back through the fused kernel: up to five times."""
+"""Up to so many, training in bf16 on a CPU is faster by two products than by the fused kernel, up to five times."""
 
 
 def count_heads(channels: int, *, heads: int, channels_per_head: int | None) -> int:

@@ -39,11 +39,11 @@ def inverse_root(gram: Tensor, iterations: int) -> Tensor:
     a, b, c = POLYNOMIAL
     norm = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None].sqrt() + 1e-7
     gram = factor = gram / norm**2
-    for turn in range(iterations):
+    for iteration in range(iterations):
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
-        factor = polynomial @ factor if turn else polynomial
-        if turn < iterations - 1:
+        factor = polynomial @ factor if iteration else polynomial
+        if iteration < iterations - 1:
             gram = polynomial @ gram @ polynomial
     return factor / norm
 
@@ -106,22 +106,25 @@ class Muon(AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+        if closure is not None:
+            raise ValueError("Muon takes no closure; compute the gradients, then call step()")
         set_matmul_precision("float32", self.param_groups[0]["params"][0].device)  # rounding grows in the iterations
         inner = []
         for group in self.param_groups:
             mine = [weight for weight in group["params"] if weight.grad is not None and self.is_inner(weight)]
-            self.turn(mine, group["lr"], group["weight_decay"], spoilt=getattr(self, "found_inf", None))
+            self.update_inner(mine, group["lr"], group["weight_decay"], spoilt=getattr(self, "found_inf", None))
             inner += mine
         kept = [weight.grad for weight in inner]
         for weight in inner:
             weight.grad = None  # AdamW leaves alone what has no gradient
-        loss = super().step(closure)
+        super().step()
         for weight, gradient in zip(inner, kept, strict=True):
             weight.grad = gradient
-        return loss
 
     @torch.no_grad()
-    def turn(self, weights: list[nn.Parameter], lr: float, weight_decay: float, *, spoilt: Tensor | None) -> None:
+    def update_inner(
+        self, weights: list[nn.Parameter], lr: float, weight_decay: float, *, spoilt: Tensor | None
+    ) -> None:
         """Change `weights` by their gradients, all matrices of one shape together.
 
         Where `spoilt` is 1, all stays as it is: on a GPU nobody waits to look whether the gradients are finite.

@@ -19,8 +19,8 @@ def layers():
     return [inner.weight, inner.bias, last.weight]
 
 
-def with_gradients(weights):
-    chance = torch.Generator().manual_seed(1)
+def with_gradients(weights, seed=1):
+    chance = torch.Generator().manual_seed(seed)
     for weight in weights:
         weight.grad = torch.randn(weight.shape, generator=chance)
     return weights
@@ -83,7 +83,7 @@ def test_an_update_that_is_marked_as_not_finite_leaves_weight_and_momentum():
     optimizer.step()
     before, momentum = weights[0].detach().clone(), optimizer.moment(weights[0]).clone()
     weights[0].grad.fill_(float("nan"))
-    optimizer.turn([weights[0]], 0.01, 0.1, spoilt=torch.tensor(1.0))
+    optimizer.update_inner([weights[0]], 0.01, 0.1, spoilt=torch.tensor(1.0))
     assert torch.equal(weights[0], before) and torch.equal(optimizer.moment(weights[0]), momentum)
 
 
@@ -92,14 +92,17 @@ def test_what_it_kept_is_read_back_and_goes_on_equal():
     optimizer = Muon(with_gradients(ours), lr=0.01)
     optimizer.step()
     theirs = layers()
-    again = Muon(theirs, lr=0.01)
+    others = layers()
+    again, anew = Muon(theirs, lr=0.01), Muon(others, lr=0.01)
     load_moments(again, optimizer.state_dict()["state"], lambda number: True)
-    for mine, saved in zip(theirs, ours, strict=True):
-        mine.data.copy_(saved.data)
-    Muon.step(optimizer)
-    with_gradients(theirs)
-    again.step()
+    for weights in (theirs, others):
+        for weight, saved in zip(weights, ours, strict=True):
+            weight.data.copy_(saved.data)
+    for weights, one in ((ours, optimizer), (theirs, again), (others, anew)):
+        with_gradients(weights, seed=2)
+        one.step()
     assert all(map(torch.equal, ours, theirs))
+    assert all((weight - other).abs().max() > 1e-4 for weight, other in zip(ours, others, strict=True))
 
 
 def test_what_is_out_of_range_is_refused_in_words():
@@ -142,3 +145,8 @@ def test_both_layouts_of_memory_take_the_same_step():
     Muon(plain, lr=0.01).step(), Muon(last, lr=0.01).step()
     assert not last[0].is_contiguous()
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(plain, last, strict=True))
+
+
+def test_a_closure_is_refused_since_it_would_come_too_late():
+    with pytest.raises(ValueError, match="takes no closure"):
+        Muon(layers(), lr=0.01).step(lambda: 0.0)

@@ -48,7 +48,7 @@ class Extractor(NamedTuple):
 
     A costly extractor has a `fingerprint`: equal ones give equal features. One that was trained on the images has an
     `accuracy` on others. One of published weights has an `origin`, which says what published values depend on, by name;
-    a `variant` is a part of the names of metrics that compare with no published ones.
+    a `variant` is a part of the names of metrics that compare with those of no other.
     """
 
     see: Callable[[Tensor], Extracted]
@@ -56,6 +56,10 @@ class Extractor(NamedTuple):
     accuracy: Accuracy | None = None
     origin: Mapping[str, str] = MappingProxyType({})
     variant: str = ""
+
+    def called(self, name: str) -> str:
+        """The features called `name` as they stand in the names of metrics."""
+        return f"{name}_{self.variant}" if self.variant else name
 
     def facts(self, name: str) -> dict[str, float]:
         """The accuracy, if it has one, of the features called `name`."""

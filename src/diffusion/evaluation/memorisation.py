@@ -169,7 +169,9 @@ class Memorisation(Evaluation):
         found = novelty(drawn, unseen, known, place=subject.model.device)
         title = picture_title(subject.model, self.sampler, seed=subject.seed)
         found.show(folder, pixels, subject, title, prompts.labels(range(self.num_images)))
-        numbers = found.numbers(f"{self.features.name}_{slug(subject.training_title)}_{self.num_images}")
+        numbers = found.numbers(
+            f"{extractor.called(self.features.name)}_{slug(subject.training_title)}_{self.num_images}"
+        )
         numbers |= extractor.facts(self.features.name)
         choices = {"num_images": self.num_images, "features": self.features.name, "num_training_images": len(training)}
         write_result(folder, {**numbers, **found.facts(), **choices, **subject.facts(self.sampler)})

@@ -187,8 +187,8 @@ class Quality(Evaluation):
 
     def what(self, real: RealImages, extractor: Extractor) -> str:
         """What a value was measured on, the second half of its metric's name."""
-        variant = [extractor.variant] if extractor.variant else []
-        return "_".join([self.features.name, *variant, slug(real.title), str(self.num_images), *self.unusual])
+        features = extractor.called(self.features.name)
+        return "_".join([features, slug(real.title), str(self.num_images), *self.unusual])
 
     def draw_features(self, subject: Subject, extractor: Extractor, prompts: Prompts) -> tuple[Extracted, Tensor]:
         """The features of all images, and the first images, uint8; the other pixels are dropped batch by batch."""

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -5,7 +7,7 @@ from diffusion.data.digits import Digits
 from diffusion.evaluation import recogniser
 from diffusion.evaluation.accuracy import Accuracy, measure_accuracy, predict_classes
 from diffusion.evaluation.features import held_out
-from diffusion.evaluation.recogniser import LARGE, SMALL, random_shifts, train_and_test, train_recogniser
+from diffusion.evaluation.recogniser import LARGE, SMALL, Recogniser, random_shifts, train_and_test, train_recogniser
 from diffusion.pictures.pixels import from_uint8
 
 
@@ -67,12 +69,27 @@ def test_training_says_how_long_it_takes(slow, capsys):
     assert capsys.readouterr().err == "Teaching a classifier of 70 images: about 18 s left, 10% done\n"
 
 
-@pytest.mark.parametrize("steps, least_images, large", [(1, 0, True), (1, 10_000, False), (60, 0, False)])
+def small_and_large(monkeypatch, *, steps, least_images):
+    monkeypatch.setattr(recogniser, "SMALL", SMALL._replace(steps=steps))
+    monkeypatch.setattr(recogniser, "LARGE", LARGE._replace(widths=(8, 8, 16), steps=60, least_images=least_images))
+
+
+@pytest.mark.parametrize("steps, least_images, large", [(1, 1442, True), (1, 1443, False), (60, 0, False)])
 def test_a_larger_judge_is_taught_where_a_small_one_reads_too_little_and_images_are_many(
     monkeypatch, steps, least_images, large
 ):
-    monkeypatch.setattr(recogniser, "SMALL", SMALL._replace(steps=steps))
-    monkeypatch.setattr(recogniser, "LARGE", LARGE._replace(widths=(8, 8, 16), steps=60, least_images=least_images))
+    small_and_large(monkeypatch, steps=steps, least_images=least_images)
     taught = train_and_test(Digits(split="train", image_size=8), torch.device("cpu"))
     accuracy = Accuracy(*taught["accuracy"].tolist())
     assert bool(taught["large"]) is large and (accuracy.share > accuracy.least) is (large or steps > 1)
+
+
+def test_a_larger_judge_is_kept_and_says_its_size_in_the_names_of_what_it_measures(monkeypatch, tmp_path):
+    small_and_large(monkeypatch, steps=1, least_images=0)
+    images = Digits(split="train", image_size=8)
+    model = SimpleNamespace(device=torch.device("cpu"))
+    subject = SimpleNamespace(training_images=lambda: images, training_title="digits", model=model)
+    fresh, kept = (Recogniser().extractor(subject, tmp_path) for _ in range(2))
+    seen, again = (extractor.see(images.pixels[:50]) for extractor in (fresh, kept))
+    assert seen.features.shape == (50, 16) and all(map(torch.equal, seen, again))
+    assert (kept.variant, kept.fingerprint) == ("large", fresh.fingerprint)

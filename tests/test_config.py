@@ -78,6 +78,7 @@ FITS = {
     "data/fashion_mnist": ("data.root={root}", "data.image_size=16"),
     "data/cifar10": ("data.root={root}", "model.attention_resolutions=[8]"),
     "experiment/digits_ablation": ("train.evaluations=null", "train.evaluate_every=0"),
+    "experiment/digits_design": ("train.evaluations=null", "train.evaluate_every=0"),
     "experiment/digits_modern": ("train.precision=float32",),  # which a run settles before it is trained
     "experiment/digits_upsample": (NO_PREVIEW,),
 }
@@ -151,7 +152,7 @@ def test_an_option_composes_builds_and_trains_a_step(option, files):
     group, _, name = option.rpartition("/")
     overrides = [override.format(root=files) for override in what_fits(option)]
     chosen = f"{group}=[{name}]" if group == "conditions" else f"{group}={name}"  # conditions are a list
-    stepless = {"diffusion=continuous", "diffusion=edm", "diffusion=flow"}
+    stepless = {"diffusion=continuous", "diffusion=edm", "diffusion=flow", "experiment=digits_design"}
     short = () if stepless & {chosen, *overrides} else (SHORT,)
     config = composed(chosen, *TINY, *short, *overrides)
     trainer, run = build.training(config, files / "run")
@@ -211,6 +212,13 @@ def test_a_configuration_is_plain_values_as_a_checkpoint_needs():
         return node is None or type(node) in (str, int, float, bool)
 
     assert plain(run.config)
+
+
+@pytest.mark.parametrize("experiment", ["digits_ablation", "digits_design"])
+def test_a_sweep_can_be_measured_as_it_says(experiment, tmp_path):
+    # The test above trains it without, for the sake of time; what cannot be measured is refused here.
+    trainer, _ = build.training(composed(f"experiment={experiment}", *TINY), tmp_path)
+    assert len(trainer.evaluations) == 2
 
 
 def error(*overrides) -> str:

@@ -27,6 +27,8 @@ def main() -> None:
     chosen = parser.parse_args()
     runs = [read_run(folder) for folder in find_runs([chosen.runs])[0]]
     finished = [run for run in runs if run.state == "finished"]
+    if not finished:
+        raise ValueError(f"{chosen.runs} holds no finished run; wait until they end, or run their command again")
     names = measures(finished, chosen.measures)
     if not names:
         wanted = " or ".join(chosen.measures) or "measure"

@@ -27,8 +27,9 @@ class Point(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """Of the points of one name: mean and spread over the seeds."""
+    """Of the points of one name: mean and spread over the seeds, how many there are."""
 
+    seeds: int
     seconds: tuple[float, float]
     steps: float
     found: dict[str, tuple[float, float]]
@@ -38,6 +39,7 @@ def means(points: list[Point]) -> dict[str, Mean]:
     groups = {name: [p for p in points if p.name == name] for name in dict.fromkeys(point.name for point in points)}
     return {
         name: Mean(
+            len(group),
             mean_and_spread([point.seconds for point in group]),
             mean_and_spread([point.steps for point in group])[0],
             {measure: mean_and_spread([point.found[measure] for point in group]) for measure in group[0].found},
@@ -48,12 +50,14 @@ def means(points: list[Point]) -> dict[str, Mean]:
 
 def table(found: dict[str, Mean]) -> str:
     """A line of Markdown for each name."""
-    lines = [f"| what | seconds | steps | {' | '.join(MEASURES)} |", f"|---|---|---|{'---|' * len(MEASURES)}"]
+    lines = [
+        f"| what | seeds | seconds | steps | {' | '.join(MEASURES)} |",
+        f"|---|---|---|---|{'---|' * len(MEASURES)}",
+    ]
     for name, mean in found.items():
         cells = [shown(measure, *mean.found[measure]) if measure in mean.found else "" for measure in MEASURES]
-        lines.append(
-            f"| {name} | {mean.seconds[0]:.1f} ± {mean.seconds[1]:.1f} | {mean.steps:.0f} | {' | '.join(cells)} |"
-        )
+        taken = f"{mean.seconds[0]:.1f} ± {mean.seconds[1]:.1f}"
+        lines.append(f"| {name} | {mean.seeds} | {taken} | {mean.steps:.0f} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -83,8 +87,7 @@ def plot(found: dict[str, Mean], real: dict[str, float], path: Path) -> None:
     lines: dict[str, list[Mean]] = {}
     for name, mean in sorted(found.items(), key=lambda item: item[1].seconds[0]):
         if "bits_per_dim" in mean.found:
-            recipe = re.sub(r" *train\.max_steps=\d+", "", name.partition(", ")[0])
-            lines.setdefault(recipe or "python train.py", []).append(mean)
+            lines.setdefault(line_of(name), []).append(mean)
     picture = Figure(figsize=(11, 3.4), dpi=130, layout="constrained")
     for axes, (measure, label) in zip(picture.subplots(1, len(LABELS)), LABELS.items(), strict=True):
         for name, points in sorted(lines.items()):
@@ -99,6 +102,11 @@ def plot(found: dict[str, Mean], real: dict[str, float], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     picture.axes[0].legend(fontsize=8, frameon=False)
     picture.savefig(path)
+
+
+def line_of(name: str) -> str:
+    """What a point's line is called: the original at any time, a recipe of any length."""
+    return re.sub(r"(^| )train\.max_steps=\d+", "", name.partition(", ")[0]).strip() or "train.py"
 
 
 def given_targets(words: list[str]) -> dict[str, float]:

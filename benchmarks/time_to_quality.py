@@ -3,45 +3,39 @@
 Trains by the released code's own loop, in a checkout of the user's, and by recipes of train.py, a few seconds each in
 turns, so that what slows the machine slows all of them alike. Both begin with the same weights and see the same
 batches; the seconds are those of training steps and of nothing else. --common 'data=cifar10 ...' are words of train.py
-for all of them, such as other images than digits. At --marks seconds the averaged weights of the original are judged,
-and those of each recipe at its last step, since its rate may have fallen towards it.
+for all of them: other labelled images than digits, another network. At --marks seconds the averaged weights of the
+original are judged, and those of each recipe at its last step, since its rate may have fallen towards it.
 
 What it is judged by: the Frechet distance of 500 drawn images, by the features of a recogniser of real images, beside
 that of real test images; the share that is recognised as the class asked for; bits/dim of test images, by the bound.
 What the original reached at the last mark, or --target, is the target: a line for each measure says how soon each
 recipe reaches it, or its best. --drawing compares seconds to draw 64 images as well. --beside FILE.json adds what an
-earlier call measured on this machine. Recipes that differ by train.max_steps alone are one line of the plot.
+earlier call measured on this machine. Recipes that differ by train.max_steps alone are one line of the plot. Beside the
+table lie the first images that each one drew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from quality_judge import Judge
 from quality_points import MEASURES, Point, given_targets, means, plot, table, verdicts
 from race import machine
 from timed_training import OriginalTraining, Training, composed
-from torch import Tensor
 
-from diffusion import ContinuousLikelihood, Likelihood, Sampler, Trained
+from diffusion import Trained
 from diffusion.cli.command import report_errors
-from diffusion.config.subjects import subject_in_training
-from diffusion.data.images import Images
-from diffusion.evaluation.features import FEATURE_BATCH, RealImages, concatenate
-from diffusion.evaluation.measures import frechet_distance, gaussian
-from diffusion.evaluation.quality import MOST_REAL
-from diffusion.evaluation.recogniser import Recogniser
-from diffusion.evaluation.result_cache import FOLDER
-from diffusion.evaluation.subject import Subject, evenly_spaced
-from diffusion.pictures.grid import save_picture
-from diffusion.pictures.pixels import from_uint8
 from diffusion.runs.naming import slugify
 
 DRAWN = 64  # images, whose seconds are taken
+JUDGED = ("images", "measured", "levels", "common", "judge")  # what points must share to stand in one table
 
 
 def arguments() -> argparse.Namespace:
@@ -59,106 +53,109 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--beside", metavar="FILE", help="the points of an earlier call, as it wrote them")
     parser.add_argument("--out", default="time_to_quality")
     chosen = parser.parse_args()
+    chosen.recipe = [" ".join(words.split()) for words in chosen.recipe]
     if not chosen.original and not chosen.recipe:
         raise ValueError("nothing is to be trained; give --original FOLDER, or --recipe 'OVERRIDES of train.py'")
-    if min(chosen.marks) <= 0:
-        raise ValueError(f"--marks {min(chosen.marks):g} is no time to train; give seconds above 0")
+    if chosen.target and not chosen.recipe:
+        raise ValueError("--target is for recipes to reach; give --recipe 'OVERRIDES of train.py' too")
+    for name, given in (("--marks", min(chosen.marks)), ("--measured", chosen.measured), ("--levels", chosen.levels)):
+        if given is not None and given <= 0:
+            raise ValueError(f"{name} {given:g} must be above 0")
+    for name, several in (("--recipe", chosen.recipe), ("--seeds", chosen.seeds)):
+        if twice := [one for one in several if several.count(one) > 1]:
+            raise ValueError(f"{name} {twice[0]} is given twice; give each once")
     return chosen
 
 
-class Judges:
-    """Draws images with a model, and measures them and its bits/dim."""
-
-    def __init__(self, chosen: argparse.Namespace) -> None:
-        self.images, self.measured, self.levels, self.out = chosen.images, chosen.measured, chosen.levels, chosen.out
-        _, run = composed(chosen.common.split())
-        self.subject = subject_in_training(run.config["data"], run.images, batch_size=100, seed=0)
-        subject = self.subject(run.trained(run.model, step=0))
-        self.features, self.cache = Recogniser(), Path(FOLDER).expanduser()
-        self.features.check(subject)
-        self.extractor = self.features.extractor(subject, self.cache)
-        self.known = gaussian(self.seen(run.images, MOST_REAL, subject.training_title))
-        unseen = self.seen(subject.images, chosen.images, subject.title)
-        assert self.extractor.accuracy is not None
-        self.real = {
-            "frechet": frechet_distance(gaussian(unseen), self.known), "recognised": self.extractor.accuracy.share
-        }  # fmt: skip
-
-    def seen(self, images: Images, most: int, title: str) -> Tensor:
-        real = RealImages(images, evenly_spaced(len(images), most), title)
-        return concatenate(real.extracted(self.features, self.extractor, self.cache)).features.double()
-
-    def __call__(self, model: Trained, sampler: Sampler, *, name: str, bits: bool = True) -> dict[str, float]:
-        """The measures; the first images are left in a file called after the `name`."""
-        subject = self.subject(model)
-        prompts = subject.prompts(self.images)
-        pixels = subject.draw(sampler, prompts, self.images)
-        save_picture(Path(f"{self.out}_{slugify(name)}.png"), prompts.picture(from_uint8(pixels[:DRAWN])))
-        drawn = concatenate(self.extractor.see(part) for part in pixels.split(FEATURE_BATCH))
-        asked = prompts.condition(range(self.images), torch.device("cpu"))["y"]
-        assert drawn.logits is not None
-        found = {
-            "frechet": frechet_distance(gaussian(drawn.features.double()), self.known),
-            "recognised": (drawn.logits.argmax(1) == asked).float().mean().item(),
-        }
-        return {**found, "bits_per_dim": self.bits_per_dim(subject)} if bits else found
-
-    @torch.no_grad()
-    def bits_per_dim(self, subject: Subject) -> float:
-        """Of test images, evenly spread, by the bound of all steps of a chain, or of a process without steps."""
-        numbers, process = evenly_spaced(len(subject.images), self.measured), subject.model.diffusion.process
-        if self.levels is not None or process.length is None:
-            bounds = [b.total for b in ContinuousLikelihood(levels=self.levels or 64).bounds(subject, numbers)]
-        else:
-            bounds = [bound.total for bound in Likelihood().bounds(subject, process, numbers)]
-        return torch.cat(bounds).mean().item()
+def contestants(chosen: argparse.Namespace, seed: int, judge: Judge) -> list[Training]:
+    """All that are trained; ValueError if one cannot be judged, or not beside the others."""
+    common = shlex.split(chosen.common)
+    training: list[Training] = [OriginalTraining(chosen.original, common, seed)] if chosen.original else []
+    training += [Training(words or "train.py", [*common, *shlex.split(words)], seed) for words in chosen.recipe]
+    for one in training:
+        try:
+            judge.check(one.run)
+        except ValueError as error:
+            raise ValueError(f"{one.name} cannot be judged: {error}") from None
+    if chosen.levels is None and len({one.run.diffusion.process.length is None for one in training}) > 1:
+        raise ValueError(
+            "the bits/dim of chains and of processes without steps are of two bounds; give --levels 64 to compare both "
+            "by the latter"
+        )
+    return training
 
 
-def contestants(chosen: argparse.Namespace, seed: int) -> list[Training]:
-    common = chosen.common.split()
-    recipes = [Training(words or "train.py", [*common, *words.split()], seed) for words in chosen.recipe]
-    return [*([OriginalTraining(chosen.original, common, seed)] if chosen.original else []), *recipes]
-
-
-def train_all(chosen: argparse.Namespace, seed: int, judges: Judges) -> Iterator[Point]:
+def train_all(chosen: argparse.Namespace, seed: int, judge: Judge) -> Iterator[Point]:
     """All of one seed in turns, each judged where it is due."""
-    training = contestants(chosen, seed)
+    training = contestants(chosen, seed, judge)
     while training:
         for one in list(training):
             marks = chosen.marks if one.last is None else []
             if not one.advance(marks):
                 continue
-            model, ends = one.trained(), not marks or one.seconds >= max(marks)
+            model = one.trained()
             name = f"{one.name}, {max(m for m in marks if m <= one.seconds):g} s" if marks else one.name
-            yield Point(name, seed, one.seconds, one.steps, judges(model, one.run.sampler, name=f"{name} seed {seed}"))
-            if ends:
+            found = judge(model, one.run.sampler, picture_of(chosen, name, seed))
+            found["bits_per_dim"] = judge.bits_per_dim(model)
+            yield Point(name, seed, one.seconds, one.steps, found)
+            if not marks or one.seconds >= max(marks):
                 training.remove(one)
                 if chosen.drawing:
-                    yield drawing(one, model, judges, seed)
+                    yield drawing(one, model, judge, chosen, seed)
 
 
-def drawing(one: Training, model: Trained, judges: Judges, seed: int) -> Point:
+def drawing(one: Training, model: Trained, judge: Judge, chosen: argparse.Namespace, seed: int) -> Point:
     """How good the images are that it draws, and how many seconds 64 of them take."""
-    draw_them = one.drawing(model, torch.arange(DRAWN) % 10)
+    draw_them = one.drawing(model, judge.asked(model, DRAWN))
     begun = time.perf_counter()
     draw_them()
     seconds = time.perf_counter() - begun
-    found = judges(model, one.drawn_by, name=f"{one.name} drawing seed {seed}", bits=False)
-    return Point(f"{one.name}, drawing {DRAWN} images", seed, seconds, one.drawn_by.steps, found)
+    name = f"{one.name}, drawing {DRAWN} images"
+    found = judge(model, one.drawn_by, picture_of(chosen, name, seed))
+    return Point(name, seed, seconds, one.drawn_by.steps, found)
+
+
+def picture_of(chosen: argparse.Namespace, name: str, seed: int) -> Path:
+    return Path(f"{chosen.out}_{slugify(f'{name} seed {seed}')}.png")
+
+
+def earlier_points(chosen: argparse.Namespace, judged: dict[str, Any]) -> list[Point]:
+    """Those of --beside; ValueError for another file, or if they were judged otherwise."""
+    if chosen.beside is None:
+        return []
+    try:
+        record = json.loads(Path(chosen.beside).read_text())
+        points = [Point(**point) for point in record["points"]]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"--beside {chosen.beside} holds no points; give a .json that this benchmark wrote") from None
+    for name in JUDGED:
+        if record.get(name) != judged[name]:
+            raise ValueError(
+                f"--beside {chosen.beside} was judged with {name} {record.get(name)!r}, not {judged[name]!r}; measure "
+                "both alike"
+            )
+    return points
 
 
 def main() -> None:
     chosen = arguments()
-    targets, judges, points = given_targets(chosen.target), Judges(chosen), []
-    of_real = ", ".join(f"{measure} {value:.3f}" for measure, value in judges.real.items())
-    print(f"{chosen.images} images; real test images: {of_real}", flush=True)
+    targets, (_, run) = given_targets(chosen.target), composed(shlex.split(chosen.common))
+    judge = Judge(run, images=chosen.images, measured=chosen.measured, levels=chosen.levels)
+    record: dict[str, Any] = {
+        "real": judge.real, "targets": targets, **machine(torch.device("cpu")), "images": chosen.images,
+        "measured": len(judge.measured), "levels": chosen.levels, "common": chosen.common,
+        "judge": judge.extractor.fingerprint,
+    }  # fmt: skip
+    points = earlier_points(chosen, record)
+    of_real = ", ".join(f"{measure} {value:.3f}" for measure, value in judge.real.items())
+    print(f"{chosen.images} images, bits/dim of {len(judge.measured)}; real test images: {of_real}", flush=True)
     for seed in chosen.seeds:
-        for point in train_all(chosen, seed, judges):
+        for point in train_all(chosen, seed, judge):
             points.append(point)
             measured = ", ".join(f"{measure} {value:.3f}" for measure, value in point.found.items())
             print(f"seed {seed}  {point.name}: {point.seconds:.1f} s, {point.steps} steps; {measured}", flush=True)
-    if chosen.beside:
-        points = [Point(**point) for point in json.loads(Path(chosen.beside).read_text())["points"]] + points
+            record["points"] = [point._asdict() for point in points]
+            Path(f"{chosen.out}.json").write_text(json.dumps(record, indent=1) + "\n")
     found = means(points)
     print(table(found))
     originals = [mean for name, mean in found.items() if name.endswith(" s") and name.startswith("original, ")]
@@ -166,10 +163,7 @@ def main() -> None:
         targets = {m: value for m, (value, _) in max(originals, key=lambda mean: mean.seconds[0]).found.items()}
     if recipes := [words or "train.py" for words in chosen.recipe]:
         print("\n".join(verdicts(found, targets, recipes)))
-    record = {"real": judges.real, "targets": targets, **machine(torch.device("cpu"))}
-    record["points"] = [point._asdict() for point in points]
-    Path(f"{chosen.out}.json").write_text(json.dumps(record, indent=1) + "\n")
-    plot(found, judges.real, Path(f"{chosen.out}.png"))
+    plot(found, judge.real, Path(f"{chosen.out}.png"))
     print(f"Look at {chosen.out}.png")
 
 

@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import hydra
 import torch
@@ -36,11 +37,6 @@ class Training:
     def __init__(self, name: str, overrides: list[str], seed: int) -> None:
         self.name, self.seconds, self.steps = name, 0.0, 0
         self.trainer, self.run = composed([*overrides, f"seed={seed}"])
-        if self.trainer.max_steps is None:
-            raise ValueError(f"--recipe '{name}' has no end, at which it is judged; add train.max_steps=1000")
-        begun = time.perf_counter()
-        settle_precision(self.trainer, self.run, before=None)
-        self.seconds += time.perf_counter() - begun
         self.begin()
         self.stream = self.batches()
 
@@ -50,6 +46,11 @@ class Training:
         return batches(run.images, run.conditions, batch_size=trainer.batch_size, seed=run.seed)
 
     def begin(self) -> None:
+        if self.trainer.max_steps is None:
+            raise ValueError(f"--recipe '{self.name}' has no end, at which it is judged; add train.max_steps=1000")
+        begun = time.perf_counter()
+        settle_precision(self.trainer, self.run, before=None)
+        self.seconds += time.perf_counter() - begun
         self.learner = self.trainer.learner(self.run)
 
     def step(self) -> None:
@@ -61,16 +62,16 @@ class Training:
         self.learner.step(next(self.stream), factor)
 
     def advance(self, marks: list[float]) -> bool:
-        """Train for a turn, or to the next of the `marks` or the end; whether that is reached."""
-        until = min([self.seconds + TURN, *(mark for mark in marks if mark > self.seconds)])
-        while self.seconds < until:
+        """Train for a turn, or until one of the `marks` is passed or the end reached; whether one of the two is."""
+        before = self.seconds
+        while self.seconds < before + TURN:
             begun = time.perf_counter()
             self.step()
             self.seconds += time.perf_counter() - begun
             self.steps += 1
-            if self.steps == self.last:
+            if self.steps == self.last or any(before < mark <= self.seconds for mark in marks):
                 return True
-        return until in marks
+        return False
 
     @property
     def last(self) -> int | None:
@@ -93,10 +94,20 @@ class Training:
 
 
 class OriginalTraining(Training):
-    """The recipe of the paper at a steady rate, with the same network and batches, in the loop of the original."""
+    """The recipe of the paper at a steady rate, with the same network and batches, in the loop of the original.
+
+    That loop has no warm-up, and an average of a steady rate. Of the overrides under `train` it reads `READ` alone.
+    """
+
+    READ: ClassVar = ("train.batch_size", "train.microbatch", "train.optimizer.lr", "train.ema_rates")
 
     def __init__(self, checkout: str, common: list[str], seed: int) -> None:
         self.checkout = checkout
+        if unread := [word for word in common if word.startswith("train") and word.partition("=")[0] not in self.READ]:
+            raise ValueError(
+                f"the original's loop has no {unread[0]}; --common may set {', '.join(self.READ)}: give others by "
+                "--recipe, or leave --original out"
+            )
         super().__init__("original", ["train=constant_rate", "sampler=ancestral", *common], seed)
 
     def begin(self) -> None:

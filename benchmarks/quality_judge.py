@@ -51,13 +51,11 @@ class Judge:
         subject = self.subject(run.trained(run.model, step=0))
         if not subject.held_out:
             raise ValueError(
-                f"{subject.title} is no split of a set that has another to test with; give one such as data=cifar10, or "
-                "data=npz data.path=FILE data.split=train"
+                f"{subject.title} is no split of a set that has another to test with; give one such as data=cifar10 "
+                "or data=npz data.path=FILE data.split=train"
             )
         if subject.model.classes is None:
-            raise ValueError(
-                "the model is unconditional, and its images are judged by the class asked for; give classes"
-            )
+            raise ValueError("the model is unconditional; its images are judged by the class asked for")
         Recognition(sampler=run.sampler, num_images=self.images).check(subject)
         self.features.check(subject)
 

@@ -2,12 +2,14 @@
 
 Reads run folders, such as those of `python train.py experiment=digits_ablation seed=0,1,2`, groups those that differ by
 their seed only, and prints and draws the mean and the spread of every measure that all of them have: a standard
-deviation over seeds, or without seeds nothing.
+deviation over seeds, or without seeds nothing. A setting that follows from another, as a variance does from an
+objective, goes unsaid.
 """
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from digits_judge import mean_and_spread
@@ -33,10 +35,26 @@ def main() -> None:
     if not names:
         wanted = " or ".join(chosen.measures) or "measure"
         raise ValueError(f"{chosen.runs} holds no finished runs of which all have a {wanted}; give --measures loss")
-    grouped = groups(finished)
+    grouped = shortened(groups(finished))
     print(table(grouped, names))
     plot(grouped, names, chosen.out)
     print(f"Look at {chosen.out}")
+
+
+def shortened(grouped: list[Group]) -> list[Group]:
+    """The groups, their labels without the settings that follow from another one."""
+    rows = [dict(part.split(" ", 1) for part in group.label.split(" · ") if " " in part) for group in grouped]
+    names = [name for name in rows[0] if all(name in row for row in rows)]
+
+    def follows(name: str, other: str) -> bool:
+        return len({(row[other], row[name]) for row in rows}) == len({row[other] for row in rows})
+
+    extra = {a for a in names for b in names if a != b and follows(a, b) and not follows(b, a)}
+    labels = [" · ".join(f"{name} {value}" for name, value in row.items() if name not in extra) for row in rows]
+    told_apart = len(set(labels)) == len(grouped)
+    return (
+        [group._replace(label=label) for group, label in zip(grouped, labels, strict=True)] if told_apart else grouped
+    )
 
 
 def measures(runs: list[RunRecord], wanted: list[str]) -> list[str]:
@@ -70,7 +88,7 @@ def plot(grouped: list[Group], names: list[str], path: Path) -> None:
     quiet_matplotlib()
     from matplotlib.figure import Figure
 
-    size = 3.2 * len(names) + 2.5, 0.32 * len(grouped) + 1.0
+    size = 3.2 * len(names) + 2.5, 0.32 * len(grouped) + 1.2
     figure = Figure(figsize=size, dpi=130, layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     rows = list(range(len(grouped)))[::-1]
@@ -79,7 +97,7 @@ def plot(grouped: list[Group], names: list[str], path: Path) -> None:
             found = [values(run)[name] for run in group.runs]
             panel.plot(found, [row] * len(found), "o", color="#0072b2", markersize=4, alpha=0.6)
             panel.plot(sum(found) / len(found), row, "|", color="#d55e00", markersize=14, markeredgewidth=2)
-        panel.set_title(name.replace("_", " "), fontsize=10)
+        panel.set_title(textwrap.fill(name.replace("_", " "), 24), fontsize=9)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(rows, [group.label for group in grouped])

@@ -1,5 +1,6 @@
 """What precision=auto stands for: the number format in which a network is fastest on its device."""
 
+import statistics
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -10,8 +11,8 @@ from diffusion.compute import distributed
 from diffusion.compute.flops import elapsed
 
 WORTH = 1.1  # times as fast as float32, below which a difference may be chance and rounding brings nothing
-SECONDS = 1.0  # roughly what all timing takes, after the first calls
-ROUNDS = 3
+SECONDS = 2.0  # roughly what all timing takes, after the first calls
+ROUNDS = 7
 GROWTH = 4
 CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of x86, and the last of ARM
 
@@ -42,13 +43,16 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
     kinds = ("float32", "bf16")
     count = 1
     # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
-    while count < images and GROWTH * ROUNDS * sum(when_warm(partial(work, k, count), device) for k in kinds) < SECONDS:
-        count = min(images, GROWTH * count)
+    while count < images:
+        more = min(images, GROWTH * count)
+        taken = sum(when_warm(partial(work, kind, count), device) for kind in kinds)
+        if ROUNDS * taken * more / count > SECONDS:
+            break
+        count = more
     for kind in kinds:
         work(kind, count)
     rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(ROUNDS)]
-    float32, bf16 = map(min, zip(*rounds, strict=True))
-    ratio = float32 / bf16
+    ratio = statistics.median(float32 / bf16 for float32, bf16 in rounds)  # what slows the machine slows both of a pair
     if ratio >= WORTH:
         return Choice("bf16", f"{ratio:.1f} times as fast as float32 here")
     return Choice("float32", f"bf16 is only {ratio:.2f} times as fast here")
@@ -57,7 +61,7 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
 def when_warm(work: Callable[[], object], device: torch.device) -> float:
     """Seconds that `work` takes but for its first call, in which kernels of this size are prepared."""
     work()
-    return elapsed(work, device)
+    return min(elapsed(work, device) for _ in range(3))
 
 
 def missing_instructions(device: torch.device) -> str | None:

@@ -16,6 +16,9 @@ table lie the first images that each one drew.
 
 from __future__ import annotations
 
+import diffusion.cli  # as in train.py before torch: it settles how threads wait  # noqa: F401
+
+# isort: split
 import argparse
 import json
 import shlex

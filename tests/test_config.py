@@ -352,10 +352,12 @@ def test_a_value_that_omegaconf_cannot_merge_is_one_line():
 
 
 def test_the_bound_is_trained_on_in_one_way():
-    """By diffusion/objective=vlb as by the published recipe."""
+    """By diffusion/objective=vlb as by the published recipe, but that it clips gradients."""
     common = ("name=test", "logger.group=null")
     here = composed("diffusion/objective=vlb", "diffusion.steps=4000", "train=paper", *common)
     published = composed("experiment=cifar10_vlb", *common)
+    assert (here.train.clip_grad_norm, published.train.clip_grad_norm) == (1.0, None)
+    here.train.clip_grad_norm = None
     assert here.diffusion == published.diffusion and here.train == published.train
 
 

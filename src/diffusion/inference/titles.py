@@ -11,7 +11,7 @@ BETWEEN = " · "
 
 
 def model_title(model: Trained) -> str:
-    """The run, how long it learned, and which weights: "default · step 2,500 · ema_0.995"."""
+    """The run, how long it learned, and which weights: "default · step 2,500 · ema_0.98"."""
     run = str(model.config.get("name") or model.name)
     return BETWEEN.join([run, *([] if model.step is None else [f"step {model.step:,}"]), model.weights])
 

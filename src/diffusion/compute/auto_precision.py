@@ -30,7 +30,7 @@ class Choice(NamedTuple):
 def fastest_precision(work: Callable[[str, int], object], device: torch.device, images: int) -> Choice:
     """bf16 where `work(precision, count)` is clearly faster in it on `count` images, else float32.
 
-    At most `images` are timed, fewer where all rounds would take more than about two seconds. The leader decides for all
+    At most `images` are timed, fewer where all rounds would take more than two seconds. The leader decides for all
     processes, which must all call it.
     """
     return distributed.broadcast_from_leader(lambda: compare(work, device, images))

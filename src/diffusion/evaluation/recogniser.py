@@ -105,8 +105,8 @@ class Recogniser(Features):
 
     It is trained on nine in ten of the real training images, in seconds, and cached with its accuracy on the others, so
     that the same one judges every model. If it reads too few of them right (`Accuracy.least`), and there are 10,000
-    images or more, a larger one of 192 numbers is trained (six minutes on two cores for 32x32, four times as long for
-    64x64), and what it measures is called "recogniser_large"; one that still does judges nothing.
+    images or more, a larger one of 192 numbers is trained, in minutes, and what it measures is called
+    "recogniser_large"; one that still does judges nothing.
     """
 
     name = "recogniser"

@@ -51,6 +51,7 @@ class Training:
         begun = time.perf_counter()
         settle_precision(self.trainer, self.run, before=None)
         self.seconds += time.perf_counter() - begun
+        print(f"{self.name} trains in {self.trainer.precision}", flush=True)
         self.learner = self.trainer.learner(self.run)
 
     def step(self) -> None:

@@ -11,8 +11,8 @@ from diffusion.compute.precision import set_matmul_precision
 from diffusion.training.trainer import AdamW
 
 # x -> a x + b x^3 + c x^5, one after the other: each moves the singular values, between 0.01 and 1 at first, as near to
-# 1 as such a polynomial can (Amsel et al. 2025). Three bring them within 27 %, four within 1.3 %. Smaller
-# values grow by up to 78 times in three.
+# 1 as such a polynomial can (Amsel et al. 2025). Three bring them within 27 %, four within 1.3 %; what is smaller grows
+# by up to 78 times in three.
 POLYNOMIALS = (
     (8.093374, -23.620453, 17.446169),
     (3.636585, -2.721927, 0.536546),

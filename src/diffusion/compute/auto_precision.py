@@ -11,8 +11,8 @@ from diffusion.compute import distributed
 from diffusion.compute.flops import elapsed
 
 WORTH = 1.1  # times as fast as float32, below which a difference may be chance and rounding brings nothing
-SECONDS = 2.0  # roughly what all timing takes, after the first calls
-ROUNDS = 7
+SECONDS = 3.0  # roughly what all rounds take
+FEWEST_ROUNDS, ROUNDS = 3, 7
 GROWTH = 4
 CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of x86, and the last of ARM
 
@@ -30,8 +30,8 @@ class Choice(NamedTuple):
 def fastest_precision(work: Callable[[str, int], object], device: torch.device, images: int) -> Choice:
     """bf16 where `work(precision, count)` is clearly faster in it on `count` images, else float32.
 
-    At most `images` are timed, fewer where all rounds would take more than two seconds. The leader decides for all
-    processes, which must all call it.
+    As many as `images` are timed, since a few leave the casting of the weights unpaid for; fewer where three rounds
+    would take more than three seconds. The leader decides for all processes, which must all call it.
     """
     return distributed.broadcast_from_leader(lambda: compare(work, device, images))
 
@@ -41,17 +41,16 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
     if reason := missing_instructions(device):
         return Choice("float32", reason)
     kinds = ("float32", "bf16")
-    count = 1
+
+    def when_all_warm(count: int) -> float:
+        return sum(when_warm(partial(work, kind, count), device) for kind in kinds)
+
+    count, taken = 1, when_all_warm(1)
     # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
-    while count < images:
-        more = min(images, GROWTH * count)
-        taken = sum(when_warm(partial(work, kind, count), device) for kind in kinds)
-        if ROUNDS * taken * more / count > SECONDS:
-            break
-        count = more
-    for kind in kinds:
-        work(kind, count)
-    rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(ROUNDS)]
+    while count < images and FEWEST_ROUNDS * taken * (more := min(images, GROWTH * count)) / count <= SECONDS:
+        count, taken = more, when_all_warm(more)
+    pairs = max(FEWEST_ROUNDS, min(ROUNDS, int(SECONDS / taken)))
+    rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(pairs)]
     ratio = statistics.median(float32 / bf16 for float32, bf16 in rounds)  # what slows the machine slows both of a pair
     if ratio >= WORTH:
         return Choice("bf16", f"{ratio:.1f} times as fast as float32 here")

@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import hydra
 import numpy as np
 import pytest
+from commands import ROOT, Done, command
 
 from diffusion.cli.user_errors import check_schemas, one_line
 from diffusion.config import build
 from diffusion.config.resolvers import register_resolvers
 
-ROOT = Path(__file__).parents[1]
 TINY = ("--config-dir", "conf", "train=debug", "device=cpu", "train.preview.images=2", "sampler.steps=3", "name=own")
 OWN = (
     "model=convnet", "data=checkers", "diffusion=linear", "diffusion.steps=50", "diffusion/schedule=quadratic",
@@ -38,11 +37,9 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(folder: Path, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, script: str, *words: str) -> Done:
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, str(ROOT / script), *words]
-    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=120)
+    return command(folder, script, *words, PYTHONPATH=path)
 
 
 @pytest.fixture(scope="module")

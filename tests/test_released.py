@@ -1,13 +1,9 @@
 """Weights without a configuration: a released file draws, measures and starts a run, and any run is exported as one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import hydra
 import pytest
 import torch
+from commands import ROOT, command
 from safetensors.torch import load_file
 
 import unet
@@ -18,7 +14,6 @@ from diffusion.runs import checkpoints
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import draw
 
-ROOT = Path(__file__).parents[1]
 NARROW = ("model.base_channels=16", "model.norm_groups=8", "model.blocks_per_level=1")
 BASELINE = ("experiment=imagenet64_baseline", "data.image_size=16", *NARROW)
 CONDITIONAL = ("experiment=imagenet64_conditional", "data.image_size=16", "model.num_classes=3", *NARROW)
@@ -55,10 +50,7 @@ def network(compose):
 
 def run(script, *overrides):
     """What `python script overrides` prints; an AssertionError with its complaint if it fails."""
-    done = subprocess.run(
-        [sys.executable, ROOT / script, *map(str, overrides)],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = command(ROOT, script, *overrides)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -5,18 +5,14 @@ weights that it came to after 14 steps.
 """
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import ROOT, command
 
-ROOT = Path(__file__).parents[1]
 BEFORE = ROOT / "tests" / "run_before"
 EXPECTED = np.load(BEFORE / "expected.npz")
 COMMAND = shlex.split(
@@ -30,9 +26,7 @@ COMMAND = shlex.split(
 
 def run(folder, script, *words):
     """What `python script words` writes to stderr; an AssertionError with it if it fails."""
-    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, ROOT / script, *words]
-    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=120)
+    done = command(folder, script, *words)
     assert done.returncode == 0, done.stderr
     return done.stderr
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import hydra
 import pytest
+from commands import ROOT, command
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
@@ -28,15 +26,8 @@ from diffusion.runs import status
 from diffusion.runs.files import lock_folder
 from diffusion.runs.metrics import objective_value
 
-ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 CONFIG = {"train": {"max_steps": 4, "log_every": 1}, "model": {"heads": 2, "image_size": "???"}, "seed": 0}
-
-
-def ran(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), *words]
-    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=300)
 
 
 def multirun(*words: str) -> DictConfig:
@@ -190,7 +181,7 @@ def test_who_waits_for_the_signal_that_ended_a_run_hears_of_it(monkeypatch):
 
 
 def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_is_missing(tmp_path):
-    done = ran(tmp_path, "-m", "model.heads=3,2,4", *TINY)
+    done = command(tmp_path, "train.py", "-m", "model.heads=3,2,4", *TINY)
     assert done.returncode == 1
     assert "train: 64 channels cannot be shared by 3 heads" in done.stderr
     assert re.search(r"heads-2 .*finished", done.stdout) and re.search(r"heads-3 .*failed", done.stdout)
@@ -201,7 +192,7 @@ def test_a_sweep_goes_on_after_a_failure_shows_all_and_started_again_runs_what_i
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/checkpoints/*")}
     (unfinished,) = (tmp_path / "runs").glob("*heads-4*")
     status.write_status(unfinished, "running", max_steps=1)
-    again = ran(tmp_path, "-m", "model.heads=4,2", *TINY)
+    again = command(tmp_path, "train.py", "-m", "model.heads=4,2", *TINY)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("Resuming") == 1 and again.stderr.count("is finished, at step") == 1
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
@@ -265,7 +256,7 @@ def test_a_name_is_free_where_the_runs_have_a_folder_each(words):
 
 def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp_path):
     search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2", "objective=loss", "model.heads=choice(3,5)")
-    done = ran(tmp_path, "-m", *search, *TINY)
+    done = command(tmp_path, "train.py", "-m", *search, *TINY)
     assert done.returncode == 1
     assert done.stderr.endswith("train: 2 of the sweep's 2 runs failed; the same command runs what is missing\n")
     assert done.stderr.count("\ntrain: 64 channels cannot be shared") + done.stderr.startswith("train: 64") == 2
@@ -273,7 +264,7 @@ def test_a_search_all_of_whose_runs_fail_says_why_once_for_each_and_how_many(tmp
 
 
 def test_two_runs_at_once_are_the_runs_of_a_sweep_and_each_line_tells_whose_it_is(tmp_path):
-    done = ran(tmp_path, "-m", "hydra/launcher=two_at_once", "seed=1,2", *TINY)
+    done = command(tmp_path, "train.py", "-m", "hydra/launcher=two_at_once", "seed=1,2", *TINY)
     assert done.returncode == 0, done.stderr
     folders = [f"{tmp_path}/runs/debug+image_size-8+seed-{seed}+warmup_steps-0" for seed in (1, 2)]
     for number, folder in enumerate(folders):
@@ -284,12 +275,12 @@ def test_two_runs_at_once_are_the_runs_of_a_sweep_and_each_line_tells_whose_it_i
 
 def test_a_search_runs_its_trials_says_which_was_best_and_is_taken_up_by_the_same_command(tmp_path):
     search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2", "objective=loss", "seed=range(0,1000)")
-    done = ran(tmp_path, "-m", *search, *TINY)
+    done = command(tmp_path, "train.py", "-m", *search, *TINY)
     assert done.returncode == 0, done.stderr
     told = {path.parent: json.loads(path.read_text()) for path in tmp_path.glob("runs/*/outcome.json")}
     assert [one["state"] for one in told.values()] == ["finished", "finished"]
     best = min(told, key=lambda folder: told[folder]["objective"])
     line = f"Best objective: loss={told[best]['objective']:.6g} in {best}\n"
     assert line in done.stdout and "\x1b" not in done.stderr
-    again = ran(tmp_path, "-m", *search, *TINY)
+    again = command(tmp_path, "train.py", "-m", *search, *TINY)
     assert again.stderr.count("is finished, at step") == 2 and line in again.stdout

@@ -23,6 +23,19 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def told_speed(monkeypatch, request):
+    """Training is told what its network and device can do: to measure it takes longer than the few steps of a test."""
+    if "measured_speed" not in request.fixturenames:
+        monkeypatch.setattr("diffusion.training.throughput.matmul_speed", lambda *_: 1e12)
+        monkeypatch.setattr("diffusion.training.throughput.flops", lambda *_: 1e9)
+
+
+@pytest.fixture
+def measured_speed():
+    """Training measures them, as it does for a user."""
+
+
 @pytest.fixture
 def slow(monkeypatch):
     """Each look at the clock of long work finds it a second later, so that whatever tells of itself does so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import runpy
 import struct
@@ -161,7 +162,7 @@ def test_an_option_composes_builds_and_trains_a_step(option, files):
     assert fit(trainer, run) == 0
     assert not all(map(torch.equal, before, run.model.parameters()))
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
-    assert line["step"] == 1
+    assert line["step"] == 1 and math.isfinite(line["loss"]) and line["grad_norm"] > 0
 
 
 def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files, monkeypatch):

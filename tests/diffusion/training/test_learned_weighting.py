@@ -17,12 +17,6 @@ from diffusion.training.loop import fit
 from diffusion.training.trainer import AdamW
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Without the speed of the device, which takes most of the time."""
-    monkeypatch.setattr("diffusion.training.throughput.matmul_speed", lambda *_: 1.0)
-
-
 def learned() -> GaussianDiffusion:
     return GaussianDiffusion(
         steps=STEPS, schedule=Cosine(), prediction=Epsilon(), variance=LearnedRange(), loss=Hybrid(vlb_weight=0.1),

@@ -120,7 +120,7 @@ def test_previews_change_nothing(tmp_path):
     assert same(*ends)
 
 
-def test_a_line_counts_images_and_holds_every_reading(tmp_path):
+def test_a_line_counts_images_and_holds_every_reading(tmp_path, measured_speed):
     run = tiny_run(tmp_path / "run")
     fit(tiny_trainer(max_steps=3, anneal_steps=50, log_every=3), run)
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")

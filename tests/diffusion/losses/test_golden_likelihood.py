@@ -96,24 +96,22 @@ def exact_probes(like):
 @pytest.mark.parametrize("case, inputs, expected", modern(27, "idode_nll"))
 def test_dequantised_densities(case, inputs, expected):
     args, inputs = case["args"], tensors(inputs)
-    process, x_0 = process_of(args), encoded(inputs["images"])
+    draws, process, z = len(inputs["z"]), process_of(args), inputs["z"].flatten(0, 1)
+    x_0 = encoded(inputs["images"]).repeat(draws, 1, 1, 1)  # all draws at once
     clean, noisy = (level_at(process, args[name]) for name in ("gamma_min", "gamma_max"))
     exact, count = exact_x_0({"m": inputs["m"], "s": inputs["s"]}), x_0[0].numel()
-    truncated, log_p, log_q = args["dequantization"] == "tn", [], []
-    limit = truncation(clean, 1 / 256)
-    for z in inputs["z"]:
-        draw = truncated_normal(x_0, z, clean, limit) if truncated else None
-        z_0 = clean.x(x_0, z) if draw is None else draw.z
-        denoise = lambda x, level: Denoised(exact(x, level), None)  # noqa: E731
-        found = log_density(
-            process, denoise, z_0, exact_probes(x_0), clean=clean, noisy=noisy, prior_std=noisy.sigma, tolerance=3e-9
-        )
-        if draw is None:
-            ratio = clean.sigma / clean.alpha
-            found = found + decoder_log_probability(x_0, z_0 / clean.alpha, ratio, GRID).flatten(1).sum(1)
-        log_p.append(found)
-        log_q.append(torch.zeros(len(x_0)) if draw is None else draw.log_q)
-    log_p, log_q = torch.stack(log_p), torch.stack(log_q)
+    truncated, limit = args["dequantization"] == "tn", truncation(clean, 1 / 256)
+    draw = truncated_normal(x_0, z, clean, limit) if truncated else None
+    z_0 = clean.x(x_0, z) if draw is None else draw.z
+    denoise = lambda x, level: Denoised(exact(x, level), None)  # noqa: E731
+    log_p = log_density(
+        process, denoise, z_0, exact_probes(x_0), clean=clean, noisy=noisy, prior_std=noisy.sigma, tolerance=3e-9
+    )
+    if draw is None:
+        ratio = clean.sigma / clean.alpha
+        log_p = log_p + decoder_log_probability(x_0, z_0 / clean.alpha, ratio, GRID).flatten(1).sum(1)
+    log_q = torch.zeros_like(log_p) if draw is None else draw.log_q
+    log_p, log_q = log_p.view(draws, -1), log_q.view(draws, -1)
     if args["K"] == 1:
         normal = count * (0.5 * math.log(2 * math.pi * math.e) + clean.sigma.log().item())
         nats = log_p.mean(0) + (truncated_entropy(count, clean, limit) if truncated else normal)

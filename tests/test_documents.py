@@ -65,10 +65,10 @@ def composable(page: str) -> list[tuple[str, list[str]]]:
     return [(script, [word for word in takewhile(lambda word: word[0] != "-", line)]) for script, line in lines]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_composes(page):
-    for script, words in composable(page):
-        compose(script, words)
+@pytest.mark.parametrize("command", sorted({(script, *words) for page in PAGES for script, words in composable(page)}))
+def test_every_command_of_the_pages_composes(command):
+    script, *words = command
+    compose(script, words)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -107,12 +107,15 @@ def flags() -> list[tuple[str, list[str]]]:
     return found
 
 
-def test_every_override_in_the_table_of_flags_composes():
-    found = flags()
-    assert len(found) > 60
-    for script, words in found:
-        around = [more for key, extra in GOES_WITH.items() if key in str(words) for more in extra]
-        compose(script, [*around, *words])
+def test_the_overrides_in_the_tables_of_flags_are_found():
+    assert len(flags()) > 60
+
+
+@pytest.mark.parametrize("override", sorted({(script, *words) for script, words in flags()}))
+def test_every_override_in_the_tables_of_flags_composes(override):
+    script, *words = override
+    around = [more for key, extra in GOES_WITH.items() if key in str(words) for more in extra]
+    compose(script, [*around, *words])
 
 
 @pytest.mark.parametrize("page", PAGES)

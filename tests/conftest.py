@@ -12,6 +12,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the programs that tests start
 os.environ["HF_HUB_OFFLINE"] = "1"  # diffusers shall never look beyond the folders that it is given
 torch.set_num_threads(1)  # these tensors are too small to share: on a busy machine, threads wait for each other
 
@@ -24,7 +25,7 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def told_speed(monkeypatch, request):
+def fixed_speed(monkeypatch, request):
     """Training is told what its network and device can do: to measure it takes longer than the few steps of a test."""
     if "measured_speed" not in request.fixturenames:
         monkeypatch.setattr("diffusion.training.throughput.matmul_speed", lambda *_: 1e12)

@@ -1,8 +1,7 @@
-"""The commands as a user types them. Every start costs seconds, so there are few; test_config.py tries the rest."""
+"""The commands as a user types them, each of which costs seconds: test_config.py tries the rest."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import ROOT, Done, command
+from commands import ROOT, Done, command, command_anew, surroundings
 from omegaconf import OmegaConf
 
 from diffusion.runs.metrics import MetricsFile
@@ -22,10 +21,9 @@ TINY = ("train=debug", "data.image_size=8", "sampler.steps=2", "train.preview.im
 
 
 def started(folder: Path, script: str, *words: str) -> subprocess.Popen:
-    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(ROOT / script), *words],
-        cwd=folder, env=environment, text=True,
+        cwd=folder, env=surroundings(), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -85,7 +83,7 @@ def test_the_same_command_finds_its_run_and_has_nothing_left_to_do(place):
 def test_a_checkpoint_is_all_that_drawing_needs(place):
     folder, _ = place
     words = ("num_images=6", "batch_size=4", "labels=[3,7]", "sampler.steps=2")
-    done = command(folder, "sample.py", f"checkpoint=runs/{RUN}", *words)
+    done = command_anew(folder, "sample.py", f"checkpoint=runs/{RUN}", *words)
     assert done.returncode == 0, done.stderr
     (grid,) = (folder / "runs" / RUN / "samples").glob("*/grid.png")
     assert str(grid.relative_to(folder)) in done.stdout
@@ -96,7 +94,7 @@ def test_a_checkpoint_is_all_that_drawing_needs(place):
 
 def test_a_run_interrupted_half_way_and_resumed_is_the_unbroken_one(tmp_path):
     words = (
-        *TINY, "name=run", "train.max_steps=40", "train.save_every=1000", "train.log_every=1", "train.preview.every=0",
+        *TINY, "name=run", "train.max_steps=100", "train.save_every=1000", "train.log_every=1", "train.preview.every=0",
         "train.batch_size=2", "train.microbatch=1",
     )  # fmt: skip
     processes = [started(tmp_path, "train.py", *words, f"runs={runs}") for runs in ("unbroken", "broken")]
@@ -113,7 +111,7 @@ def test_a_run_interrupted_half_way_and_resumed_is_the_unbroken_one(tmp_path):
     resumed = command(tmp_path, "train.py", *words, "runs=broken")
     assert resumed.returncode == 0, resumed.stderr
     step = int(re.search(r"Resuming at step (\d+)", resumed.stderr)[1])
-    assert 5 <= step < 40
+    assert 5 <= step < 100
 
     lines = {}
     for runs in ("unbroken", "broken"):
@@ -121,10 +119,10 @@ def test_a_run_interrupted_half_way_and_resumed_is_the_unbroken_one(tmp_path):
         for line in lines[runs]:
             for speed in ("images_per_second", "tflops", "share_of_peak", "memory_gb"):
                 del line[speed]
-    assert [line["step"] for line in lines["broken"]] == list(range(1, 41))
+    assert [line["step"] for line in lines["broken"]] == list(range(1, 101))
     assert lines["broken"] == lines["unbroken"]
     ends = [
-        torch.load(tmp_path / runs / "run" / "checkpoints" / "step_00000040.pt", weights_only=True)
+        torch.load(tmp_path / runs / "run" / "checkpoints" / "step_00000100.pt", weights_only=True)
         for runs in ("unbroken", "broken")
     ]
     assert all(torch.equal(weight, ends[1]["model"][name]) for name, weight in ends[0]["model"].items())

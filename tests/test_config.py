@@ -25,6 +25,7 @@ from diffusion.config.trust import check_user_targets
 from diffusion.config.values import check_command
 from diffusion.runs.metrics import MetricsFile
 from diffusion.training.loop import fit
+from diffusion.training.throughput import Throughput
 
 HERE = Path(__file__).parent
 CONF = HERE.parent / "conf"
@@ -148,21 +149,32 @@ def fake_cifar(folder, monkeypatch):
     (folder / "data_batch_1").write_bytes(pickle.dumps(batch))
 
 
-@pytest.mark.parametrize("option", options())
-def test_an_option_composes_builds_and_trains_a_step(option, files):
+def built(option, files):
+    """The trainer and the run of an option, with what it needs to fit."""
     group, _, name = option.rpartition("/")
     overrides = [override.format(root=files) for override in what_fits(option)]
     chosen = f"{group}=[{name}]" if group == "conditions" else f"{group}={name}"  # conditions are a list
     stepless = {"diffusion=continuous", "diffusion=edm", "diffusion=flow", "experiment=digits_design"}
     short = () if stepless & {chosen, *overrides} else (SHORT,)
     config = composed(chosen, *TINY, *short, *overrides)
-    trainer, run = build.training(config, files / "run")
+    return build.training(config, files / "run")
+
+
+@pytest.mark.parametrize("option", options())
+def test_an_option_composes_builds_and_trains_a_step(option, files):
+    trainer, run = built(option, files)
     run.folder.mkdir()
     before = [weight.detach().clone() for weight in run.model.parameters()]
     assert fit(trainer, run) == 0
     assert not all(map(torch.equal, before, run.model.parameters()))
     (line,) = MetricsFile.read(run.folder / "metrics.jsonl")
     assert line["step"] == 1 and math.isfinite(line["loss"]) and line["grad_norm"] > 0
+
+
+@pytest.mark.parametrize("option", [option for option in options() if option.startswith("model/")])
+def test_the_operations_of_every_network_are_counted(option, files, measured_speed):
+    trainer, run = built(option, files)
+    assert 1e5 < Throughput(run, trainer.learner(run)).flops_per_image < 1e13
 
 
 def test_what_a_checkpoint_says_is_not_downloaded_and_found_from_anywhere(files, monkeypatch):

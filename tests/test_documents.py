@@ -65,7 +65,9 @@ def composable(page: str) -> list[tuple[str, list[str]]]:
     return [(script, [word for word in takewhile(lambda word: word[0] != "-", line)]) for script, line in lines]
 
 
-@pytest.mark.parametrize("command", sorted({(script, *words) for page in PAGES for script, words in composable(page)}))
+@pytest.mark.parametrize(
+    "command", sorted({(script, *words) for page in PAGES for script, words in composable(page)}), ids=" ".join
+)
 def test_every_command_of_the_pages_composes(command):
     script, *words = command
     compose(script, words)
@@ -111,7 +113,7 @@ def test_the_overrides_in_the_tables_of_flags_are_found():
     assert len(flags()) > 60
 
 
-@pytest.mark.parametrize("override", sorted({(script, *words) for script, words in flags()}))
+@pytest.mark.parametrize("override", sorted({(script, *words) for script, words in flags()}), ids=" ".join)
 def test_every_override_in_the_tables_of_flags_composes(override):
     script, *words = override
     around = [more for key, extra in GOES_WITH.items() if key in str(words) for more in extra]

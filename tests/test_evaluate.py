@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
-from commands import ROOT, command
+from commands import ROOT, command, command_anew
 
 from diffusion.config import build
 from diffusion.config.resolvers import register_resolvers
@@ -21,7 +21,7 @@ def test_a_run_is_measured_on_the_test_split_of_its_data_and_what_does_not_fit_i
     command(tmp_path, "train.py", "train=debug", "train.preview.every=0", *small, "logger.mode=disabled",
             f"runs={tmp_path}", "name=a")  # fmt: skip
     run = f"checkpoint={tmp_path / 'a'}"
-    done = command(tmp_path, "evaluate.py", run, "evaluation.steps=3", "evaluation.num_images=4")
+    done = command_anew(tmp_path, "evaluate.py", run, "evaluation.steps=3", "evaluation.num_images=4")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "a" / "evaluation").iterdir()
     assert {file.name for file in folder.iterdir()} == {"result.json", "terms.npz", "terms.png"}

@@ -3,7 +3,7 @@
 import hydra
 import pytest
 import torch
-from commands import ROOT, command
+from commands import ROOT, command_anew
 from safetensors.torch import load_file
 
 import unet
@@ -50,7 +50,7 @@ def network(compose):
 
 def run(script, *overrides):
     """What `python script overrides` prints; an AssertionError with its complaint if it fails."""
-    done = command(ROOT, script, *overrides)
+    done = command_anew(ROOT, script, *overrides)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -11,7 +11,7 @@ from diffusion.compute import distributed
 from diffusion.compute.flops import elapsed
 
 WORTH = 1.1  # times as fast as float32, below which a difference may be chance and rounding brings nothing
-SECONDS = 3.0  # roughly what all rounds take
+SECONDS = 3.0  # what all rounds take at most, unless they are the fewest
 FEWEST_ROUNDS, ROUNDS = 3, 7
 GROWTH = 4
 CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of x86, and the last of ARM

@@ -1,5 +1,6 @@
 """Reads images ahead of their use: in a thread what lies in memory, in processes what must be decoded."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -41,7 +43,24 @@ def in_order(
     For a GPU they come in memory from which it copies without waiting. `workers` processes read them, by default as
     many as the images ask for. ChildProcessError if one of them dies.
     """
-    device, workers = torch.device(device), images.workers if workers is None else workers
+    reads = read_in_order(images, wanted, torch.device(device), images.workers if workers is None else workers, stop)
+    _reading.add(reads)
+    return reads
+
+
+_reading: WeakSet[Generator[LabelledPixels, None, None]] = WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """End what a program left open, which Python would end amid what it has already taken apart."""
+    for reads in list(_reading):
+        reads.close()
+
+
+def read_in_order(
+    images: Images, wanted: Iterable[list[int]], device: torch.device, workers: int, stop: Callable[[], bool]
+) -> Generator[LabelledPixels, None, None]:
     # A forked process has the images at once; elsewhere than on Linux, libraries do not bear a fork.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(workers, context, initializer=start_process, initargs=(images,)) if workers else None

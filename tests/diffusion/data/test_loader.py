@@ -249,16 +249,18 @@ def test_readers_end_with_a_parent_that_is_killed():
     assert len(ended.stdout.split()) == 3
 
 
-def test_a_program_that_forgets_to_close_still_ends(tmp_path):
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_program_that_forgets_to_close_still_ends(tmp_path, workers):
     program = """
         import sys
         from PIL import Image
         from diffusion.data.folder import ImageFolder
         from diffusion.data.loader import batches
         Image.new("L", (4, 4)).save(sys.argv[1] + "/a.png")
-        stream = batches(ImageFolder(root=sys.argv[1], image_size=4, workers=1), batch_size=1, seed=0)
+        stream = batches(ImageFolder(root=sys.argv[1], image_size=4, workers=int(sys.argv[2])), batch_size=1, seed=0)
         next(stream)
         raise SystemExit(7)
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program), tmp_path], timeout=60, check=False)
-    assert ended.returncode == 7
+    command = [sys.executable, "-c", textwrap.dedent(program), tmp_path, workers]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, "", "")

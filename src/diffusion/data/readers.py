@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
@@ -45,13 +46,18 @@ def in_order(
     """
     reads = read_in_order(images, wanted, torch.device(device), images.workers if workers is None else workers, stop)
     _reading.add(reads)
+    at_exit()
     return reads
 
 
 _reading: WeakSet[Generator[LabelledPixels, None, None]] = WeakSet()
 
 
-@atexit.register
+@cache
+def at_exit() -> None:
+    atexit.register(close_all)
+
+
 def close_all() -> None:
     """End what a program left open, which Python would end amid what it has already taken apart."""
     for reads in list(_reading):

@@ -45,28 +45,30 @@ def in_order(
     many as the images ask for. ChildProcessError if one of them dies.
     """
     reads = read_in_order(images, wanted, torch.device(device), images.workers if workers is None else workers, stop)
-    _reading.add(reads)
-    at_exit()
+    _open.add(reads)
+    close_at_exit()
     return reads
 
 
-_reading: WeakSet[Generator[LabelledPixels, None, None]] = WeakSet()
+_open: WeakSet[Generator[LabelledPixels, None, None]] = WeakSet()
 
 
 @cache
-def at_exit() -> None:
-    atexit.register(close_all)
+def close_at_exit() -> None:
+    """Registered once, and by the first who reads: importing registers nothing."""
+    atexit.register(close_open)
 
 
-def close_all() -> None:
-    """End what a program left open, which Python would end amid what it has already taken apart."""
-    for reads in list(_reading):
+def close_open() -> None:
+    """End what a program leaves open, before Python takes apart what ending it needs."""
+    for reads in list(_open):
         reads.close()
 
 
 def read_in_order(
     images: Images, wanted: Iterable[list[int]], device: torch.device, workers: int, stop: Callable[[], bool]
 ) -> Generator[LabelledPixels, None, None]:
+    """`in_order`, but that nothing closes when the program ends."""
     # A forked process has the images at once; elsewhere than on Linux, libraries do not bear a fork.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(workers, context, initializer=start_process, initargs=(images,)) if workers else None

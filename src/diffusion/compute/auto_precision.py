@@ -30,8 +30,8 @@ class Choice(NamedTuple):
 def fastest_precision(work: Callable[[str, int], object], device: torch.device, images: int) -> Choice:
     """bf16 where `work(precision, count)` is clearly faster in it on `count` images, else float32.
 
-    As many as `images` are timed, since a few leave the casting of the weights unpaid for; fewer where three rounds
-    would take more than three seconds. The leader decides for all processes, which must all call it.
+    All `images` are timed, since with a few of them casting the weights takes more than bf16 gains; fewer where three
+    rounds would take more than three seconds. The leader decides for all processes, which must all call it.
     """
     return distributed.broadcast_from_leader(lambda: compare(work, device, images))
 

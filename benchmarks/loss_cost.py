@@ -47,6 +47,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     chosen = arguments()
+    if chosen.rounds < 1:
+        raise ValueError(f"--rounds {chosen.rounds} leaves no median; give 1 or more")
     ours = recipe(chosen.overrides)
     if ours.trainer.microbatch:
         raise ValueError("a step of micro-batches computes several losses; leave train.microbatch out")

@@ -21,6 +21,7 @@ from recipe import Recipe
 from torch import Tensor
 
 import unet
+from diffusion import Chain
 from diffusion.losses.losses import noised
 
 MEANS = {"Epsilon": "EPSILON", "Start": "START_X", "Previous": "PREVIOUS_X"}
@@ -37,6 +38,8 @@ class Original:
     """The original's network with our weights, its diffusion walked through the steps `kept`, and its training loop."""
 
     def __init__(self, checkout: str, ours: Recipe, *, kept: list[int] | None = None) -> None:
+        if not isinstance(ours.diffusion.process, Chain):
+            raise ValueError("the original knows diffusions in steps alone; give diffusion=cosine or diffusion=linear")
         self.ours = ours
         self.modules = imported(checkout)
         self.model = self.network(ours)

@@ -88,7 +88,7 @@ def plot(grouped: list[Group], names: list[str], path: Path) -> None:
     quiet_matplotlib()
     from matplotlib.figure import Figure
 
-    size = 3.2 * len(names) + 2.5, 0.32 * len(grouped) + 1.2
+    size = 3.2 * len(names) + 2.5, 0.42 * len(grouped) + 1.2
     figure = Figure(figsize=size, dpi=130, layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     rows = list(range(len(grouped)))[::-1]
@@ -97,7 +97,11 @@ def plot(grouped: list[Group], names: list[str], path: Path) -> None:
             found = [values(run)[name] for run in group.runs]
             panel.plot(found, [row] * len(found), "o", color="#0072b2", markersize=4, alpha=0.6)
             panel.plot(sum(found) / len(found), row, "|", color="#d55e00", markersize=14, markeredgewidth=2)
-        panel.set_title(textwrap.fill(name.replace("_", " "), 24), fontsize=9)
+        every = [values(run)[name] for group in grouped for run in group.runs]
+        if max(every) > 10 * min(every) > 0:
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+        panel.set_title(textwrap.fill(name.replace("_", " ").replace("frechet", "Fréchet"), 24), fontsize=9)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(rows, [group.label for group in grouped])

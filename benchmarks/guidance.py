@@ -78,9 +78,9 @@ def main() -> None:
 
 def title(model: Trained, chosen: argparse.Namespace) -> str:
     """Which model drew, how, of which class, and what guided it."""
-    guide = f"by {Path(chosen.classifier).name}" if chosen.classifier else "without a classifier"
-    guide = f"away from {chosen.weaker}" if chosen.weaker else guide
-    words = [drawn_by(DPMSolver(steps=chosen.steps)), f"class {chosen.shown}", f"guided {guide}"]
+    guide = f"guided by {Path(chosen.classifier).name}" if chosen.classifier else "classifier-free guidance"
+    guide = f"guided away from {chosen.weaker}" if chosen.weaker else guide
+    words = [drawn_by(DPMSolver(steps=chosen.steps)), f"class {chosen.shown}", guide]
     return f"{model_title(model)}\n{BETWEEN.join(words)}"
 
 

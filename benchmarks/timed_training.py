@@ -95,7 +95,7 @@ class Training:
 
 
 class OriginalTraining(Training):
-    """The recipe of the paper at a steady rate, with the same network and batches, in the loop of the original.
+    """The recipe of the paper at a constant rate, with the same network and batches, in the loop of the original.
 
     That loop has no warm-up, and an average of a steady rate. Of the overrides under `train` it reads `READ` alone.
     """

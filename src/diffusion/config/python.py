@@ -64,7 +64,7 @@ def train(
     """Train `network` on `images` to `max_steps`, in `folder`; the same call goes on where it was stopped.
 
     `settings` are those of `Trainer`, such as batch_size, ema_rates or save_every; unlike train.py, without an
-    `optimizer` it is AdamW at the steady rate `lr`. Returns the model with the slowest average of its weights.
+    `optimizer` it is AdamW at the constant rate `lr`. Returns the model with the slowest average of its weights.
     """
     trainer = Trainer(
         optimizer=optimizer or partial(AdamW, lr=lr), schedule_sampler=schedule_sampler or Uniform(),

@@ -29,7 +29,8 @@ def parse_count(text: str | int, spacing: Steps) -> int:
         return int(text)
     except ValueError:
         raise ValueError(
-            f"cannot read sampler.steps={spacing!r}: give a number (50), one per section ('10,15,20'), or ddim50"
+            f"cannot read sampler.steps={spacing!r}: give a number (50), one per section ("
+            "'sampler.steps=\"10,15,20\"'), or ddim50"
         ) from None
 
 

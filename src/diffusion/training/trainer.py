@@ -182,7 +182,7 @@ class Trainer:
             raise ValueError(
                 f"train.anneal_steps={self.anneal_steps} lets the rate fall to 0 before train.max_steps="
                 f"{'null' if self.max_steps is None else self.max_steps}; set train.max_steps={self.anneal_steps}, "
-                "or train.anneal_steps=null for a steady rate"
+                "or train.anneal_steps=null for a constant rate"
             )
         if self.evaluate_every and not self.evaluations:
             raise ValueError("train.evaluate_every has nothing to measure; add 'train/evaluations=[likelihood]'")

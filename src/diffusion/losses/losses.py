@@ -40,7 +40,12 @@ def weights(weighting: Weighting, prediction: Prediction, level: Level) -> Tenso
     The weighting sees the log-SNR of data of standard deviation 1, as the papers state theirs.
     """
     per_v = level.std / (level.data_std * prediction.det(level))
-    return weighting(level.log_snr + 2 * math.log(level.data_std)) * per_v**2
+    return weighting(of_unit_data(level)) * per_v**2
+
+
+def of_unit_data(level: Level) -> Tensor:
+    """The log-SNR that a level has for data scaled to standard deviation 1, float64 (N,)."""
+    return level.log_snr + 2 * math.log(level.data_std)
 
 
 def squared_error(diffusion: Diffusion, predicted: Tensor, example: Example) -> Terms:
@@ -52,7 +57,7 @@ def squared_error(diffusion: Diffusion, predicted: Tensor, example: Example) -> 
     factor = weights(diffusion.weighting, diffusion.prediction, example.level)
     loss = factor.to(mse) * mse
     if (penalty := getattr(diffusion.weighting, "penalty", None)) is not None:
-        loss = loss + penalty(example.level.log_snr).to(mse)
+        loss = loss + penalty(of_unit_data(example.level)).to(mse)
     return {"loss": loss, "mse": mse}
 
 

@@ -180,3 +180,18 @@ def test_uncertainty_is_computed_in_float32_whatever_the_network_is():
     with torch.autocast("cpu", torch.bfloat16):
         u = weighting.penalty(log_snr)
     assert u.dtype == torch.float32 and torch.equal(u, weighting.penalty(log_snr))
+
+
+@pytest.mark.parametrize("data_std", [1.0, 0.5])
+def test_learned_uncertainty_weighs_an_error_and_is_paid_for_at_one_log_snr(data_std):
+    path = VariancePreserving(data_std=data_std)
+    diffusion = ContinuousDiffusion(
+        schedule=EvenLogSNR(), path=path, prediction=Velocity(), loss=Simple(), weighting=LearnedUncertainty()
+    )
+    torch.nn.init.normal_(diffusion.weighting.weight, std=3.0)
+    x_0, log_snr = torch.randn(6, 1, 2, 2), torch.linspace(-6.0, 6.0, 6, dtype=torch.float64)
+    example = noised(diffusion.process, x_0, log_snr, torch.randn(6, 1, 2, 2))
+    zero = Denoiser(lambda x, time: torch.zeros_like(x), Velocity(), diffusion.variance)
+    terms = diffusion.loss(diffusion, zero, example)
+    u = diffusion.weighting.penalty(log_snr + 2 * math.log(data_std))
+    assert torch.allclose(terms["loss"], (-u).exp() * terms["mse"] + u, rtol=1e-5) and u.std() > 0.5

@@ -16,9 +16,10 @@ NUMBERS = 9
 class Augmentation(Condition):
     """Each image mirrored, turned, stretched and moved at random, and 9 numbers that say how (Karras et al. 2022, F.2).
 
-    Each of the eight changes happens with probability `p`, all zeros telling of none: mirrored in x and in y; scaled by
-    2^(s N(0, 1)), s = `scale`; rotated by any angle; stretched by 2^(s N(0, 1)), s = `stretch`, along one direction and
-    shrunk across it; moved by N(0, 1) times `translation` of the size in x and y. Where the picture moved away, its
+    Mirrored in x is half of the images, whatever `p`, unless it is 0. Each of five more changes happens with
+    probability `p`, all zeros telling of none: mirrored in y, for half of these; scaled by 2^(s N(0, 1)), s = `scale`;
+    rotated by any angle; stretched by 2^(s N(0, 1)), s = `stretch`, along x or, for half of these, any direction, and
+    shrunk across it; moved by N(0, 1) times `translation` of the size in x and in y. Where the picture moved away, its
     edge is mirrored. Two things differ from the original: pixels are interpolated linearly, without its wavelet filter,
     and the direction of a stretch is told by twice its angle, since a line has no two ends.
     """
@@ -56,20 +57,21 @@ class Augmentation(Condition):
 
     def drawn(self, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         """The 9 numbers of one image, and (2, 3), where each of its points comes from, in halves of its size."""
-        happens = torch.rand(8, generator=chance, device=chance.device).cpu() < self.p
+        chances = torch.rand(8, generator=chance, device=chance.device).cpu()
+        (in_y, scaled, rotated, stretched, moved), (x, y, askew) = chances[:5] < self.p, (chances[5:] < 0.5).tolist()
         normal = torch.randn(4, generator=chance, device=chance.device).cpu()
         turn, direction = ((2 * torch.rand(2, generator=chance, device=chance.device).cpu() - 1) * math.pi).tolist()
-        scale, stretch, right, down = torch.where(happens[[2, 4, 6, 7]], normal, 0).tolist()
-        angle = turn * float(happens[3])
-        doubled = direction * float(happens[4])
+        happens = torch.stack([scaled, stretched, moved, moved])
+        scale, stretch, right, down = torch.where(happens, normal, 0).tolist()
+        angle, doubled = turn * float(rotated), direction * float(askew)
         numbers = [
-            float(happens[0]), float(happens[1]), scale, math.cos(angle) - 1, math.sin(angle),
+            float(x and self.p > 0), float(y and in_y), scale, math.cos(angle) - 1, math.sin(angle),
             stretch * math.cos(doubled), stretch * math.sin(doubled), right, down,
         ]  # fmt: skip
         narrower = stretching(2 ** (-self.stretch * stretch), doubled / 2)
         back = narrower @ rotation(-angle) * 2 ** (-self.scale * scale)
-        moved = -2 * self.translation * back @ torch.tensor([[right], [down]])
-        return torch.tensor(numbers), torch.cat([back, moved], dim=1)
+        shift = -2 * self.translation * back @ torch.tensor([[right], [down]])
+        return torch.tensor(numbers), torch.cat([back, shift], dim=1)
 
 
 def rotation(angle: float) -> Tensor:

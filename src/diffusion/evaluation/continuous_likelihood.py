@@ -13,7 +13,7 @@ from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import generator, normal, uniform
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
-from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
+from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error, require_unguided
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.inference.titles import model_title
 from diffusion.losses.continuous_bound import ContinuousBound, continuous_bound
@@ -43,6 +43,7 @@ class ContinuousLikelihood(Evaluation):
 
     def check(self, subject: Subject) -> None:
         measured_numbers(subject, self.num_images)
+        require_unguided(subject)
 
     def __call__(self, subject: Subject, folder: Path) -> Findings:
         numbers = measured_numbers(subject, self.num_images)

@@ -12,7 +12,7 @@ from torch import Tensor
 from diffusion.compute import distributed
 from diffusion.compute.progress import Progress
 from diffusion.compute.randomness import generator
-from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
+from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error, require_unguided
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.losses.continuous_bound import ends
 from diffusion.losses.density import (
@@ -67,8 +67,7 @@ class Density(Evaluation):
         measured_numbers(subject, self.num_images)
         if subject.model.diffusion.loss.classifies:
             raise ValueError("a classifier has no density of images; give a model that draws")
-        if subject.model.guidance.name:
-            raise ValueError("what is guided has no density of its own; leave guidance out")
+        require_unguided(subject)
         if getattr(subject.model.network, "compile_once", False):
             raise ValueError("a compiled network has no gradient, which the density takes; set compile=false")
 

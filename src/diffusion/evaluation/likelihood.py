@@ -14,7 +14,7 @@ from diffusion.compute.randomness import generator, normal
 from diffusion.denoiser.denoiser import clip
 from diffusion.denoiser.guided_denoisers import bind
 from diffusion.evaluation.continuous_likelihood import ContinuousLikelihood
-from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error
+from diffusion.evaluation.standard_error import estimate, measured_numbers, require_error, require_unguided
 from diffusion.evaluation.subject import NOTHING, Evaluation, Findings, Subject, write_result
 from diffusion.inference.titles import model_title
 from diffusion.losses.bound import Bound, bound
@@ -49,6 +49,7 @@ class Likelihood(Evaluation):
 
     def check(self, subject: Subject) -> None:
         measured_numbers(subject, self.num_images)
+        require_unguided(subject)
         if subject.model.diffusion.process.length is not None:
             self.measured_steps(subject.model.diffusion.process)
         elif self.steps is not None:

@@ -21,6 +21,12 @@ def require_error(num_images: int | None) -> int | None:
     return num_images
 
 
+def require_unguided(subject: Subject) -> None:
+    """Raise ValueError where guidance moves what the model expects, which then is that of no probability."""
+    if subject.model.guidance.name:
+        raise ValueError("what is guided has no density, nor a bound of it; leave guidance out")
+
+
 def measured_numbers(subject: Subject, num_images: int | None) -> list[int]:
     """The images to measure, by all processes together, evenly spread; ValueError if there are not so many."""
     there = len(subject.images)

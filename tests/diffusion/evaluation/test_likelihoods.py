@@ -1,21 +1,25 @@
 """The three likelihoods against densities in closed form, and against each other."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from modern_cases import exact_x_0, truncated_entropy
+from tiny_training import tiny_diffusion
 from toy_gaussian import Called, ToyGaussian
 
 from diffusion import (
     Chain,
     ContinuousDiffusion,
+    ContinuousLikelihood,
     Continuum,
     Cosine,
     CosineLogSNR,
     Density,
     EvenLogSNR,
     Exploding,
+    Guidance,
     KarrasLogSNR,
     Likelihood,
     Linear,
@@ -235,3 +239,10 @@ def test_a_density_that_cannot_be_measured_is_refused_in_one_line(settings, mess
     with pytest.raises(ValueError, match=rf"^[^\n]*{message}[^\n]*$"):
         Density(**settings)
     assert Likelihood().name == "likelihood"
+
+
+@pytest.mark.parametrize("evaluation", [Likelihood(), ContinuousLikelihood(), Density()], ids=lambda e: e.name)
+def test_a_guided_model_has_no_bound_and_no_density(evaluation):
+    model = SimpleNamespace(guidance=Guidance(scale=2.0), diffusion=tiny_diffusion())
+    with pytest.raises(ValueError, match="leave guidance out"):
+        evaluation.check(SimpleNamespace(model=model, images=range(4), title="images"))

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -42,13 +43,23 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
         return Choice("float32", reason)
     kinds = ("float32", "bf16")
 
-    def when_all_warm(count: int) -> float:
-        return sum(when_warm(partial(work, kind, count), device) for kind in kinds)
+    def when_all_warm(count: int) -> dict[str, float]:
+        """Seconds by number format, of those in which so many images fit into memory."""
+        found = {}
+        for kind in kinds:
+            with suppress(torch.OutOfMemoryError):
+                found[kind] = when_warm(partial(work, kind, count), device)
+        return found
 
-    count, taken = 1, when_all_warm(1)
+    count, taken = 1, sum(when_all_warm(1).values())
     # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
     while count < images and FEWEST_ROUNDS * taken * (more := min(images, GROWTH * count)) / count <= SECONDS:
-        count, taken = more, when_all_warm(more)
+        found = when_all_warm(more)
+        if [*found] == ["bf16"]:
+            return Choice("bf16", f"{more} images fit into memory in it, and not in float32")
+        if len(found) < len(kinds):
+            break  # They fit in neither, which the training will say.
+        count, taken = more, sum(found.values())
     pairs = max(FEWEST_ROUNDS, min(ROUNDS, int(SECONDS / taken)))
     rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(pairs)]
     ratio = statistics.median(float32 / bf16 for float32, bf16 in rounds)  # what slows the machine slows both of a pair

@@ -130,3 +130,21 @@ def test_auto_means_the_run_that_took_either():
     for taken in ("float32", "bf16"):
         old, new = ({"train": {"precision": precision, "max_steps": 1}} for precision in (taken, "auto"))
         assert resume.comparable_settings(old, new)[1]["train"]["precision"] == taken
+
+
+@pytest.mark.parametrize(
+    "most, precision, said",
+    [
+        ({"float32": 4, "bf16": 99}, "bf16", r"16 images fit into memory in it, and not in float32"),
+        ({"float32": 4, "bf16": 4}, "bf16", r"times as fast as float32 here"),
+    ],
+)
+def test_images_that_do_not_fit_into_memory_are_not_timed(able, most, precision, said):
+    def work(kind, count):
+        if count > most[kind]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        time.sleep({"float32": 4e-3, "bf16": 1e-3}[kind])
+
+    choice = compare(work, CPU, 32)
+    assert choice.precision == precision
+    assert re.search(said, str(choice))

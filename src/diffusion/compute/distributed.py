@@ -79,8 +79,10 @@ def exit_without_teardown() -> Iterator[None]:
 
 
 def shard(work: Sequence[T]) -> Sequence[T]:
-    """This process's part of `work`; the parts, gathered by rank, are in the order of `work`."""
-    return work[len(work) * rank() // world_size() : len(work) * (rank() + 1) // world_size()]
+    """This process's part of `work`; the parts, gathered by rank, are in the order of `work`. The leader's is not empty
+    unless `work` is."""
+    begin, end = (-(-len(work) * number // world_size()) for number in (rank(), rank() + 1))
+    return work[begin:end]
 
 
 class PeerError(ValueError):

@@ -21,6 +21,12 @@ def test_the_shares_in_order_of_rank_are_the_whole(monkeypatch, items, world):
     assert together == list(range(items))
 
 
+def test_the_leader_has_a_share_of_whatever_there_is(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "0")
+    assert list(distributed.shard(range(1))) == [0]
+
+
 def test_one_process_needs_no_group():
     assert distributed.all_gather("all") == ["all"]
     assert distributed.is_leader()

@@ -62,6 +62,10 @@ class Guidance:
             raise ValueError(f"rescale={rescale} must lie between 0 and 1; set guidance.rescale=0.7")
         if classifier is None and scale == 1 and (model, interval, rescale) != (None, None, 0):
             raise ValueError("at guidance.scale=1 nothing is guided; set guidance.scale=2")
+        if classifier is None and not clip_guided:
+            raise ValueError(
+                "clip_guided is of a classifier's gradient; set guidance.classifier=runs/NAME, or leave it out"
+            )
         if classifier is not None and rescale:
             raise ValueError("a classifier's guidance is not rescaled; leave guidance.rescale out")
         self.classifier, self.model, self.scale = classifier, model, scale

@@ -204,3 +204,8 @@ def test_another_does_not(changes, message):
     judge = Guidance(classifier=trained(**{"loss": Classification(), "name": "runs/c", **changes}))
     with pytest.raises(ValueError, match=message):
         judge.check(trained())
+
+
+def test_clip_guided_is_refused_without_the_classifier_whose_gradient_it_clips():
+    with pytest.raises(ValueError, match=r"set guidance\.classifier=runs/NAME"):
+        Guidance(scale=2.0, clip_guided=False)

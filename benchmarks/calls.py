@@ -30,17 +30,19 @@ from diffusion.samplers.sampler import draw
 
 def samplers(calls: int) -> dict[str, Sampler]:
     """Every sampler whose network is called so often, the image included."""
-    steps = (calls + 1) // 2  # of a sampler of two calls, the last of which has one
-    return {
+    found: dict[str, Sampler] = {
         "ancestral": Ancestral(steps=calls),
         "DDIM": DDIM(steps=calls),
         "DPM-Solver++ 2": DPMSolver(steps=calls, order=2),
         "DPM-Solver++ 3": DPMSolver(steps=calls, order=3),
         "DPM-Solver++ 2, eta 1": DPMSolver(steps=calls, order=2, eta=1.0),
         "UniPC 2": UniPC(steps=calls),
-        "Heun": Heun(steps=steps, spacing=KarrasSpacing(limit=80.0), coordinate="path"),
-        "Heun, sigma / alpha": Heun(steps=steps, spacing=KarrasSpacing(limit=80.0)),
     }
+    if calls % 2:  # two calls a step, of which the last has one
+        steps, spacing = (calls + 1) // 2, KarrasSpacing(limit=80.0)
+        found["Heun"] = Heun(steps=steps, spacing=spacing, coordinate="path")
+        found["Heun, sigma / alpha"] = Heun(steps=steps, spacing=spacing)
+    return found
 
 
 def arguments() -> argparse.Namespace:

@@ -58,7 +58,7 @@ class Recipe(NamedTuple):
         nothing = cast(Any, None)
         return Run(
             folder=Path(), seed=0, device=self.device, model=self.network, diffusion=self.diffusion, images=nothing,
-            sampler=nothing, logger=nothing, config={},
+            sampler=nothing, logger=nothing, config={"classes": None},
         )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def learning(size: int, device: torch.device) -> Learner:
             steps=1000, schedule=Cosine(), prediction=Epsilon(), variance=LearnedRange(), loss=Hybrid(vlb_weight=0.001)
         ),
         optimizer=AdamW(network.parameters(), lr=1e-4),
-        schedule_sampler=Uniform(steps=1000),
+        schedule_sampler=Uniform(),
         ema=EMA(network, (0.9999,)),
     )
 

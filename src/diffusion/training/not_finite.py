@@ -85,7 +85,9 @@ def detect_anomalies(model: nn.Module, step: Callable[[], int]) -> Iterator[None
         if value is not None and not value.is_meta and not torch.isfinite(value).all():
             raise NotFinite(f"{what} in step {step()} is not finite", last_finite=step() - 1)
 
-    def look_at_output(name: str, layer: nn.Module, _: Any, output: Tensor) -> None:
+    def look_at_output(name: str, layer: nn.Module, _: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            return  # such as a recurrent layer's pair; the layers that take it are looked at
         named = f"the output of {name} ({type(layer).__name__})"
         look(named, output)
         if output.requires_grad:

@@ -43,3 +43,11 @@ def test_who_looks_does_not_disturb(tmp_path):
 def test_fp16_overflows_every_so_often():
     with pytest.raises(ValueError, match=r"set train\.precision=float32"):
         tiny_trainer(detect_anomaly=True, precision="fp16")
+
+
+def test_a_layer_that_gives_more_than_a_tensor_is_passed_over():
+    layer = torch.nn.GRU(2, 3)
+    with detect_anomalies(layer, lambda: 1):
+        output, _ = layer(torch.randn(4, 1, 2))
+        output.sum().backward()
+    assert layer.weight_hh_l0.grad is not None

@@ -11,7 +11,7 @@ from diffusion.compute import distributed
 from diffusion.compute.device import to_device
 from diffusion.compute.precision import autocast
 from diffusion.compute.randomness import HALF_CELL, generator, normal, seed_of, uniform
-from diffusion.data.conditions import Conditions
+from diffusion.data.conditions import Condition, Conditions
 from diffusion.data.loader import Batch
 from diffusion.denoiser.denoiser import conditions_of
 from diffusion.denoiser.diffusion import Diffusion
@@ -90,7 +90,8 @@ class Learner:
     def changed(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The images of a batch, changed by the conditions that do so, and what is told of them."""
         x_0, told = batch.x_0, dict(batch.condition)
-        for name in [name for name in self.conditions if name in told]:
+        changing = [name for name, each in self.conditions.items() if type(each).change is not Condition.change]
+        for name in [name for name in changing if name in told]:
             chances = (generator(self.seed, "change", name, int(p)) for p in batch.positions)
             if (changes := self.conditions[name].change(x_0, list(chances))) is not None:
                 x_0, told[name] = changes
@@ -118,6 +119,7 @@ class Learner:
             told = {name: values[part] for name, values in condition.items()}
             with self.parallel.adding(last=begin + size >= total):
                 parts.append(self.backward(x_0[part], Draws(*(d[part] for d in draws)), total, told))
+        self.parallel.check()
         terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         # What all processes found, in one exchange.
         mine = torch.stack([draws.t.double(), draws.weights.double(), *(term.double() for term in terms.values())], 1)

@@ -42,8 +42,17 @@ class Replicated:
         """A context for a backward that adds to the gradients; the `last` one averages them over processes."""
         return nullcontext() if last or self.replica is None else self.replica.no_sync()
 
+    def check(self) -> None:
+        """Raise ValueError after a backward that left a weight without gradient, for which DDP would wait in vain."""
+        named = self.model.named_parameters() if self.replica is not None else ()
+        if idle := [name for name, weight in named if weight.requires_grad and weight.grad is None]:
+            raise ValueError(
+                f"several processes train networks all of whose weights count, and {idle[0]} does not: "
+                f"leave it out of {type(self.model).__name__}, or freeze it by requires_grad_(False)"
+            )
+
     def plain(self) -> nn.Module:
-        """The network without wrappers or shards, to be called with weights from elsewhere."""
+        """The network without wrappers or shards, on any device, to be called with weights from elsewhere."""
         return self.model
 
 
@@ -57,7 +66,7 @@ class Sharded:
         check_processes("fsdp")
         from torch.distributed.fsdp import fully_shard  # here, since it takes most of a second
 
-        self.skeleton, self.device = copy.deepcopy(model), device
+        self.skeleton = copy.deepcopy(model)
         self.model = self.network = model.to(device)
         for modules in [child for child in model.modules() if isinstance(child, nn.ModuleList)]:
             for stage in modules:
@@ -68,8 +77,11 @@ class Sharded:
         self.model.set_requires_gradient_sync(last)  # type: ignore[operator]
         return nullcontext()
 
+    def check(self) -> None:
+        """Nothing: each process waits for none of its weights."""
+
     def plain(self) -> nn.Module:
-        return self.skeleton.to(self.device)
+        return self.skeleton
 
 
 Parallel = Replicated | Sharded

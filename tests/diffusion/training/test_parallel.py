@@ -3,7 +3,7 @@
 import pytest
 import torch
 from processes import together
-from tiny_training import tiny_run, tiny_trainer
+from tiny_training import tiny_network, tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
@@ -75,3 +75,30 @@ def test_one_process_has_nobody_to_share_weights_with(tmp_path):
         tiny_trainer(parallel="ddpp")
     with pytest.raises(ValueError, match=r"set train\.precision=bf16"):
         tiny_trainer(parallel="fsdp", precision="fp16")
+
+
+class WithIdleWeight(torch.nn.Module):
+    conditions = ("y",)
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.idle = tiny_network(), torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, *told, **named):
+        return self.inside(*told, **named)
+
+
+def train_with_an_idle_weight(folder):
+    run = tiny_run(folder, model=WithIdleWeight())
+    try:
+        fit(tiny_trainer(max_steps=2), run)
+    except ValueError as error:
+        return str(error)
+    return "trained"
+
+
+def test_a_weight_that_counts_for_nothing_is_named_where_others_wait_for_its_gradient(tmp_path):
+    assert train_with_an_idle_weight(tmp_path / "alone") == "trained"
+    (tmp_path / "run").mkdir()
+    for said in together(2, train_with_an_idle_weight, tmp_path / "run"):
+        assert "idle does not: leave it out of WithIdleWeight, or freeze it" in said

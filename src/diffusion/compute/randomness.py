@@ -19,7 +19,7 @@ def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Gene
 
 
 HALF_CELL = 2.0**-25
-"""Half the distance of the numbers that `uniform` gives: k / 2^24 stands for [k, k + 1) / 2^24."""
+"""Half the distance of the numbers that `uniform` gives on a CPU: k / 2^24 stands for [k, k + 1) / 2^24."""
 
 
 def uniform(generators: Iterable[torch.Generator]) -> Tensor:

@@ -153,8 +153,13 @@ def check_size(shape: tuple[int, int, int]) -> None:
 
 def check_evaluations(trainer: Trainer, run: Run) -> None:
     """What is trained can be measured as the trainer shall: at once, not after hours."""
-    if not trainer.evaluations or run.subject is None:
+    if not trainer.evaluations:
         return
+    if run.subject is None:
+        raise ValueError(
+            f"there are no test images here to measure {', '.join(trainer.evaluations)} by; leave evaluations out, and "
+            f"measure what was trained: python evaluate.py checkpoint={run.folder} evaluation=likelihood"
+        )
     for name, evaluation in trainer.evaluations.items():
         try:
             check_evaluation(evaluation, run.subject(run.trained(run.model)))

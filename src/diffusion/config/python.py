@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import hydra
 import torch
 from torch import nn
 
+from diffusion.compute import distributed
 from diffusion.compute.device import resolve_device
 from diffusion.config import load as loading
 from diffusion.config import preflight, resume
@@ -48,10 +50,14 @@ def load(
         parts = {"model": network, "diffusion": diffusion, "conditions": conditions}
         model = Model(*loading.load_model(str(path), ema=ema, device=device, trust=trust, parts=parts))
         return model._replace(name=run_folder_of(Path(path)).resolve().name)
+    given = {"network": network, "diffusion": diffusion, "conditions": conditions, "ema": ema, "trust": trust or None}
+    if said := [name for name, value in given.items() if value is not None]:
+        raise ValueError(f"experiment={experiment} says all of a file of weights; leave {', '.join(said)} out")
     if not CONF.is_dir():
         raise ValueError(f"experiment={experiment} is read from conf/ of the repository, and there is no {CONF}")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        words = [f"checkpoint='{path}'", f"experiment={experiment}", f"device={device}"]
+        escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+        words = [f"checkpoint='{escaped}'", f"experiment={experiment}", f"device={device}"]
         return Model(*loading.load_choice(hydra.compose("sample", words)))
 
 
@@ -66,6 +72,7 @@ def train(
     `settings` are those of `Trainer`, such as batch_size, ema_rates or save_every; unlike train.py, without an
     `optimizer` it is AdamW at the constant rate `lr`. Returns the model with the slowest average of its weights.
     """
+    distributed.join_process_group(resolve_device(device))
     trainer = Trainer(
         optimizer=optimizer or partial(AdamW, lr=lr), schedule_sampler=schedule_sampler or Uniform(),
         preview=preview or Preview(every=0), max_steps=max_steps, **settings,
@@ -93,13 +100,15 @@ def train(
 
 def fit_in_its_folder(trainer: Trainer, run: Run) -> None:
     """Train the run to its end, with its folder locked; KeyboardInterrupt if a signal stops it before."""
-    with lock_folder(run.folder):
+    with lock_folder(run.folder) if distributed.is_leader() else nullcontext():
         state = resume.resume(trainer, run, init_from=None)
-        run.logger.start(run.folder, name=run.folder.name, config=run.config, resume=state is not None)
+        if distributed.is_leader():
+            run.logger.start(run.folder, name=run.folder.name, config=run.config, resume=state is not None)
         code = 1
         try:
             code = fit(trainer, run, state)
         finally:
             run.logger.finish(code)
+    distributed.all_gather(None)  # The leader has written what all then load.
     if code:
         raise KeyboardInterrupt(f"stopped by a signal; all steps are saved in {run.folder}")

@@ -159,6 +159,6 @@ def require_betas(betas: Tensor) -> None:
     worst = betas.max().item() if betas.max() > 1 else betas.min().item()
     if not 0 < worst <= 1 or math.isnan(worst):
         raise ValueError(
-            f"{len(betas)} steps give a beta of {worst:.4g}, which must lie in (0, 1]; "
-            "a linear schedule needs at least 21 steps (diffusion.steps=21)"
+            f"{len(betas)} steps give a beta of {worst:.4g}, which must lie in (0, 1]; change diffusion.schedule, or "
+            "diffusion.steps: a linear schedule needs at least 21 steps (diffusion.steps=21)"
         )

@@ -82,8 +82,12 @@ class Loop:
 
     def run_through(self) -> int:
         """Train until the last step or a signal; the exit code."""
+        trainer = self.trainer
         try:
-            self.measure()  # It may be due here, if the run was broken off while it measured.
+            # Either may be due here, if the run was broken off meanwhile.
+            if trainer.preview.due(self.learner.steps_done, self.ends) and not self.drawn():
+                self.draw()
+            self.measure()
             self.throughput.begin()
             while not self.ends and not self.interruption.agreed and (batch := next(self.stream, None)):
                 self.step(batch)
@@ -166,6 +170,11 @@ class Loop:
         self.metrics.write(self.learner.steps_done, row)
         self.run.logger.log(self.learner.steps_done, row, panel)
 
+    def drawn(self) -> bool:
+        """True if the preview of this step lies there already; all processes must ask."""
+        pictures = self.run.folder.glob(f"samples/step_{self.learner.steps_done:08d}_*.png")
+        return distributed.broadcast_from_leader(lambda: any(pictures))
+
     def draw(self) -> None:
         """Draw and keep previews; what goes wrong with them costs pictures, never the training."""
         run, step, preview = self.run, self.learner.steps_done, self.trainer.preview
@@ -173,7 +182,7 @@ class Loop:
         if not self.leads:
             return
         try:
-            model = run.trained(self.learner.parallel.plain(), step=step)
+            model = run.trained(self.learner.parallel.plain().to(run.device), step=step)
             conditions, classes = model.conditions_to_ask, model.classes_to_ask
             prompts = prompts_from(conditions, run.images, preview.images, classes=classes)
             for name, grid in preview.pictures(model, weights, run.sampler, prompts, self.learner.schedule_sampler):
@@ -188,7 +197,7 @@ class Loop:
             return
         assert self.run.subject and self.trainer.evaluations, "who has evaluations has a subject"
         name, weights = list(self.learner.weights().items())[-1]
-        network = WithWeights(self.learner.parallel.plain(), weights).eval()
+        network = WithWeights(self.learner.parallel.plain().to(self.run.device), weights).eval()
         subject = self.run.subject(self.run.trained(network, step=self.learner.steps_done, weights=name))
         with autocast("float32", self.run.device):
             found = [self.found(name, evaluation, subject) for name, evaluation in self.trainer.evaluations.items()]

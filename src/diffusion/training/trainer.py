@@ -162,6 +162,15 @@ class Trainer:
                 raise ValueError(f"train.{name}={list(getattr(self, name))} names one average twice; leave one out")
         for width in self.ema_widths:
             exponent(width)
+        if self.snapshot_every is not None and not self.ema_widths:
+            raise ValueError(
+                "train.snapshot_every keeps the averages of train.ema_widths, and there are none; "
+                "set 'train.ema_widths=[0.05,0.1]'"
+            )
+        if self.compile and self.detect_anomaly:
+            raise ValueError(
+                "train.detect_anomaly looks into layers, which compiled ones hide; leave train.compile out"
+            )
         check_precision(self.precision, setting="train.precision")
         self._check_parallel()
         for name, least in LEAST.items():
@@ -229,7 +238,7 @@ class Trainer:
             conditions=run.conditions,
             blank=blanks(run.conditions, run.config["classes"]) if self.label_dropout else {},
             label_dropout=self.label_dropout,
-            schedule_sampler=self.schedule_sampler,
+            schedule_sampler=copy.deepcopy(self.schedule_sampler),
             ema=EMA(spread.model, self.ema_rates, ramp=self.ema_ramp, power=self.ema_power, widths=self.ema_widths),
             precision=self.precision,
             seed=run.seed,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from processes import together
 from torch import nn
 
 import diffusion
@@ -146,3 +147,24 @@ def test_steps_that_were_made_are_not_taken_back(tmp_path):
     train(tmp_path, Net(), max_steps=2)
     with pytest.raises(ValueError, match=r"has 2 steps, and train\.max_steps=1 asks for fewer; set train\.max_steps=2"):
         train(tmp_path, Net(), max_steps=1)
+
+
+def test_measures_that_have_no_test_images_are_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"no test images.*python evaluate\.py checkpoint="):
+        train(tmp_path, Net(), evaluations={"bound": diffusion.Likelihood()}, evaluate_every=1)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_file_of_weights_is_said_by_its_experiment_alone(tmp_path):
+    with pytest.raises(ValueError, match=r"experiment=imagenet64_baseline says all.*leave ema out"):
+        diffusion.load(tmp_path / "x.pt", experiment="imagenet64_baseline", ema=0.9)
+
+
+def weights_of_two_steps(folder):
+    model = train(folder, Net(), max_steps=2)
+    return [weight.flatten().tolist() for weight in model.network.parameters()]
+
+
+def test_several_processes_train_one_run(tmp_path):
+    one, two = together(2, weights_of_two_steps, tmp_path / "run")
+    assert one == two and diffusion.load(tmp_path / "run", network=Net(), device="cpu").step == 2

@@ -254,3 +254,38 @@ def test_a_damaged_newest_file_is_set_aside_and_its_step_saved_again(tmp_path):
     fit(tiny_trainer(max_steps=4, save_every=2, keep=1), again, checkpoints.load_newest(run.folder))
     assert checkpoints.load_newest(run.folder)["step"] == 4
     assert [path.name for path in run.checkpoints.glob("*.damaged")] == ["step_00000004.damaged"]
+
+
+def test_a_preview_that_a_kill_kept_from_being_drawn_is_drawn_when_the_run_goes_on(tmp_path):
+    run, trainer = tiny_run(tmp_path / "run"), tiny_trainer(max_steps=2, preview=Preview(every=2, images=2))
+    fit(trainer, run)
+    pictures = sorted((run.folder / "samples").iterdir())
+    for path in pictures:
+        path.unlink()
+    state = checkpoints.load_newest(run.folder)
+    fit(trainer, tiny_run(run.folder), state)
+    assert sorted((run.folder / "samples").iterdir()) == pictures != []
+    drawn = [path.stat().st_mtime_ns for path in pictures]
+    fit(trainer, tiny_run(run.folder), state)
+    assert [path.stat().st_mtime_ns for path in pictures] == drawn
+
+
+def test_what_a_schedule_sampler_learned_in_one_run_is_not_known_to_the_next(tmp_path):
+    trainer, ends = tiny_trainer(max_steps=4), []
+    for name in ("one", "two"):
+        fit(trainer, tiny_run(tmp_path / name))
+        ends.append(checkpoints.load_newest(tmp_path / name))
+    assert ends[0]["schedule_sampler"]["counts"].min() > 0
+    assert same(ends[0]["model"], ends[1]["model"]) and same(ends[0]["schedule_sampler"], ends[1]["schedule_sampler"])
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"snapshot_every": 2}, r"set 'train\.ema_widths=\[0\.05,0\.1\]'"),
+        ({"compile": True, "detect_anomaly": True}, r"leave train\.compile out"),
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        tiny_trainer(**options)

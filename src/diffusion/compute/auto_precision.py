@@ -32,7 +32,8 @@ def fastest_precision(work: Callable[[str, int], object], device: torch.device, 
     """bf16 where `work(precision, count)` is clearly faster in it on `count` images, else float32.
 
     All `images` are timed, since with a few of them casting the weights takes more than bf16 gains; fewer where three
-    rounds would take more than three seconds. The leader decides for all processes, which must all call it.
+    rounds would take more than three seconds. If they fit into memory in bf16 alone, it is bf16. The leader decides for
+    all processes, which must all call it.
     """
     return distributed.broadcast_from_leader(lambda: compare(work, device, images))
 
@@ -51,15 +52,20 @@ def compare(work: Callable[[str, int], object], device: torch.device, images: in
                 found[kind] = when_warm(partial(work, kind, count), device)
         return found
 
-    count, taken = 1, sum(when_all_warm(1).values())
-    # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
-    while count < images and FEWEST_ROUNDS * taken * (more := min(images, GROWTH * count)) / count <= SECONDS:
+    count, taken, more = 0, 0.0, 1
+    while True:
         found = when_all_warm(more)
         if [*found] == ["bf16"]:
-            return Choice("bf16", f"{more} images fit into memory in it, and not in float32")
+            return Choice("bf16", f"{more} {'images fit' if more > 1 else 'image fits'} into memory in it alone")
         if len(found) < len(kinds):
-            break  # They fit in neither, which the training will say.
+            if not count:
+                return Choice("float32", "one image does not fit into memory in bf16")
+            break  # What does not fit will be said where it is used.
         count, taken = more, sum(found.values())
+        # A GPU may take as long for one image as for many, so that how many can be timed is found by timing.
+        more = min(images, GROWTH * count)
+        if count >= images or FEWEST_ROUNDS * taken * more / count > SECONDS:
+            break
     pairs = max(FEWEST_ROUNDS, min(ROUNDS, int(SECONDS / taken)))
     rounds = [[elapsed(partial(work, kind, count), device) for kind in kinds] for _ in range(pairs)]
     ratio = statistics.median(float32 / bf16 for float32, bf16 in rounds)  # what slows the machine slows both of a pair

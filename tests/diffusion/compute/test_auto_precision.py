@@ -135,8 +135,10 @@ def test_auto_means_the_run_that_took_either():
 @pytest.mark.parametrize(
     "most, precision, said",
     [
-        ({"float32": 4, "bf16": 99}, "bf16", r"16 images fit into memory in it, and not in float32"),
+        ({"float32": 4, "bf16": 99}, "bf16", r"16 images fit into memory in it alone"),
+        ({"float32": 0, "bf16": 99}, "bf16", r"1 image fits into memory in it alone"),
         ({"float32": 4, "bf16": 4}, "bf16", r"times as fast as float32 here"),
+        ({"float32": 0, "bf16": 0}, "float32", r"one image does not fit into memory in bf16"),
     ],
 )
 def test_images_that_do_not_fit_into_memory_are_not_timed(able, most, precision, said):

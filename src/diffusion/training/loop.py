@@ -171,9 +171,9 @@ class Loop:
         self.run.logger.log(self.learner.steps_done, row, panel)
 
     def drawn(self) -> bool:
-        """True if the preview of this step lies there already; all processes must ask."""
-        pictures = self.run.folder.glob(f"samples/step_{self.learner.steps_done:08d}_*.png")
-        return distributed.broadcast_from_leader(lambda: any(pictures))
+        """True if the preview of this step was drawn to its end, which is a strip; all processes must ask."""
+        strips = self.run.folder.glob(f"samples/step_{self.learner.steps_done:08d}_strip_*.png")
+        return distributed.broadcast_from_leader(lambda: any(strips))
 
     def draw(self) -> None:
         """Draw and keep previews; what goes wrong with them costs pictures, never the training."""

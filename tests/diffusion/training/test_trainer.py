@@ -260,11 +260,12 @@ def test_a_preview_that_a_kill_kept_from_being_drawn_is_drawn_when_the_run_goes_
     run, trainer = tiny_run(tmp_path / "run"), tiny_trainer(max_steps=2, preview=Preview(every=2, images=2))
     fit(trainer, run)
     pictures = sorted((run.folder / "samples").iterdir())
-    for path in pictures:
+    cut_short = [path for path in pictures if "raw" not in path.name]
+    for path in cut_short:
         path.unlink()
     state = checkpoints.load_newest(run.folder)
     fit(trainer, tiny_run(run.folder), state)
-    assert sorted((run.folder / "samples").iterdir()) == pictures != []
+    assert sorted((run.folder / "samples").iterdir()) == pictures and len(cut_short) > 1
     drawn = [path.stat().st_mtime_ns for path in pictures]
     fit(trainer, tiny_run(run.folder), state)
     assert [path.stat().st_mtime_ns for path in pictures] == drawn

@@ -52,6 +52,7 @@ def main(config: DictConfig) -> ExitStatus:
 def train(config: DictConfig, folder: Path) -> ExitStatus:
     trainer, run = build.training(config, folder)
     run.guidance = load.guidance_of(config.guidance, run.trained(run.model), trust=config.trust)
+    preflight.check_evaluations(trainer, run)  # again, of what is guided
     state = resume.resume(trainer, run, init_from=config.init_from, trust=config.trust)
     log.info("Run folder: %s", folder)
     if (world := distributed.world_size()) > 1 or trainer.microbatch:

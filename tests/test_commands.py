@@ -145,10 +145,14 @@ def test_a_sweep_is_a_folder_for_each_run_and_one_group(tmp_path):
         (["model.dropuot=1"], "no setting model.dropuot; did you mean dropout"),
         (["train/evaluations=[foo]"], "no train/evaluations foo; there are .*likelihood, .*quality"),
         (["train.microbatch=7"], "not a multiple of train.microbatch=7; choose one"),
+        (
+            ["guidance.scale=2", "train.label_dropout=0.1", "train/evaluations=[likelihood]"],
+            "what is guided has no density, nor a bound of it; leave guidance out",
+        ),
         (["runs=/proc/nowhere"], "/proc/nowhere"),
         (["name=/etc/x"], "name=/etc/x is no folder below the runs folder"),
     ],
-    ids=["composing", "choosing several", "building", "folder", "name"],
+    ids=["composing", "choosing several", "building", "guided", "folder", "name"],
 )
 def test_a_mistake_ends_in_one_line_and_leaves_nothing(tmp_path, words, message):
     done = command(tmp_path, "train.py", *words)

@@ -69,7 +69,7 @@ class Augmentation(Condition):
             stretch * math.cos(doubled), stretch * math.sin(doubled), right, down,
         ]  # fmt: skip
         narrower = stretching(2 ** (-self.stretch * stretch), doubled / 2)
-        back = narrower @ rotation(-angle) * 2 ** (-self.scale * scale)
+        back = rotation(-angle) @ narrower * 2 ** (-self.scale * scale)
         shift = -2 * self.translation * back @ torch.tensor([[right], [down]])
         return torch.tensor(numbers), torch.cat([back, shift], dim=1)
 

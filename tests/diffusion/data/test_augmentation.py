@@ -87,7 +87,7 @@ def test_the_numbers_say_how_an_image_was_changed():
         numbers, back = augmentation.drawn(chance)
         angle = math.atan2(numbers[4], numbers[3] + 1)
         axis, amount = math.atan2(numbers[6], numbers[5]) / 2, math.hypot(numbers[5], numbers[6])
-        forth = rotation(angle) @ stretching(2 ** (0.2 * amount), axis) * 2 ** (0.2 * numbers[2].item())
+        forth = stretching(2 ** (0.2 * amount), axis) @ rotation(angle) * 2 ** (0.2 * numbers[2].item())
         assert torch.allclose(back[:, :2] @ forth, torch.eye(2), rtol=0, atol=1e-5)
         assert torch.allclose(forth @ back[:, 2], -2 * 0.125 * numbers[7:], rtol=0, atol=1e-5)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 import torch
+from hydra.core.override_parser.types import Quote, QuotedString
 from torch import nn
 
 from diffusion.compute import distributed
@@ -56,8 +57,8 @@ def load(
     if not CONF.is_dir():
         raise ValueError(f"experiment={experiment} is read from conf/ of the repository, and there is no {CONF}")
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-        words = [f"checkpoint='{escaped}'", f"experiment={experiment}", f"device={device}"]
+        quoted = QuotedString(text=str(path), quote=Quote.single).with_quotes()
+        words = [f"checkpoint={quoted}", f"experiment={experiment}", f"device={device}"]
         return Model(*loading.load_choice(hydra.compose("sample", words)))
 
 

@@ -125,5 +125,6 @@ def shell_override(key: str, value: object) -> str:
     text = str(value)
     if re.fullmatch(r"[\w./+@%-]+", text, re.ASCII):
         return f"{key}={text}"
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    # Hydra reads a backslash as such unless a quote follows, the closing one too.
+    escaped = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), text)
     return shlex.quote(f"{key}='{escaped}'")

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from diffusion.runs.former_names import former_run_name
-from diffusion.runs.naming import LAST_WORD, MOST_LETTERS, check_name, run_name, sweep_name
+from diffusion.runs.naming import LAST_WORD, MOST_LETTERS, check_name, run_name, shell_override, sweep_name
 from diffusion.runs.resuming import check_resumable
 
 
@@ -113,3 +113,10 @@ def test_the_former_name_of_a_command_stays_what_it_was():
     assert former_run_name(words) == name and former_run_name([]) == "default"
     long = former_run_name([*words, "train.schedule_sampler=x"])
     assert len(long) == 100 and long.startswith(f"{name[:91]}-")
+
+
+@pytest.mark.parametrize("value", ["a b", "it's", "a\\b", "a\\'b", "end\\", "end\\\\", "'", "a, [b]: ${c}"])
+def test_a_value_comes_through_a_shell_and_hydra_as_it_is(value):
+    (word,) = shlex.split(shell_override("checkpoint", value))
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.value() == value

@@ -207,6 +207,7 @@ def test_a_recipe_trains_at_reduced_width(compose, tmp_path, name):
 # What came after the paper: the law of levels, (data_std of the path or None), prediction, sampler, conditions
 MODERN = {
     "cifar10_edm": ("diffusion.Normal", 0.5, "diffusion.Velocity", "diffusion.Heun", {"y", "augmentation"}),
+    "cifar10_modern": ("diffusion.Mixture", 0.5, "diffusion.Velocity", "diffusion.DPMSolver", {"y"}),
     "cifar10_flow": ("diffusion.Normal", None, "diffusion.Flow", "diffusion.Heun", {"y"}),
     "imagenet64_edm": ("diffusion.Normal", 0.5, "diffusion.Velocity", "diffusion.Heun", {"y"}),
 }
@@ -218,7 +219,7 @@ def test_a_modern_recipe_is_what_it_says_and_trains_at_reduced_width(compose, tm
     config = compose(
         f"experiment={name}", "name=reduced", "device=cpu", "model.base_channels=16", "model.norm_groups=8",
         "model.blocks_per_level=1", "train.max_steps=1", "train.batch_size=2", "train.preview.every=0",
-        "train.warmup_steps=0", "logger.mode=disabled", "logger.group=null",
+        "train.warmup_steps=0", "train.precision=float32", "logger.mode=disabled", "logger.group=null",
     )  # fmt: skip
     assert config.train.schedule_sampler._target_ == law and config.sampler._target_ == sampler
     assert config.diffusion.path.get("data_std") == data_std and config.diffusion.prediction._target_ == prediction

@@ -66,6 +66,11 @@ class MetricsFile:
             self._warn(error)
             return []
 
+    def tells(self, step: int, numbers: Collection[str]) -> bool:
+        """True if a line of `step` holds one of these numbers."""
+        here = [line for line in self.lines() if line["step"] == step]
+        return any(line.keys() & {*numbers} - {"step"} for line in here)
+
     def names(self) -> set[str]:
         """The names of all numbers in the file, and of those that it had no room for."""
         return self._written.union(*self.lines())

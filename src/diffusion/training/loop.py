@@ -2,7 +2,6 @@
 
 import logging
 from contextlib import ExitStack, closing, nullcontext
-from pathlib import Path
 from typing import Any
 
 from diffusion.compute import distributed
@@ -20,7 +19,7 @@ from diffusion.training.interruption import Interruption
 from diffusion.training.learner import Learner
 from diffusion.training.lost_folder import FolderGone, rescue
 from diffusion.training.not_finite import NotFinite, detect_anomalies, last_words
-from diffusion.training.preview import caption
+from diffusion.training.preview import caption, picture_path
 from diffusion.training.progress import TrainingProgress
 from diffusion.training.saver import Saver
 from diffusion.training.throughput import Throughput
@@ -82,10 +81,11 @@ class Loop:
 
     def run_through(self) -> int:
         """Train until the last step or a signal; the exit code."""
-        trainer = self.trainer
         try:
             # Either may be due here, if the run was broken off meanwhile.
-            if trainer.preview.due(self.learner.steps_done, self.ends) and not self.drawn():
+            step, preview = self.learner.steps_done, self.trainer.preview
+            drawn = distributed.broadcast_from_leader(lambda: preview.drawn(self.run.folder, step))
+            if preview.due(step, self.ends) and not drawn:
                 self.draw()
             self.measure()
             self.throughput.begin()
@@ -170,11 +170,6 @@ class Loop:
         self.metrics.write(self.learner.steps_done, row)
         self.run.logger.log(self.learner.steps_done, row, panel)
 
-    def drawn(self) -> bool:
-        """True if the preview of this step was drawn to its end, which is a strip; all processes must ask."""
-        strips = self.run.folder.glob(f"samples/step_{self.learner.steps_done:08d}_strip_*.png")
-        return distributed.broadcast_from_leader(lambda: any(strips))
-
     def draw(self) -> None:
         """Draw and keep previews; what goes wrong with them costs pictures, never the training."""
         run, step, preview = self.run, self.learner.steps_done, self.trainer.preview
@@ -186,7 +181,7 @@ class Loop:
             conditions, classes = model.conditions_to_ask, model.classes_to_ask
             prompts = prompts_from(conditions, run.images, preview.images, classes=classes)
             for name, grid in preview.pictures(model, weights, run.sampler, prompts, self.learner.schedule_sampler):
-                save_picture(run.folder / "samples" / f"step_{step:08d}_{name}.png", grid)
+                save_picture(picture_path(run.folder, step, name), grid)
                 run.logger.images(step, f"samples/{name}", grid, caption(step, name, run.sampler))
         except (OSError, ValueError, RuntimeError) as error:
             log.warning("Training goes on without the preview of step %d: %s", step, str(error).partition("\n")[0])
@@ -212,7 +207,9 @@ class Loop:
         try:
             with distributed.raise_on_all():
                 folder = self.run.folder / "evaluation" / subject.folder_name(evaluation)
-                if distributed.broadcast_from_leader(lambda: self.is_measured(folder)):
+                # It was measured already if the run was broken off after it.
+                step, result = self.learner.steps_done, folder / "result.json"
+                if distributed.broadcast_from_leader(lambda: self.metrics.tells(step, read_plain(result, dict))):
                     return True
                 with make_folder(folder) if self.leads else nullcontext():
                     findings = evaluation.measure(subject, folder)
@@ -226,12 +223,6 @@ class Loop:
             self.write(findings.numbers, panel="quality")
             log.info("Step %d: %s", self.learner.steps_done, findings.text)
         return True
-
-    def is_measured(self, folder: Path) -> bool:
-        """True if this was measured at this step already, before the run was broken off, and its numbers logged."""
-        result = read_plain(folder / "result.json", dict)
-        here = [line for line in self.metrics.lines() if line["step"] == self.learner.steps_done]
-        return any(line.keys() & result.keys() - {"step"} for line in here)
 
     def save(self) -> None:
         """Have a checkpoint of the step in hand written, unless it is there already or is the untrained beginning."""

@@ -1,6 +1,7 @@
 """Pictures of what the network draws while it learns."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +24,11 @@ IMAGES, MOMENTS = 4, 10  # of a strip
 STRIP = "x_t from noise to image, below it the predicted x_0"
 
 
+def picture_path(folder: Path, step: int, name: str) -> Path:
+    """Where the run in `folder` keeps the picture `name` of a step."""
+    return folder / "samples" / f"step_{step:08d}_{name}.png"
+
+
 class Preview:
     """Draws the same `images` images, from the same noise, every `every` steps and at the end (0: never)."""
 
@@ -33,6 +39,10 @@ class Preview:
 
     def due(self, step: int, last: bool) -> bool:
         return self.every > 0 and step > 0 and (step % self.every == 0 or last)
+
+    def drawn(self, folder: Path, step: int) -> bool:
+        """True if the preview of `step` was drawn to its end, which is a strip, in the run's folder."""
+        return any(folder.glob(f"samples/step_{step:08d}_strip_*.png"))
 
     def pictures(
         self,

@@ -23,11 +23,11 @@ import torch
 
 from diffusion import Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, Uniform
 from diffusion.data.loader import Batch
+from diffusion.training.adamw import AdamW
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.parallel import Replicated, map_tensors
 from diffusion.training.saver import Saver
-from diffusion.training.trainer import AdamW
 from unet import UNet
 
 MOST = 1.5  # times

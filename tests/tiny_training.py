@@ -10,11 +10,12 @@ import torch
 from diffusion import Ancestral, Cosine, Epsilon, GaussianDiffusion, Hybrid, LearnedRange, LossSecondMoment
 from diffusion.data.synthetic import Synthetic
 from diffusion.tracking.loggers import Logger
+from diffusion.training.adamw import AdamW
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Learner
 from diffusion.training.parallel import Replicated
 from diffusion.training.preview import Preview
-from diffusion.training.trainer import AdamW, Run, Trainer
+from diffusion.training.trainer import Run, Trainer
 from unet import UNet
 
 CPU = torch.device("cpu")

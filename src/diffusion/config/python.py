@@ -28,9 +28,10 @@ from diffusion.runs.naming import run_folder_of
 from diffusion.samplers.ancestral import Ancestral
 from diffusion.samplers.sampler import Sampler
 from diffusion.tracking.loggers import Logger, Loggers
+from diffusion.training.adamw import AdamW
 from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
-from diffusion.training.trainer import AdamW, Run, Trainer
+from diffusion.training.trainer import Run, Trainer
 
 CONF = Path(__file__).parents[3] / "conf"
 

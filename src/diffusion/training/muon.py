@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.compute.precision import set_matmul_precision
-from diffusion.training.trainer import AdamW
+from diffusion.training.adamw import AdamW
 
 # x -> a x + b x^3 + c x^5, one after the other: each moves the singular values, between 0.01 and 1 at first, as near to
 # 1 as such a polynomial can (Amsel et al. 2025). Three bring them within 27 %, four within 1.3 %; what is smaller grows

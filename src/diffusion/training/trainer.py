@@ -63,34 +63,6 @@ class Run:
         return self.folder / "checkpoints"
 
 
-LEAST_EPS = 1e-30  # what float32 holds, so that no weight without a gradient is divided 0 by 0
-
-
-class AdamW(torch.optim.AdamW):
-    """AdamW with decoupled weight decay (Loshchilov & Hutter 2019), fused into one pass over the weights."""
-
-    def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        /,
-        *,
-        lr: float = 1e-4,
-        betas: tuple[float, ...] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        if len(betas) != 2:
-            raise ValueError(f"AdamW has two betas, got {list(betas)}; set 'train.optimizer.betas=[0.9,0.999]'")
-        for name, value, usual, right in (
-            ("lr", lr, 1e-4, lr >= 0), ("eps", eps, 1e-8, eps >= LEAST_EPS),
-            ("weight_decay", weight_decay, 0.05, weight_decay >= 0),
-            ("betas", list(betas), "[0.9,0.999]", all(0 <= beta < 1 for beta in betas)),
-        ):  # fmt: skip
-            if not right:
-                raise ValueError(f"train.optimizer.{name}={value} is out of range; set train.optimizer.{name}={usual}")
-        super().__init__(parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
-
-
 def rate_factor(step: int, *, warmup_steps: int, anneal_steps: int | None, decay_steps: int | None = None) -> float:
     """What the learning rate is multiplied by at `step` = 0, 1, ...
 
@@ -157,16 +129,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.ema_rates, self.ema_widths = tuple(self.ema_rates), tuple(self.ema_widths)
-        for name in ("ema_rates", "ema_widths"):
-            if len({*getattr(self, name)}) < len(getattr(self, name)):
-                raise ValueError(f"train.{name}={list(getattr(self, name))} names one average twice; leave one out")
-        for width in self.ema_widths:
-            exponent(width)
-        if self.snapshot_every is not None and not self.ema_widths:
-            raise ValueError(
-                "train.snapshot_every keeps the averages of train.ema_widths, and there are none; "
-                "set 'train.ema_widths=[0.05,0.1]'"
-            )
+        self._check_averages()
         if self.compile and self.detect_anomaly:
             raise ValueError(
                 "train.detect_anomaly looks into layers, which compiled ones hide; leave train.compile out"
@@ -177,12 +140,6 @@ class Trainer:
             value = attrgetter(name)(self)
             if value is not None and value < least:
                 raise ValueError(f"train.{name}={value} must be {'at least 1' if least else '0 or more'}")
-        for rate in self.ema_rates:
-            if not 0 <= rate < 1:
-                raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
-        for name in ("ema_ramp", "ema_power"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise ValueError(f"train.{name}={value} must be above 0; set train.{name}=0.1, or null")
         if not 0 <= self.label_dropout < 1:
             raise ValueError(f"train.label_dropout={self.label_dropout} must lie in [0, 1); set it to 0.1")
         if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
@@ -204,6 +161,25 @@ class Trainer:
                 f"{whose} is not a multiple of train.microbatch={self.microbatch}; "
                 f"choose one that divides it, such as train.microbatch={max(1, share // 4)}"
             )
+
+    def _check_averages(self) -> None:
+        """Raise ValueError for averages of the weights that are none, or are asked for twice."""
+        for name in ("ema_rates", "ema_widths"):
+            if len({*getattr(self, name)}) < len(getattr(self, name)):
+                raise ValueError(f"train.{name}={list(getattr(self, name))} names one average twice; leave one out")
+        for width in self.ema_widths:
+            exponent(width)
+        if self.snapshot_every is not None and not self.ema_widths:
+            raise ValueError(
+                "train.snapshot_every keeps the averages of train.ema_widths, and there are none; "
+                "set 'train.ema_widths=[0.05,0.1]'"
+            )
+        for rate in self.ema_rates:
+            if not 0 <= rate < 1:
+                raise ValueError(f"an EMA rate lies in [0, 1), got {rate}; set train.ema_rates=[0.9999]")
+        for name in ("ema_ramp", "ema_power"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"train.{name}={value} must be above 0; set train.{name}=0.1, or null")
 
     def _check_parallel(self) -> None:
         """Raise ValueError if a network cannot be spread over processes and trained so."""

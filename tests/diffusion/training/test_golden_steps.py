@@ -9,10 +9,11 @@ from golden_cases import assert_golden, cases, tensors
 from golden_objects import diffusion_of, network_of
 
 from diffusion import Uniform
+from diffusion.training.adamw import AdamW
 from diffusion.training.ema import EMA
 from diffusion.training.learner import Draws, Learner
 from diffusion.training.parallel import Replicated
-from diffusion.training.trainer import AdamW, rate_factor
+from diffusion.training.trainer import rate_factor
 from unet.released_weights import released_parameters
 
 # In step 0 an image has t = 0, where the original's float32 likelihood is 7e-6 bits/dim off its own formula in float64

@@ -13,8 +13,8 @@ from diffusion.config.preflight import check_weighting
 from diffusion.data.loader import batches
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.adamw import AdamW
 from diffusion.training.loop import fit
-from diffusion.training.trainer import AdamW
 
 
 def learned() -> GaussianDiffusion:

@@ -7,9 +7,9 @@ import torch
 from tiny_training import tiny_run, tiny_trainer
 from torch import nn
 
+from diffusion.training.adamw import AdamW
 from diffusion.training.loading import load_moments
 from diffusion.training.muon import POLYNOMIALS, Muon, orthogonalised
-from diffusion.training.trainer import AdamW
 
 
 def layers():

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from diffusion.training.adamw import AdamW
 from diffusion.training.loading import load_moments
-from diffusion.training.trainer import AdamW, rate_factor
+from diffusion.training.trainer import rate_factor
 
 
 def factors(steps, **options):

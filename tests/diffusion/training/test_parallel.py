@@ -7,8 +7,8 @@ from tiny_training import tiny_network, tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.adamw import AdamW
 from diffusion.training.loop import fit
-from diffusion.training.trainer import AdamW
 
 
 def calm_adamw(weights):

@@ -9,9 +9,9 @@ from tiny_training import tiny_run, tiny_trainer
 
 from diffusion.runs import checkpoints
 from diffusion.runs.metrics import MetricsFile
+from diffusion.training.adamw import AdamW
 from diffusion.training.loop import fit
 from diffusion.training.preview import Preview
-from diffusion.training.trainer import AdamW
 
 
 def same(one, other) -> bool:
